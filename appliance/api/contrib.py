@@ -1,0 +1,210 @@
+"""What hooks return: frozen descriptions. Hooks describe, the host runs."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from appliance.api.model import Level, Member, ProbeResult, Sample, Step, Target, Verdict
+
+Scope = Literal["public", "read", "operate", "admin"]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One operation of the API, or one page.
+
+    Attributes:
+        method: "GET", "POST", "PATCH", "PUT", "DELETE".
+        path: aiohttp-style. Absolute ("/api/v1/members/{id}") if no other plugin has it, else relative ("hello"),
+            which is mounted at "/p/<plugin>/hello".
+        handler: `async handler(request: appliance.core.routes.Request) -> JSON-able value or aiohttp response`.
+        scope: who may: "public" anybody, "read" looks, "operate" changes members, "admin" the rest. Default deny.
+        summary: one line for the API documentation.
+        body: model that a JSON body is validated against; the handler finds the result in `request.body`.
+        query: model for the query string; the handler finds the result in `request.query_model`.
+        returns: JSON Schema (or pydantic model) of the 200 answer, for the documentation.
+        stream: a live stream; not in the OpenAPI schema tests.
+        page: an HTML page: absent from the OpenAPI document and from the admin socket's index.
+    """
+
+    method: str
+    path: str
+    handler: Callable[[Any], Awaitable[Any]]
+    scope: Scope = "admin"
+    summary: str = ""
+    body: type[BaseModel] | None = None
+    query: type[BaseModel] | None = None
+    returns: type[BaseModel] | Mapping[str, Any] | None = None
+    stream: bool = False
+    page: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """A card on the overview page.
+
+    Attributes:
+        id: unique within the plugin.
+        data: async callable; returns JSON-able values for `kind`.
+        kind: "facts" -> {"verdict": str, "level": "ok|degraded|failing", "facts": [[label, value], ...],
+            "spark": [numbers] (optional)}; "table" -> {"columns": [...], "rows": [[...], ...]}.
+        order: small numbers first.
+        link: page with more, or "".
+    """
+
+    id: str
+    title: str
+    data: Callable[[], Awaitable[Mapping[str, Any]]]
+    kind: Literal["facts", "table"] = "facts"
+    order: int = 100
+    link: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric family.
+
+    Attributes:
+        name: without the product's prefix; base units; counters end in "_total".
+        read: must not block; returns a number, or pairs of (label values, number) when `labels` is given.
+    """
+
+    name: str
+    help: str
+    kind: Literal["counter", "gauge"]
+    read: Callable[[], float | Iterable[tuple[tuple[str, ...], float]]]
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HealthCheck:
+    """A question with an answer in words.
+
+    Attributes:
+        ping: returns None when all is well, else what is wrong; raising counts as wrong.
+        level: how bad it is when wrong.
+        remedy: what a person can do.
+    """
+
+    name: str
+    ping: Callable[[], Awaitable[str | None]]
+    level: Level = Level.DEGRADED
+    timeout_s: float = 5.0
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rollup:
+    """Keep summaries of `bucket_s` seconds for `keep_days` (None: for ever)."""
+
+    bucket_s: int
+    keep_days: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long the rows of an append-only table live, and what remains of them. The host deletes and rolls up.
+
+    Attributes:
+        table: "<plugin>__name", with a column `ts` (epoch seconds, float or integer).
+        raw_days: rows older than this are deleted.
+        key: columns that make a series.
+        values: numeric columns; each roll-up row keeps n, min, mean and max of each (nulls do not count).
+        rollups: tables "<table>_<bucket_s>".
+    """
+
+    table: str
+    raw_days: float
+    key: tuple[str, ...] = ()
+    values: tuple[str, ...] = ()
+    rollups: tuple[Rollup, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One step of a plugin's schema, applied once, in order, in a transaction, before any `run`."""
+
+    name: str
+    apply: Callable[[Any], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeKind:
+    """A way to look at a target.
+
+    Attributes:
+        name: such as "ntp".
+        sample: takes one sample; must not raise for what the network does (that is `Sample.error`).
+    """
+
+    name: str
+    sample: Callable[[Target, float], Awaitable[Sample]]
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreRule:
+    """Judges a probe. Rules are asked in order; the first that returns a Step decides.
+
+    Attributes:
+        profile: rules of one profile belong together ("ntppool"); "" adds to every profile, before its rules.
+    """
+
+    name: str
+    apply: Callable[[ProbeResult], Step | None]
+    order: int = 100
+    profile: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerRecord:
+    """One static record in the pool's zone: owner relative to the zone ("@" is the zone itself), type, text, TTL."""
+
+    owner: str
+    rrtype: str
+    rdata: str
+    ttl_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A member as the answer table weighs it: `weight` 0 means out, `reason` says why in either case."""
+
+    member: Member
+    verdict: Verdict | None
+    weight: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerSource:
+    """Adds records to the zone, or reweighs candidates; pure, run when inputs change, never per query."""
+
+    name: str
+    records: Callable[[str], Iterable[AnswerRecord]] | None = None
+    reweigh: Callable[[Sequence[Candidate]], Sequence[Candidate]] | None = None
+    order: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRule:
+    """What the NTP service does with a prefix: the longest match wins.
+
+    Attributes:
+        prefix: CIDR text.
+        action: "allow", "ignore" (silence) or "deny" (kiss code DENY).
+    """
+
+    prefix: str
+    action: Literal["allow", "ignore", "deny"]
+
+
+@dataclass(frozen=True, slots=True)
+class PacketPolicy:
+    """Rules for packets as data, compiled into the data plane."""
+
+    rules: tuple[PolicyRule, ...] = field(default=())
+    order: int = 100

@@ -1,0 +1,73 @@
+"""The exception a plugin raises is its instruction to the host.
+
+    NotReady       the world is not ready: try again later, for ever, without blame
+    ConfigError    a person must change the configuration: stop, do not retry
+    anything else  a bug: restart with backoff, and give up after five strikes in a minute
+
+and what an operation raises to the person who asked:
+
+    ApiError
+      NotFound     404
+      Conflict     409
+      Invalid      422, with one entry per field
+      Refused      403
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+class NotReady(Exception):  # noqa: N818 - it is a state, not an error
+    """What the plugin needs is not there yet; the message says what in words a person understands."""
+
+
+class ConfigError(Exception):
+    """The configuration of a plugin cannot work.
+
+    Attributes:
+        key: dotted key below the plugin's table, or "" for the whole table.
+        why: what is wrong and what would be right.
+    """
+
+    def __init__(self, key: str, why: str) -> None:
+        super().__init__(f"{key}: {why}" if key else why)
+        self.key = key
+        self.why = why
+
+
+class ApiError(Exception):
+    """An operation that was asked for cannot be done; becomes a problem+json answer.
+
+    Attributes:
+        status: HTTP status.
+        code: stable word for programs.
+        errors: one message per field, where fields are at fault.
+    """
+
+    status = 400
+    code = "bad_request"
+
+    def __init__(self, why: str, *, errors: Mapping[str, str] | None = None) -> None:
+        super().__init__(why)
+        self.errors = dict(errors or {})
+
+
+class NotFound(ApiError):
+    status = 404
+    code = "not_found"
+
+
+class Conflict(ApiError):
+    status = 409
+    code = "conflict"
+
+
+class Invalid(ApiError):
+    status = 422
+    code = "invalid"
+
+
+class Refused(ApiError):
+    status = 403
+    code = "refused"

@@ -1,0 +1,123 @@
+"""Services that plugins provide to each other. None of them assumes that the writer is in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+import sqlite_utils
+
+from appliance.api.model import ClockState, Member, ProbeResult, Target, Verdict
+from appliance.core.cells import Cell
+
+T = TypeVar("T")
+
+
+class TimeSource(Protocol):
+    """Where our time comes from (plugin `clock`).
+
+    Attributes:
+        state: the latest snapshot; readers age it themselves.
+    """
+
+    state: Cell[ClockState]
+
+    async def details(self) -> dict[str, Any]:
+        """Everything a person may want to know about the source, as JSON-able values."""
+        ...
+
+
+class Members(Protocol):
+    """Who is in the pool (plugin `members`).
+
+    Attributes:
+        table: all members by id, replaced whole on each change.
+    """
+
+    table: Cell[Mapping[str, Member]]
+
+    def find(self, key: str) -> Member:
+        """By id, address, address:port, or unique name.
+
+        Raises:
+            NotFound: no such member, or more than one.
+        """
+        ...
+
+    async def change(self, member_id: str, **fields: Any) -> Member:
+        """Change fields of an added member.
+
+        Raises:
+            NotFound, Conflict (declared in the configuration), Invalid.
+        """
+        ...
+
+
+class ScoreBoard(Protocol):
+    """How the members do (plugin `monitor`).
+
+    Attributes:
+        verdicts: by member id; its age says whether the monitor lives.
+    """
+
+    verdicts: Cell[Mapping[str, Verdict]]
+
+    def stale_after_s(self) -> float:
+        """The age of `verdicts` past which the monitor must be taken for dead."""
+        ...
+
+    def recent(self, member_id: str, limit: int = 20) -> Sequence[Mapping[str, Any]]:
+        """The last probes from memory, newest first: ts, offset_s, rtt_s, stratum, leap, step, score, error, rule."""
+        ...
+
+
+class Prober(Protocol):
+    """Looks at any server once (plugin `monitor`); used by the ad hoc check and the live check of new members."""
+
+    async def probe(
+        self, target: Target, *, samples: int | None = None, on_sample: Callable[[Any], None] | None = None
+    ) -> ProbeResult: ...
+
+
+class AnswerTable(Protocol):
+    """What DNS answers now (plugin `dns`)."""
+
+    def explain(self, name: str, rrtype: str, client: str | None) -> dict[str, Any]:
+        """The answer that `client` would get and every candidate with weight, probability and reason.
+
+        Raises:
+            NotFound: the name is not in our zone.
+            Invalid: the type or address makes no sense.
+        """
+        ...
+
+
+class Store(Protocol):
+    """The database: one writer thread, some readers, rows in batches."""
+
+    async def write(self, fn: Callable[[sqlite_utils.Database], T]) -> T:
+        """Run `fn(db)` in the writer thread inside one transaction; rolled back when it raises.
+
+        Raises:
+            StoreError: the database cannot be written now (disk full, read-only, broken).
+        """
+        ...
+
+    async def read(self, fn: Callable[[sqlite_utils.Database], T]) -> T:
+        """Run `fn(db)` on a read-only connection."""
+        ...
+
+    def append(self, table: str, row: Mapping[str, Any]) -> None:
+        """Buffer one row; never waits, never raises. Rows that cannot be kept are counted."""
+        ...
+
+    async def flush(self) -> None:
+        """Write what is buffered."""
+        ...
+
+    def stats(self) -> dict[str, Any]:
+        """rows_lost, rows_buffered, last_error, size_bytes, ..."""
+        ...
+
+
+Handler = Callable[[Any], Awaitable[Any]]

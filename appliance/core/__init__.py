@@ -1,0 +1,1 @@
+"""Serves everybody: cells, bus, services, configuration, clock."""

@@ -1,0 +1,163 @@
+"""The packet path behind one interface, so that a faster implementation plugs in without anybody noticing.
+
+Control hands immutable snapshots in (clock, policy, answers), swapped by one pointer; counters come out. Nothing in here
+waits for the event loop, and the event loop never waits for a packet.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from appliance.api.model import ClockState
+
+if TYPE_CHECKING:
+    from appliance.dataplane.dns_snapshot import AnswerSnapshot
+
+
+class Endpoint(NamedTuple):
+    """A local address to listen on. `host` is an IP literal, port 0 asks for any free one."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> Endpoint:
+        """Read "192.0.2.1:123" or "[2001:db8::1]:123".
+
+        Raises:
+            ValueError: with what would be right.
+        """
+        host, colon, port = text.rpartition(":")
+        bracketed = host.startswith("[") and host.endswith("]")
+        bare = host[1:-1] if bracketed else host
+        try:
+            family = ipaddress.ip_address(bare).version
+            number = int(port)
+        except ValueError:
+            family, number = 0, -1
+        if not colon or not 0 <= number <= 65535 or family == 0 or (family == 6) != bracketed:
+            raise ValueError(f'expected "ADDRESS:PORT" such as "0.0.0.0:123" or "[::]:123", got {text!r}')
+        return cls(bare, number)
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class Reason(IntEnum):
+    """Why an NTP packet was treated as it was. The numbers are fixed: metrics and the native plane share them."""
+
+    OK = 0  # a request we serve
+    UNSYNCHRONISED = 1  # a request we serve with leap 3 / stratum 0
+    TOO_SHORT = 2  # fewer than 48 bytes
+    BAD_LENGTH = 3  # not a multiple of 4, or trailing data that is neither extension field nor MAC
+    BAD_VERSION = 4  # version 0 or 5 and up
+    BAD_MODE = 5  # a mode we do not answer (0, 2, 5)
+    REPLY = 6  # mode 4: a reply, never answered
+    CONTROL = 7  # mode 6 or 7
+    AUTH = 8  # a MAC or NTS field that we cannot verify
+    POLICY = 9  # the prefix is ignored or denied
+    RATE = 10  # over the rate limit
+    BAD_SOURCE = 11  # source port 0, or an address that cannot be a client (multicast, broadcast, our own service)
+    LATE = 12  # waited too long in the queue
+    SEND_FAILED = 13  # the kernel did not take the reply
+
+
+class Action(IntEnum):
+    """What became of the packet."""
+
+    REPLY = 0
+    IGNORE = 1
+    KISS = 2
+
+
+class PrefixRule(NamedTuple):
+    """`action` for every source inside `network`; the longest match wins."""
+
+    network: ipaddress.IPv4Network | ipaddress.IPv6Network
+    action: str
+
+
+@dataclass(frozen=True, slots=True)
+class NtpPolicy:
+    """Who is answered. Without a matching rule: `default`."""
+
+    rules: tuple[PrefixRule, ...] = ()
+    default: str = "allow"
+
+
+class NtpServer(Protocol):
+    """A running NTP service.
+
+    Attributes:
+        endpoints: what is really bound, ports filled in.
+    """
+
+    endpoints: tuple[Endpoint, ...]
+
+    def set_clock(self, state: ClockState) -> None: ...
+
+    def set_policy(self, policy: NtpPolicy) -> None: ...
+
+    def counters(self) -> Mapping[tuple[Reason, Action], int]:
+        """Packets since the start by (reason, action); each packet is counted exactly once."""
+        ...
+
+    def traffic(self) -> Mapping[str, int]:
+        """Requests by version ("v4"), mode ("mode3") and family ("ipv4")."""
+        ...
+
+    def failure(self) -> BaseException | None:
+        """Why the packet thread died, if it did."""
+        ...
+
+    def close(self) -> None:
+        """Stop and free the ports; returns when the thread is gone."""
+        ...
+
+
+class DnsServer(Protocol):
+    """A running DNS service on UDP and TCP."""
+
+    endpoints: tuple[Endpoint, ...]
+
+    def set_answers(self, snapshot: AnswerSnapshot) -> None: ...
+
+    def counters(self) -> Mapping[tuple[str, str, str], int]:
+        """Queries since the start by (transport "udp"|"tcp", type "A", outcome "NOERROR"|"NXDOMAIN"|"drop"|...)."""
+        ...
+
+    def failure(self) -> BaseException | None: ...
+
+    def close(self) -> None: ...
+
+
+class DataPlane(Protocol):
+    """An implementation of the packet path.
+
+    Attributes:
+        name: "python", "native" or "xdp".
+        why: one sentence: why this one was chosen.
+    """
+
+    name: str
+    why: str
+
+    def serve_ntp(self, listen: Sequence[Endpoint], clock: ClockState, policy: NtpPolicy) -> NtpServer:
+        """Bind and answer.
+
+        Raises:
+            OSError: an address cannot be bound; `filename` holds the endpoint.
+        """
+        ...
+
+    def serve_dns(self, listen: Sequence[Endpoint], snapshot: AnswerSnapshot) -> DnsServer:
+        """Bind UDP and TCP and answer.
+
+        Raises:
+            OSError: an address cannot be bound; `filename` holds the endpoint.
+        """
+        ...

@@ -1,0 +1,1 @@
+"""Turns bytes into values and back, with no clock and no socket."""
