@@ -1,0 +1,181 @@
+#!/usr/bin/env python3
+"""What `make` does: `python3 packaging/dev.py COMMAND`. Needs nothing but Python; makes `.venv` when a command wants it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Before the rest is imported: an old Python must be able to read up to here.
+if sys.version_info < (3, 11):  # noqa: UP036 - it is there to be said in words
+    for _name in ("python3.14", "python3.13", "python3.12", "python3.11"):
+        _found = shutil.which(_name)
+        if _found:
+            os.execv(_found, [_found, *sys.argv])  # noqa: S606 - ourselves again
+    sys.exit(
+        "Timeball needs Python 3.11 or newer; {} is {}.{}.\n"
+        "Debian 12, Raspberry Pi OS of 2023 and everything newer have it: sudo apt install python3 python3-venv".format(
+            sys.executable, *sys.version_info[:2]
+        )
+    )
+
+from environment import BIN, CACHE, SetupError, clean_environment, ensure  # noqa: E402 - see above
+
+
+def tool_environment() -> dict[str, str]:
+    """Where the tools keep what they remember: out of the way of people."""
+    return clean_environment() | {
+        "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        "MYPY_CACHE_DIR": str(CACHE / "mypy"),
+        "RUFF_CACHE_DIR": str(CACHE / "ruff"),
+    }
+
+
+def call(*command: str | Path, **environment: str) -> int:
+    """Run a command in the tree's root and return its exit code (128 + n for one that died of signal n)."""
+    code = subprocess.run(
+        [str(word) for word in command], cwd=ROOT, env=tool_environment() | environment, check=False
+    ).returncode
+    return code if code >= 0 else 128 - code
+
+
+def run(arguments: list[str]) -> int:
+    """Start a small pool on this machine's loopback and show it in the browser."""
+    ensure(tests=False)
+    timeball = str(BIN / "timeball")
+    # In place of this process: Ctrl-C and SIGTERM reach the appliance itself.
+    os.execve(timeball, [timeball, "demo", *arguments], clean_environment())  # noqa: S606
+
+
+def lint(arguments: list[str]) -> int:
+    """Style, format and types."""
+    ensure(tests=True)
+    packages = ["appliance", *sorted(path.parent.name for path in ROOT.glob("plugins/*/__init__.py"))]
+    checks = [
+        [BIN / "ruff", "check", "--quiet", "."],
+        [BIN / "ruff", "format", "--check", "--quiet", "."],
+        [BIN / "mypy", "--no-error-summary", *(word for name in packages for word in ("-p", name))],
+    ]
+    failed = [str(check[0].name) for check in checks if call(*check, *arguments) != 0]  # type: ignore[union-attr]
+    print(
+        f"lint: {'FAILED: ' + ', '.join(failed) if failed else 'style, format and types are good'}",
+        flush=True,
+    )
+    return 1 if failed else 0
+
+
+def pytest(*arguments: str, **environment: str) -> int:
+    """Run pytest as we want it; its cache lies beside the others."""
+    return call(
+        BIN / "python", "-m", "pytest", "-o", f"cache_dir={CACHE / 'pytest'}", *arguments, **environment
+    )
+
+
+def test(arguments: list[str]) -> int:
+    """Lint, then every test that is not slow."""
+    linted = lint([])
+    tested = pytest("-q", "-m", "not slow", *arguments)
+    return tested or linted
+
+
+def test_slow(arguments: list[str]) -> int:
+    """The slow tests (minutes)."""
+    ensure(tests=True)
+    return pytest("-q", "-m", "slow", *arguments)
+
+
+def fuzz(arguments: list[str]) -> int:
+    """Generated hostile input; TIMEBALL_FUZZ_EXAMPLES and TIMEBALL_FUZZ_PACKETS say how much."""
+    ensure(tests=True)
+    return pytest(
+        "-q", "-m", "slow", "-k", "fuzz or property", "--timeout=0", *arguments, HYPOTHESIS_PROFILE="fuzz"
+    )
+
+
+def bench(arguments: list[str]) -> int:
+    """Measure, side by side with other servers where they are installed."""
+    ensure(tests=True)
+    return call(BIN / "python", ROOT / "packaging/bench/all.py", *arguments)
+
+
+def lock(arguments: list[str]) -> int:
+    """Resolve the dependencies anew and write packaging/constraints*.txt and licences.md."""
+    ensure(tests=True)
+    code = call(BIN / "python", ROOT / "packaging/lock.py", *arguments)
+    if code == 0:
+        ensure(tests=True)
+        code = call(BIN / "python", ROOT / "packaging/licences.py", "--write")
+    return code
+
+
+def peers(arguments: list[str]) -> int:
+    """Install the real programs that tests and benchmarks talk to (root, Debian)."""
+    return call("bash", ROOT / "packaging/install-test-peers.sh", *arguments)
+
+
+def changelog(arguments: list[str]) -> int:
+    """Print what packaging/changes holds; with --release VERSION, move it into CHANGELOG.md."""
+    return call(sys.executable, ROOT / "packaging/changelog.py", *arguments)
+
+
+def clean(arguments: list[str]) -> int:  # noqa: ARG001 - all commands look alike
+    """Remove .venv, caches and what builds leave."""
+    for name in (
+        ".venv",
+        ".cache",
+        "build",
+        "dist",
+        ".mypy_cache",
+        ".ruff_cache",
+        ".pytest_cache",
+        ".hypothesis",
+    ):
+        shutil.rmtree(ROOT / name, ignore_errors=True)
+    for path in (*ROOT.glob("*.egg-info"), *ROOT.glob("[a-z]*/**/__pycache__")):
+        shutil.rmtree(path, ignore_errors=True)
+    return 0
+
+
+COMMANDS = {
+    "run": run,
+    "test": test,
+    "test-slow": test_slow,
+    "lint": lint,
+    "fuzz": fuzz,
+    "bench": bench,
+    "peers": peers,
+    "lock": lock,
+    "changelog": changelog,
+    "clean": clean,
+}
+
+
+def main() -> int:
+    listing = "\n".join(f"  {name:<10} {command.__doc__}" for name, command in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog=f"commands:\n{listing}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND")
+    parser.add_argument(
+        "arguments", nargs=argparse.REMAINDER, help="handed on to the tool behind the command"
+    )
+    chosen = parser.parse_args()
+    try:
+        return COMMANDS[chosen.command](chosen.arguments)
+    except SetupError as error:
+        print(f"timeball: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
