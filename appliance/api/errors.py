@@ -11,6 +11,7 @@ and what an operation raises to the person who asked:
       Conflict     409
       Invalid      422, with one entry per field
       Refused      403
+      StoreError   503, nothing was kept
 """
 
 from __future__ import annotations
@@ -71,3 +72,10 @@ class Invalid(ApiError):
 class Refused(ApiError):
     status = 403
     code = "refused"
+
+
+class StoreError(ApiError):
+    """The database cannot be read or written now; what was asked for is not kept. The message says why in words."""
+
+    status = 503
+    code = "store_unavailable"

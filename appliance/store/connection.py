@@ -1,0 +1,98 @@
+"""How the database file is opened: the pragmas, and the reason for each."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+import urllib.parse
+from pathlib import Path
+from typing import Final
+
+import sqlite_utils
+
+MEMORY: Final = ":memory:"
+
+BUSY_TIMEOUT_MS: Final = (
+    3_000  # somebody else's sqlite3 shell or backup; we are the only writer among ourselves
+)
+JOURNAL_LIMIT_BYTES: Final = 16 << 20  # a WAL that grew behind a long reader is cut back to this
+PAGE_BYTES: Final = 4096  # one flash page, one page-cache page
+
+_AS_SQLITE: Final = {errno.ENOSPC: sqlite3.SQLITE_FULL, errno.EROFS: sqlite3.SQLITE_READONLY}
+
+
+def open_writer(path: Path | str) -> sqlite_utils.Database:
+    """Open (or create, mode 0600) the database for the one writer.
+
+    Transactions are always explicit (`isolation_level=None`): the driver's implicit BEGIN is deferred and would meet
+    SQLITE_BUSY in the middle of a transaction instead of at its start.
+
+    Raises:
+        sqlite3.Error: it cannot be opened, or is not a database.
+    """
+    if path != MEMORY:
+        _create_private(Path(path))
+    conn = sqlite3.connect(str(path), isolation_level=None, check_same_thread=False, cached_statements=256)
+    try:
+        conn.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+        # Both must precede the first table. INCREMENTAL, because changing it later needs a VACUUM with twice the space,
+        # and an appliance whose card is filling up must be able to give pages back in small slices.
+        conn.execute(f"PRAGMA page_size={PAGE_BYTES}")
+        conn.execute("PRAGMA auto_vacuum=INCREMENTAL")
+        # Readers never wait for the writer, and a commit needs no fsync: after a power cut the last transactions may be
+        # missing but the file is whole. After kill -9 nothing is missing, since the page cache survives.
+        conn.execute("PRAGMA journal_mode=WAL")
+        conn.execute("PRAGMA synchronous=NORMAL")
+        conn.execute(f"PRAGMA journal_size_limit={JOURNAL_LIMIT_BYTES}")
+        conn.execute("PRAGMA foreign_keys=ON")
+        conn.execute("PRAGMA temp_store=MEMORY")  # a full or read-only /tmp is not our problem
+        conn.execute("PRAGMA cache_size=-4096")  # KiB
+        conn.execute(
+            "SELECT count(*) FROM sqlite_master"
+        ).fetchone()  # the first real read: is it a database at all?
+    except BaseException:
+        conn.close()
+        raise
+    return _wrap(conn)
+
+
+def open_reader(path: Path | str, *, immutable: bool = False) -> sqlite_utils.Database:
+    """Open the database for reading only.
+
+    Args:
+        path: the file.
+        immutable: read the main file alone, without lock, WAL or shared memory: the only way on a disk that takes no
+            byte. What was not yet checkpointed is missing.
+
+    Raises:
+        sqlite3.Error: it cannot be opened.
+    """
+    options = "mode=ro&immutable=1" if immutable else "mode=ro"
+    uri = f"file:{urllib.parse.quote(str(path))}?{options}"
+    conn = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+    try:
+        conn.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+        conn.execute("PRAGMA query_only=ON")
+        conn.execute("PRAGMA cache_size=-2048")
+        conn.execute("PRAGMA temp_store=MEMORY")
+        conn.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except BaseException:
+        conn.close()
+        raise
+    return _wrap(conn)
+
+
+def _wrap(conn: sqlite3.Connection) -> sqlite_utils.Database:
+    # sqlite-utils plugins that happen to be installed on the machine have no business in here.
+    return sqlite_utils.Database(conn, execute_plugins=False)
+
+
+def _create_private(path: Path) -> None:
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        # Reported as SQLite would, so that there is one kind of error to understand.
+        wrapped = sqlite3.OperationalError(f"{path}: {error.strerror}")
+        wrapped.sqlite_errorcode = _AS_SQLITE.get(error.errno or 0, sqlite3.SQLITE_CANTOPEN)
+        raise wrapped from error

@@ -1,0 +1,193 @@
+"""The one writer: a thread that owns the connection and runs one job after another, so that nobody ever waits for a lock."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from queue import SimpleQueue
+from types import GeneratorType
+from typing import Any, Final, TypeVar
+
+import sqlite_utils
+
+from appliance.api.errors import StoreError
+from appliance.core.clock import Clock
+from appliance.store.faults import BEHIND, CLOSED, DAMAGED, Fault, fault_of
+
+T = TypeVar("T")
+Connect = Callable[[], sqlite_utils.Database]
+
+log = logging.getLogger("appliance.store")
+
+#: Jobs that may wait. Every caller awaits its own job, so more than this means that the disk stands still.
+MAX_WAITING: Final = 1_000
+#: After a failed attempt to open the file, jobs are refused at once for so long.
+REOPEN_AFTER_S: Final = 5.0
+
+# After these the connection itself is suspect (lost shared memory, a file that was replaced): begin with a fresh one.
+_REOPEN: Final = frozenset({"io", "missing", "damaged", "read_only"})
+
+
+def transaction(db: sqlite_utils.Database, fn: Callable[[sqlite_utils.Database], T]) -> T:
+    """Run `fn(db)` in one IMMEDIATE transaction: the lock is taken at the start, where waiting for it is harmless.
+
+    Raises:
+        Whatever `fn` raises, after a rollback.
+        RuntimeError: `fn` ended the transaction itself.
+    """
+    db.conn.execute("BEGIN IMMEDIATE")
+    try:
+        result = fn(db)
+        if not db.conn.in_transaction:
+            raise RuntimeError("no commit, rollback or VACUUM in here: the store does that")  # noqa: TRY301
+        db.conn.execute("COMMIT")
+    except BaseException:
+        if db.conn.in_transaction:
+            db.conn.execute("ROLLBACK")
+        raise
+    return result
+
+
+def finished(result: T) -> T:
+    """Refuse what would be read later, by another thread, outside the transaction.
+
+    Raises:
+        TypeError: `result` is a cursor or a generator such as `db.query()` returns.
+    """
+    if isinstance(result, (GeneratorType, sqlite3.Cursor)):
+        raise TypeError("the function returned rows that are not fetched yet: return list(...)")
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    fn: Callable[[sqlite_utils.Database], Any]
+    future: Future[Any]
+    in_transaction: bool
+
+
+class Writer:
+    """Runs jobs on the only connection that writes.
+
+    Attributes:
+        fault: why the last job could not write, or None. Remembered so that it is logged once when it comes and once
+            when it goes.
+        generation: grows each time the connection is opened; readers that hold an older one open theirs anew.
+    """
+
+    def __init__(self, connect: Connect, clock: Clock, *, on_damage: Callable[[], None]) -> None:
+        self._connect = connect
+        self._on_damage = on_damage
+        self._clock = clock
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._db: sqlite_utils.Database | None = None
+        self._refuse_until_ns = 0
+        self._closing = False
+        self.fault: Fault | None = None
+        self.last_error = ""
+        self.generation = 0
+
+    def start(self) -> None:
+        # A daemon: when the disk hangs for good, the process must still be able to end. WAL makes that safe.
+        self._thread = threading.Thread(target=self._work, name="store-writer", daemon=True)
+        self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """Jobs in the queue."""
+        return self._jobs.qsize()
+
+    def submit(self, fn: Callable[[sqlite_utils.Database], T], *, in_transaction: bool = True) -> Future[T]:
+        """Queue `fn(db)`; from any thread, never waits. The future ends with the result, StoreError, or what `fn` raised."""
+        future: Future[T] = Future()
+        if self._closing or self._thread is None:
+            future.set_exception(StoreError(CLOSED.text))
+        elif self._jobs.qsize() >= MAX_WAITING:
+            self.note(BEHIND)
+            future.set_exception(StoreError(BEHIND.text))
+        else:
+            self._jobs.put(_Job(fn, future, in_transaction))
+        return future
+
+    def adopt(self, db: sqlite_utils.Database) -> None:
+        """Go on with this connection instead of the present one; to be called by a job, in the writer's thread."""
+        self._drop()
+        self._db = db
+        self.generation += 1
+
+    def close(self, timeout_s: float) -> bool:
+        """End after the jobs that wait; False when they did not end within `timeout_s`."""
+        self._closing = True
+        self._jobs.put(None)
+        if self._thread is None:
+            return True
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def note(self, fault: Fault | None, detail: str = "") -> None:
+        """Remember whether writing works; log the change, not the state."""
+        before, self.fault = self.fault, fault
+        if fault is not None:
+            self.last_error = f"{fault.text} ({detail})" if detail else fault.text
+        if fault is not None and (before is None or before.code != fault.code):
+            log.error(
+                "the database cannot be written: %s; %s", self.last_error, fault.remedy or "trying again"
+            )
+        elif fault is None and before is not None:
+            log.warning("the database can be written again (before: %s)", before.text)
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            if not job.future.set_running_or_notify_cancel():
+                continue
+            try:
+                result = finished(self._perform(job))
+            except BaseException as error:  # noqa: BLE001 - it belongs to whoever awaits the future
+                job.future.set_exception(error)
+            else:
+                job.future.set_result(result)
+            del job  # or the last job's values would live until the next one comes
+        self._drop()
+
+    def _perform(self, job: _Job) -> Any:
+        try:
+            db = self._connection()
+            result = transaction(db, job.fn) if job.in_transaction else job.fn(db)
+        except sqlite3.Error as error:
+            fault = fault_of(error)
+            if fault is None:
+                raise
+            self.note(fault, str(error))
+            if fault is DAMAGED:
+                self._on_damage()
+            if fault.code in _REOPEN:
+                self._drop()
+            raise StoreError(f"the database cannot be written: {fault.text}") from error
+        if job.in_transaction:
+            self.note(None)
+        return result
+
+    def _connection(self) -> sqlite_utils.Database:
+        if self._db is None:
+            if self._clock.monotonic_ns() < self._refuse_until_ns:
+                raise StoreError(f"the database cannot be written: {(self.fault or DAMAGED).text}")
+            try:
+                self._db = self._connect()
+            except sqlite3.Error:
+                self._refuse_until_ns = self._clock.monotonic_ns() + int(REOPEN_AFTER_S * 1e9)
+                raise
+            self.generation += 1
+        return self._db
+
+    def _drop(self) -> None:
+        if self._db is not None:
+            db, self._db = self._db, None
+            try:
+                db.close()
+            except sqlite3.Error as error:
+                log.debug("closing the database: %s", error)
