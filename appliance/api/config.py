@@ -13,7 +13,15 @@ class PluginConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
-def setting(default: Any = ..., *, help: str, live: bool = False, unit: str = "", advanced: bool = False, **limits: Any) -> Any:  # noqa: A002
+def setting(
+    default: Any = ...,
+    *,
+    help: str,
+    live: bool = False,
+    unit: str = "",
+    advanced: bool = False,
+    **limits: Any,
+) -> Any:  # noqa: A002
     """Describe one key of a plugin's configuration.
 
     Args:

@@ -86,7 +86,9 @@ class RunContext(SetupContext, Protocol):
         """One line for people about what it does or waits for."""
         ...
 
-    def subscribe(self, kind: type[E], *, maxsize: int = 256, overflow: Overflow = "drop_oldest") -> AbstractContextManager[Subscription[E]]:
+    def subscribe(
+        self, kind: type[E], *, maxsize: int = 256, overflow: Overflow = "drop_oldest"
+    ) -> AbstractContextManager[Subscription[E]]:
         """Receive events from now on."""
         ...
 
@@ -94,7 +96,9 @@ class RunContext(SetupContext, Protocol):
         """Run `coro` as a child of this run: its failure is the plugin's failure, it ends with the run."""
         ...
 
-    def every(self, interval_s: float, fn: Callable[[], Awaitable[None] | None], *, jitter: float = 0.0) -> None:
+    def every(
+        self, interval_s: float, fn: Callable[[], Awaitable[None] | None], *, jitter: float = 0.0
+    ) -> None:
         """Call `fn` every `interval_s` seconds without overlap, each time moved by up to `jitter` x the interval."""
         ...
 

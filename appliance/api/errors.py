@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 
-class NotReady(Exception):  # noqa: N818 - it is a state, not an error
+class NotReady(Exception):
     """What the plugin needs is not there yet; the message says what in words a person understands."""
 
 

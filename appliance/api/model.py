@@ -46,7 +46,9 @@ class ClockState:
     why: str = ""
 
     @classmethod
-    def unsynchronised(cls, why: str, *, source: str = "none", mono_ns: int = 0, precision: int = -24) -> ClockState:
+    def unsynchronised(
+        cls, why: str, *, source: str = "none", mono_ns: int = 0, precision: int = -24
+    ) -> ClockState:
         """The state before we know better: leap 3, stratum 0, one second of delay and dispersion."""
         return cls(
             leap=3, stratum=0, refid=bytes(4), reference_ns=0, root_delay_s=1.0, root_dispersion_s=1.0,

@@ -26,11 +26,21 @@ ENV_PREFIX = "TIMEBALL_"
 class ApplianceConfig(PluginConfig):
     """The table `[appliance]`."""
 
-    state_dir: Path = setting(Path("/var/lib/timeball"), help="Folder for the database, keys, the admin socket.")
-    dataplane: Literal["auto", "python", "native", "xdp"] = setting("auto", help="Which implementation moves packets.")
-    plugin_dirs: list[Path] = setting(default_factory=list, help="More folders with drop-in plugins; STATE_DIR/plugins is always one.")
-    log_level: Literal["debug", "info", "warning", "error"] = setting("info", help="How much is logged.", live=True)
-    safe_mode: bool = setting(default=False, help="Start without any plugin that did not come with the appliance.")
+    state_dir: Path = setting(
+        Path("/var/lib/timeball"), help="Folder for the database, keys, the admin socket."
+    )
+    dataplane: Literal["auto", "python", "native", "xdp"] = setting(
+        "auto", help="Which implementation moves packets."
+    )
+    plugin_dirs: list[Path] = setting(
+        default_factory=list, help="More folders with drop-in plugins; STATE_DIR/plugins is always one."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = setting(
+        "info", help="How much is logged.", live=True
+    )
+    safe_mode: bool = setting(
+        default=False, help="Start without any plugin that did not come with the appliance."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +84,7 @@ class Problem:
         }  # fmt: skip
 
 
-class BadConfig(Exception):  # noqa: N818 - reads as what it is
+class BadConfig(Exception):
     """The configuration cannot be used; holds every problem."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
@@ -209,7 +219,9 @@ def _merge_into(target: dict[str, Any], values: Mapping[str, Any]) -> None:
             target[key] = value
 
 
-def validate(layers: Sequence[Layer], models: Mapping[str, type[BaseModel] | None], *, unchecked: Iterable[str] = ()) -> Config:
+def validate(
+    layers: Sequence[Layer], models: Mapping[str, type[BaseModel] | None], *, unchecked: Iterable[str] = ()
+) -> Config:
     """Check everything and build the models.
 
     Args:
@@ -291,7 +303,9 @@ class _Report:
         layer = self._strongest(path)
         position = locate(dict(layer.where), path) if layer else None
         line = layer.text.split("\n")[position[0] - 1] if layer and position and layer.text else ""
-        self.problems.append(Problem(layer.name if layer else "configuration", dotted(path), message, position, line, nearest))
+        self.problems.append(
+            Problem(layer.name if layer else "configuration", dotted(path), message, position, line, nearest)
+        )
 
     def _strongest(self, path: KeyPath) -> Layer | None:
         """The last layer that sets `path`, or the nearest parent of it."""
@@ -299,9 +313,9 @@ class _Report:
             for layer in reversed(self._layers):
                 value: Any = layer.values
                 for part in path[:length]:
-                    if isinstance(value, Mapping) and part in value:
-                        value = value[part]
-                    elif isinstance(value, list) and isinstance(part, int) and part < len(value):
+                    if (isinstance(value, Mapping) and part in value) or (
+                        isinstance(value, list) and isinstance(part, int) and part < len(value)
+                    ):
                         value = value[part]
                     else:
                         break

@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
+import enum
+import ipaddress
+import json
+import logging
+import math
+import re
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
+
+from appliance.api.contrib import Route, Scope
+from appliance.api.errors import ApiError, Invalid, NotFound, Refused
+from appliance.core.tasks import current_plugin
+
+log = logging.getLogger("timeball.api")
+
+#: What an actor of each scope may do: everything to its left too.
+SCOPES: tuple[Scope, ...] = ("public", "read", "operate", "admin")
 
 
 @dataclass(slots=True)
@@ -18,7 +37,8 @@ class Request:
         query: the query string, last value of each key.
         query_model: the validated query when the route declares one.
         body: the validated JSON body when the route declares one.
-        headers: case-insensitive.
+        content: the body as it came, for routes that take something else than JSON.
+        headers: names in lower case.
         actor: who asks, for logs: "local:root", "anonymous", ...
         scope: the most this actor may do.
         remote: the address it comes from, "" on the admin socket.
@@ -31,9 +51,10 @@ class Request:
     query: Mapping[str, str] = field(default_factory=dict)
     query_model: Any = None
     body: Any = None
+    content: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     actor: str = "anonymous"
-    scope: str = "public"
+    scope: Scope = "public"
     remote: str = ""
     raw: Any = None
 
@@ -43,7 +64,7 @@ class Reply:
     """A handler's answer when 200 and plain JSON are not enough.
 
     Attributes:
-        value: JSON-able, or `str`/`bytes` with `content_type`.
+        value: JSON-able, or `str`/`bytes` when `content_type` is not JSON.
     """
 
     value: Any = None
@@ -51,5 +72,207 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
     content_type: str = "application/json"
 
+    def body(self) -> bytes:
+        """The value as bytes."""
+        if isinstance(self.value, bytes):
+            return self.value
+        if isinstance(self.value, str) and "json" not in self.content_type:
+            return self.value.encode()
+        return b"" if self.status == 204 else to_json(self.value)
 
-__all__ = ["BaseModel", "Reply", "Request"]
+
+@dataclass(frozen=True, slots=True)
+class Mounted:
+    """A route with the plugin that owns it and the full path it answers."""
+
+    plugin: str
+    route: Route
+    path: str
+    pattern: re.Pattern[str]
+
+
+class RouteTable:
+    """All routes of all plugins."""
+
+    def __init__(self, *, version: str = "") -> None:
+        self._mounted: list[Mounted] = []
+        self._version = version
+
+    def mount(self, plugin: str, routes: tuple[Route, ...]) -> None:
+        """Add a plugin's routes, all or none.
+
+        Raises:
+            ValueError: a path is taken by another plugin, or makes no sense.
+        """
+        added: list[Mounted] = []
+        for route in routes:
+            path = route.path if route.path.startswith("/") else f"/p/{plugin}/{route.path}"
+            if route.scope not in SCOPES:
+                raise ValueError(f'{route.method} {path}: unknown scope "{route.scope}"')
+            shape = _shape(path)
+            for other in (*self._mounted, *added):
+                if other.route.method == route.method and _shape(other.path) == shape:
+                    owner = "itself" if other.plugin == plugin else f"the plugin {other.plugin}"
+                    raise ValueError(f"{route.method} {path} is taken by {owner}")
+            added.append(Mounted(plugin, route, path, _compile(path)))
+        self._mounted = sorted([*self._mounted, *added], key=lambda m: _specificity(m.path))
+
+    def unmount(self, plugin: str) -> None:
+        self._mounted = [m for m in self._mounted if m.plugin != plugin]
+
+    def routes(self) -> tuple[Mounted, ...]:
+        return tuple(self._mounted)
+
+    async def dispatch(self, request: Request) -> Any:
+        """Answer one request: a `Reply`, or whatever aiohttp response the handler made. Never raises ApiError."""
+        try:
+            return await self._dispatch(request)
+        except ApiError as error:
+            return problem(error)
+
+    async def _dispatch(self, request: Request) -> Any:
+        mounted = self._match(request)
+        if SCOPES.index(mounted.route.scope) > SCOPES.index(request.scope):
+            raise Refused(f"{request.method} {request.path} needs the scope {mounted.route.scope}")
+        route = mounted.route
+        if route.query is not None:
+            request.query_model = _validated(route.query, dict(request.query), "query")
+        if route.body is not None:
+            request.body = _validated(route.body, _json_body(request), "body")
+        token = current_plugin.set(mounted.plugin)
+        try:
+            value = await route.handler(request)
+        except ApiError:
+            raise
+        except Exception:
+            incident = secrets.token_hex(4)
+            log.exception(
+                "%s %s of the plugin %s failed (incident %s)",
+                request.method,
+                request.path,
+                mounted.plugin,
+                incident,
+            )
+            return problem(_Unexpected(f"something went wrong inside; the log has it as incident {incident}"))
+        finally:
+            current_plugin.reset(token)
+        if isinstance(value, Reply) or hasattr(value, "prepare"):
+            return value
+        return Reply(value)
+
+    def _match(self, request: Request) -> Mounted:
+        method = "GET" if request.method == "HEAD" else request.method
+        others: set[str] = set()
+        for mounted in self._mounted:
+            found = mounted.pattern.fullmatch(request.path)
+            if found is None:
+                continue
+            if mounted.route.method == method:
+                request.params = {name: unquote(value) for name, value in found.groupdict().items()}
+                return mounted
+            others.add(mounted.route.method)
+        if others:
+            raise _WrongMethod(f"{request.path} takes {', '.join(sorted(others))}, not {request.method}")
+        raise NotFound(f"there is nothing at {request.path}")
+
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI 3.1 document of everything that is not a page."""
+        from appliance.core.openapi import document
+
+        return document([m for m in self._mounted if not m.route.page], self._version)
+
+
+class _Unexpected(ApiError):
+    status = 500
+    code = "internal"
+
+
+class _WrongMethod(ApiError):
+    status = 405
+    code = "method_not_allowed"
+
+
+class TooLarge(ApiError):
+    status = 413
+    code = "too_large"
+
+
+def problem(error: ApiError) -> Reply:
+    """An error as RFC 9457 problem+json."""
+    value: dict[str, Any] = {"type": "about:blank", "title": error.code.replace("_", " "), "status": error.status,
+                             "detail": str(error), "code": error.code}  # fmt: skip
+    if error.errors:
+        value["errors"] = [{"field": name, "message": message} for name, message in error.errors.items()]
+    return Reply(value, error.status, content_type="application/problem+json")
+
+
+def to_json(value: Any) -> bytes:
+    """JSON with our conventions: dataclasses and models as objects, bytes as hex, no NaN."""
+    return json.dumps(plain(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+
+
+def plain(value: Any) -> Any:
+    """Reduce a value to what JSON can say; infinities and NaN become null."""
+    if value is None or (isinstance(value, (bool, int, str)) and not isinstance(value, enum.Enum)):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, enum.Enum):
+        return value.name.lower() if isinstance(value, enum.IntEnum) else value.value
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(item) for item in value]
+    if isinstance(value, BaseModel):
+        return plain(value.model_dump())
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(
+        value,
+        (Path, ipaddress.IPv4Address, ipaddress.IPv6Address, ipaddress.IPv4Network, ipaddress.IPv6Network),
+    ):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no place in JSON")
+
+
+def _json_body(request: Request) -> Any:
+    if not request.content:
+        return {}
+    try:
+        return json.loads(request.content)
+    except (ValueError, UnicodeDecodeError, RecursionError) as error:
+        raise ApiError(f"the body is not JSON: {error}") from None
+
+
+def _validated(model: type[BaseModel], value: Any, what: str) -> BaseModel:
+    try:
+        return model.model_validate(value)
+    except ValidationError as invalid:
+        errors = {}
+        for error in invalid.errors(include_url=False):
+            name = ".".join(str(part) for part in error["loc"]) or what
+            unknown = error["type"] == "extra_forbidden"
+            errors[name] = f"unknown; known: {', '.join(model.model_fields)}" if unknown else error["msg"]
+        raise Invalid(f"the {what} is not what this operation takes", errors=errors) from None
+
+
+_PARAMETER = re.compile(r"\{(\w+)(?::([^{}]+))?\}")
+
+
+def _compile(path: str) -> re.Pattern[str]:
+    text, at = "", 0
+    for found in _PARAMETER.finditer(path):
+        text += re.escape(path[at : found.start()]) + f"(?P<{found[1]}>{found[2] or '[^/]+'})"
+        at = found.end()
+    return re.compile(text + re.escape(path[at:]))
+
+
+def _shape(path: str) -> str:
+    return _PARAMETER.sub("{}", path)
+
+
+def _specificity(path: str) -> tuple[bool, int, str]:
+    """Sort key: fixed paths before those with parameters, long before short."""
+    return "{" in path, -len(_PARAMETER.sub("", path)), path

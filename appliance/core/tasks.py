@@ -15,7 +15,9 @@ current_plugin: contextvars.ContextVar[str] = contextvars.ContextVar("current_pl
 _running: set[asyncio.Task[Any]] = set()
 
 
-def spawn(coro: Coroutine[Any, Any, T], *, name: str, context: contextvars.Context | None = None) -> asyncio.Task[T]:
+def spawn(
+    coro: Coroutine[Any, Any, T], *, name: str, context: contextvars.Context | None = None
+) -> asyncio.Task[T]:
     """Start `coro` as a named task. The event loop holds tasks only weakly, so a reference is kept until it is done."""
     task = asyncio.get_running_loop().create_task(coro, name=name, context=context)
     _running.add(task)

@@ -35,11 +35,11 @@ class Endpoint(NamedTuple):
         bracketed = host.startswith("[") and host.endswith("]")
         bare = host[1:-1] if bracketed else host
         try:
-            family = ipaddress.ip_address(bare).version
+            right = bool(colon) and (ipaddress.ip_address(bare).version == 6) == bracketed
             number = int(port)
         except ValueError:
-            family, number = 0, -1
-        if not colon or not 0 <= number <= 65535 or family == 0 or (family == 6) != bracketed:
+            right, number = False, -1
+        if not right or not 0 <= number <= 65535:
             raise ValueError(f'expected "ADDRESS:PORT" such as "0.0.0.0:123" or "[::]:123", got {text!r}')
         return cls(bare, number)
 

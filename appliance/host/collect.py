@@ -76,7 +76,9 @@ def order(loaded: Iterable[Loaded]) -> list[Loaded]:
         graph = graphlib.TopologicalSorter[str]()
         for plugin_id in sorted(by_id):
             info = _info(by_id[plugin_id])
-            needed = {provider[k] for k in info.requires if k in provider} | {a for a in info.after if a in by_id}
+            needed = {provider[k] for k in info.requires if k in provider} | {
+                a for a in info.after if a in by_id
+            }
             graph.add(plugin_id, *sorted(needed - {plugin_id}))
         try:
             graph.prepare()

@@ -140,10 +140,14 @@ class RunningContext:
         self.children.append(self._group.create_task(coro, name=f"{self._plugin.id}:{name}"))
         self.children[:] = [child for child in self.children if not child.done()]
 
-    def every(self, interval_s: float, fn: Callable[[], Awaitable[None] | None], *, jitter: float = 0.0) -> None:
+    def every(
+        self, interval_s: float, fn: Callable[[], Awaitable[None] | None], *, jitter: float = 0.0
+    ) -> None:
         self.spawn(f"every {getattr(fn, '__name__', 'tick')}", self._repeat(interval_s, fn, jitter))
 
-    async def _repeat(self, interval_s: float, fn: Callable[[], Awaitable[None] | None], jitter: float) -> None:
+    async def _repeat(
+        self, interval_s: float, fn: Callable[[], Awaitable[None] | None], jitter: float
+    ) -> None:
         clock = self._plugin.clock
         due_ns = clock.monotonic_ns()
         while True:

@@ -59,7 +59,9 @@ class Plugins:
         return [p for p in self.found if p.module is not None and not p.error]
 
 
-def discover(folders: Sequence[Path] = (), *, safe_mode: bool = False, only: Iterable[str] | None = None) -> Plugins:
+def discover(
+    folders: Sequence[Path] = (), *, safe_mode: bool = False, only: Iterable[str] | None = None
+) -> Plugins:
     """Load every plugin.
 
     Args:
@@ -95,7 +97,9 @@ def add(plugins: Plugins, loaded: Loaded, load: Callable[[], ModuleType]) -> Loa
     return loaded
 
 
-def _candidates(folders: Sequence[Path], *, safe_mode: bool) -> Iterable[tuple[str, str, str, Callable[[], ModuleType]]]:
+def _candidates(
+    folders: Sequence[Path], *, safe_mode: bool
+) -> Iterable[tuple[str, str, str, Callable[[], ModuleType]]]:
     points = sorted(importlib.metadata.entry_points(group=GROUP), key=lambda p: p.name)
     for point in points:
         dist = point.dist.name if point.dist else "?"
@@ -119,7 +123,9 @@ def _file_loader(name: str, source: Path) -> Callable[[], ModuleType]:
     def load() -> ModuleType:
         module_name = f"appliance_dropin_{name}"
         spec = importlib.util.spec_from_file_location(
-            module_name, source, submodule_search_locations=[str(source.parent)] if source.name == "__init__.py" else None
+            module_name,
+            source,
+            submodule_search_locations=[str(source.parent)] if source.name == "__init__.py" else None,
         )
         if spec is None or spec.loader is None:
             raise ImportError(f"{source} is not a Python module")
@@ -165,7 +171,9 @@ def _check_hooks(manager: pluggy.PluginManager, module: ModuleType) -> str:
     for hook, (function, options) in _implementations(manager, module):
         if hook not in specs:
             close = difflib.get_close_matches(hook, specs, n=1)
-            return f'implements an unknown hook "{hook}"' + (f' (did you mean "{close[0]}"?)' if close else "")
+            return f'implements an unknown hook "{hook}"' + (
+                f' (did you mean "{close[0]}"?)' if close else ""
+            )
         if options["wrapper"] or options["hookwrapper"]:
             return f'"{hook}" is a wrapper; each plugin is called alone, so wrappers have nothing to wrap'
         if inspect.iscoroutinefunction(function) != (hook == "run"):

@@ -32,7 +32,7 @@ log = logging.getLogger("timeball.host")
 Run = Callable[[Any], Awaitable[None]]
 
 
-class SelfCancelled(Exception):  # noqa: N818 - a diagnosis
+class SelfCancelled(Exception):
     """The plugin awaited something that was cancelled, and died of it without anybody asking it to stop."""
 
 
@@ -162,10 +162,16 @@ class Supervised:
         now_ns = self.ctx.clock.monotonic_ns()
         self._bugs.append(now_ns)
         why = f"{type(leaves[0]).__name__}: {leaves[0]}"
-        log.error("%s failed and will be restarted:\n%s", self.ctx.id, "".join(traceback.format_exception(error)).rstrip())
+        log.error(
+            "%s failed and will be restarted:\n%s",
+            self.ctx.id,
+            "".join(traceback.format_exception(error)).rstrip(),
+        )
         window_ns = int(self._timing.strike_window_s * 1e9)
         if len(self._bugs) == self._timing.strikes and now_ns - self._bugs[0] <= window_ns:
-            log.error("%s failed %d times within a minute: giving up for now", self.ctx.id, self._timing.strikes)
+            log.error(
+                "%s failed %d times within a minute: giving up for now", self.ctx.id, self._timing.strikes
+            )
             self._bugs.clear()
             self._attempt = 0
             self._set(PluginState.FAILED, why)
@@ -174,10 +180,15 @@ class Supervised:
 
     def _back_off(self, why: str, *, bug: bool) -> float:
         if not bug:
-            log.log(logging.DEBUG if self._waiting_told else logging.WARNING, "%s is not ready: %s", self.ctx.id, why)
+            log.log(
+                logging.DEBUG if self._waiting_told else logging.WARNING,
+                "%s is not ready: %s",
+                self.ctx.id,
+                why,
+            )
             self._waiting_told = True
         self._set(PluginState.BACKOFF, why)
-        return self._timing.wait_s(self._attempt, self.ctx.shared.rng)  # type: ignore[arg-type]
+        return self._timing.wait_s(self._attempt, self.ctx.shared.rng)
 
     async def _pause(self, wait_s: float) -> None:
         kicked = spawn(self._kick.wait(), name=f"{self.ctx.id}:kick")
@@ -202,7 +213,12 @@ class Supervised:
         await self.ctx.clock.sleep(self._timing.ready_s)
         if self.status.state is PluginState.STARTING and self._body is not None:
             where = _where(self._body)
-            log.warning("%s is still starting after %.0f s; it waits in:\n%s", self.ctx.id, self._timing.ready_s, where)
+            log.warning(
+                "%s is still starting after %.0f s; it waits in:\n%s",
+                self.ctx.id,
+                self._timing.ready_s,
+                where,
+            )
             self._set(PluginState.STARTING, f"still starting after {self._timing.ready_s:.0f} s")
 
     # -- said by the plugin -----------------------------------------------------------------------------------------

@@ -1,0 +1,204 @@
+"""What a plugin's commands need: the running appliance's API over the admin socket, and output for people or programs.
+
+Exit codes: 0 ok, 1 failed, 2 usage, 3 no appliance is running, 4 not allowed, 5 not found, 6 conflict, 78 bad configuration.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import socket
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import click
+
+EXIT_UNREACHABLE = 3
+_EXIT_BY_STATUS = {403: 4, 401: 4, 404: 5, 409: 6}
+
+
+class Failure(click.ClickException):
+    """A command that failed for a reason that a person can understand."""
+
+    exit_code: int
+
+    def __init__(self, message: str, exit_code: int = 1, remedy: str = "") -> None:
+        super().__init__(message)
+        self.exit_code = exit_code  # type: ignore[misc]  # click declares it on the class, we differ by instance
+        self.remedy = remedy
+
+    def show(self, file: Any = None) -> None:
+        click.echo(f"Error: {printable(self.message)}", err=True)
+        if self.remedy:
+            click.echo(f"  {self.remedy}", err=True)
+
+
+class Admin:
+    """The API of the appliance that runs in `state_dir`."""
+
+    def __init__(self, socket_path: Path) -> None:
+        self.socket_path = socket_path
+
+    def get(self, path: str, query: Mapping[str, Any] | None = None) -> Any:
+        return self.ask("GET", path, query=query)
+
+    def post(self, path: str, body: Any = None) -> Any:
+        return self.ask("POST", path, body=body)
+
+    def patch(self, path: str, body: Any) -> Any:
+        return self.ask("PATCH", path, body=body)
+
+    def delete(self, path: str) -> Any:
+        return self.ask("DELETE", path)
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        body: Any = None,
+        timeout_s: float = 60.0,
+    ) -> Any:
+        """One request; the decoded JSON answer, or text when it is not JSON.
+
+        Raises:
+            Failure: nobody is there, or the appliance refused; with the right exit code.
+        """
+        if query:
+            path += "?" + urlencode({k: v for k, v in query.items() if v is not None})
+        content = None if body is None else json.dumps(body).encode()
+        connection = _UnixConnection(self.socket_path, timeout_s)
+        try:
+            connection.request(method, path, body=content, headers={"Content-Type": "application/json"})
+            response = connection.getresponse()
+            data = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise unreachable(self.socket_path, error) from None
+        finally:
+            connection.close()
+        value = (
+            json.loads(data)
+            if "json" in response.headers.get("Content-Type", "") and data
+            else data.decode("utf-8", "replace")
+        )
+        if response.status >= 400 and not (
+            isinstance(value, dict) and "status" in value and "problems" in value
+        ):
+            raise _refusal(response.status, value)
+        return value
+
+
+def unreachable(path: Path, error: Exception) -> Failure:
+    """Nobody answers on the admin socket: say what to do."""
+    if isinstance(error, PermissionError):
+        return Failure(f"you may not use {path}", 4, "ask as the appliance's user or as root (sudo)")
+    return Failure(
+        f"no appliance answers at {path}", EXIT_UNREACHABLE,
+        "start it with `timeball run`, or name its folder with --state-dir DIR (or --config FILE)",
+    )  # fmt: skip
+
+
+def _refusal(status: int, value: Any) -> Failure:
+    if not isinstance(value, dict):
+        return Failure(f"the appliance answered {status}: {str(value)[:200]}")
+    text = str(value.get("detail") or value.get("title") or status)
+    for entry in value.get("errors", ()):
+        text += f"\n  {entry['field']}: {entry['message']}"
+    return Failure(text, _EXIT_BY_STATUS.get(status, 1))
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path, timeout_s: float) -> None:
+        super().__init__("localhost", timeout=timeout_s)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+# -- options that every command takes, wherever they stand -------------------------------------------------------------
+
+
+def admin() -> Admin:
+    """The appliance that the options of this call name."""
+    return Admin(state_dir() / "admin.sock")
+
+
+def state_dir() -> Path:
+    """The state folder: --state-dir, else the one in --config, else TIMEBALL_STATE_DIR, else the nearest that lives."""
+    options = _options()
+    if options.get("state_dir"):
+        return Path(options["state_dir"])
+    if options.get("config"):
+        from appliance.core.config import BadConfig, read_file
+
+        try:
+            named = read_file(Path(options["config"])).values.get("appliance", {}).get("state_dir")
+        except BadConfig as bad:
+            raise Failure(str(bad), 78) from None
+        return Path(named or "/var/lib/timeball")
+    if os.environ.get("TIMEBALL_STATE_DIR"):
+        return Path(os.environ["TIMEBALL_STATE_DIR"])
+    here = Path(".cache/demo")  # where `make run` keeps its state
+    system = Path("/var/lib/timeball")
+    return here if (here / "admin.sock").exists() and not (system / "admin.sock").exists() else system
+
+
+def wants_json() -> bool:
+    """Whether --json was given anywhere on the line."""
+    return bool(_options().get("json"))
+
+
+def emit(value: Any, human: Callable[[Any], None]) -> None:
+    """Print `value` as JSON when --json was given, else let `human` print it for people."""
+    if wants_json():
+        click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    else:
+        human(value)
+
+
+def path_part(text: str) -> str:
+    """Quote one part of a URL path."""
+    return quote(text, safe="")
+
+
+def printable(text: object) -> str:
+    """Text from the network without control bytes: terminals obey those."""
+    return "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in str(text))
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Sequence[str] = ()) -> None:
+    """Print an aligned table; columns named in `right` are aligned to the right."""
+    cells = [[printable("" if cell is None else cell) for cell in row] for row in rows]
+    widths = [
+        max(len(column), *(len(row[i]) for row in cells)) if cells else len(column)
+        for i, column in enumerate(columns)
+    ]
+
+    def line(row: Sequence[str]) -> str:
+        parts = [
+            c.rjust(w) if column in right else c.ljust(w)
+            for c, w, column in zip(row, widths, columns, strict=True)
+        ]
+        return "  ".join(parts).rstrip()
+
+    click.secho(line(columns), bold=True)
+    for row in cells:
+        click.echo(line(row))
+
+
+def _options() -> dict[str, Any]:
+    context = click.get_current_context(silent=True)
+    return {} if context is None else context.find_root().meta.setdefault("timeball", {})
+
+
+def echo_error(text: str) -> None:
+    """Print to standard error."""
+    print(printable(text), file=sys.stderr)  # noqa: T201

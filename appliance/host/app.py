@@ -1,0 +1,236 @@
+"""Puts the parts together: one `Host` is one appliance, in a process or in a test's memory."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import traceback
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from appliance.api.contrib import HealthCheck
+from appliance.api.errors import ConfigError
+from appliance.api.model import Health, Level, PluginState, PluginStatus, Problem
+from appliance.core.bus import Bus
+from appliance.core.cells import Cell
+from appliance.core.clock import Clock, SystemClock
+from appliance.core.config import Config
+from appliance.core.routes import RouteTable
+from appliance.core.services import Services
+from appliance.core.tasks import spawn
+from appliance.dataplane.interface import DataPlane
+from appliance.host import collect, health, reload
+from appliance.host.admin import AdminSocket
+from appliance.host.backoff import Timing
+from appliance.host.contexts import PluginContext, Shared
+from appliance.host.inside import Inside
+from appliance.host.lag import LagMonitor
+from appliance.host.loader import Loaded, Plugins
+from appliance.host.own_routes import own_routes
+from appliance.host.supervisor import Supervised
+from appliance.store.database import Database
+
+log = logging.getLogger("timeball.host")
+
+HOUSEKEEPING_S = 60.0
+HEALTH_S = 10.0
+
+
+class Host:
+    """The composition root.
+
+    Attributes:
+        supervised: every plugin by id, also those that failed to load.
+        health: the latest fold.
+    """
+
+    def __init__(self, config: Config, plugins: Plugins, plane: DataPlane, *, clock: Clock | None = None,
+                 timing: Timing | None = None, admin: bool = True, version: str = "") -> None:  # fmt: skip
+        self.config = config
+        self.plugins = plugins
+        self.clock = clock or SystemClock()
+        self.version = version
+        self.supervised: dict[str, Supervised] = {}
+        self._timing = timing or Timing()
+        self.state_dir = Path(config.appliance.state_dir)
+        self.bus = Bus()
+        self.services = Services()
+        self.routes = RouteTable(version=version)
+        self.store = Database(self.state_dir / "timeball.db", clock=self.clock)
+        self.lag = LagMonitor(self.clock)
+        self.health: Cell[Health] = Cell(Health(Level.OK), clock=self.clock, name="health")
+        self._threads = ThreadPoolExecutor(8, thread_name_prefix="timeball-work")
+        self.shared = Shared(self.clock, self.services, self.bus, self.store, self.state_dir, self._threads)
+        self._admin = AdminSocket(self.state_dir / "admin.sock", self.routes) if admin else None
+        self._tasks: list[asyncio.Task[Any]] = []
+        self.services.provide(RouteTable, self.routes, owner="host")
+        self.services.provide(DataPlane, plane, owner="host")  # type: ignore[type-abstract]
+        self.services.provide(Inside, Inside(self), owner="host")
+
+    # -- start ------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Set everything up and start every plugin; a plugin that cannot is FAILED and nothing more.
+
+        Raises:
+            OSError: the state folder or the admin socket cannot be made.
+        """
+        self.state_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
+        self.routes.mount("host", own_routes(self))
+        await self.store.open()
+        if self._admin is not None:
+            await self._admin.start()
+        for loaded in self._in_order():
+            await self._set_up(loaded)
+        for supervised in self.supervised.values():
+            if supervised.status.state is PluginState.LOADED:
+                supervised.start()
+        self._tasks = [
+            spawn(self.lag.run(), name="host:lag"),
+            spawn(self._housekeeping(), name="host:housekeeping"),
+            spawn(self._watch_health(), name="host:health"),
+        ]
+
+    def _in_order(self) -> list[Loaded]:
+        """Plugins to set up, providers first; the others are entered as FAILED or DISABLED."""
+        wanted = []
+        for loaded in self.plugins.found:
+            if loaded.error:
+                self._enter(loaded).fail(loaded.error)
+                log.error("the plugin %s (%s) %s\n%s", loaded.id, loaded.origin, loaded.error, loaded.detail)
+            elif not self._enabled(loaded):
+                self._enter(loaded).disable(
+                    "switched off in the configuration"
+                    if loaded.id in self.config.enabled
+                    else "not asked for"
+                )
+            else:
+                wanted.append(loaded)
+        ordered = collect.order(wanted)
+        for loaded in wanted:
+            if loaded not in ordered:
+                self._enter(loaded).fail(loaded.error)
+                log.error("the plugin %s %s", loaded.id, loaded.error)
+        return ordered
+
+    def _enabled(self, loaded: Loaded) -> bool:
+        assert loaded.info is not None
+        return self.config.enabled.get(loaded.id, loaded.info.enabled)
+
+    def _enter(self, loaded: Loaded) -> Supervised:
+        info = loaded.info
+        ctx = PluginContext(
+            loaded.id, self.config.plugins.get(loaded.id), self.shared, info.provides if info else ()
+        )
+        run = partial(collect.call, self.plugins, loaded, "run") if "run" in loaded.hooks else None
+        status = PluginStatus(
+            loaded.id, info.title if info else loaded.id, PluginState.LOADED,
+            since=self.clock.wall_ns() / 1e9, version=loaded.version, origin=loaded.origin, hooks=loaded.hooks,
+        )  # fmt: skip
+        key = loaded.id if loaded.id not in self.supervised else f"{loaded.id} ({loaded.origin})"
+        self.supervised[key] = Supervised(ctx, (lambda c: run(ctx=c)) if run else None, status, self._timing)
+        return self.supervised[key]
+
+    async def _set_up(self, loaded: Loaded) -> None:
+        """The synchronous phase of one plugin: all of it, or nothing."""
+        supervised = self._enter(loaded)
+        ctx = supervised.ctx
+        assert loaded.info is not None
+        missing = [kind.__name__ for kind in loaded.info.requires if self.services.find(kind) is None]
+        try:
+            if missing:
+                raise LookupError(f"needs {', '.join(missing)}, which no running plugin provides")
+            collect.call(self.plugins, loaded, "setup", ctx=ctx)
+            contributed = collect.collect(self.plugins, loaded, ctx)
+            self.routes.mount(loaded.id, contributed.get("routes", ()))
+            self.shared.contributions[loaded.id] = contributed
+            await self.store.migrate(loaded.id, contributed.get("migrations", ()))
+            self.store.retain(loaded.id, contributed.get("retention", ()))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this plugin's and stays there
+            self._withdraw(loaded.id)
+            why = (
+                str(error)
+                if isinstance(error, (ConfigError, LookupError))
+                else f"{type(error).__name__}: {error}"
+            )
+            supervised.fail(why)
+            detail = "" if isinstance(error, (ConfigError, LookupError)) else "\n" + traceback.format_exc()
+            log.error("the plugin %s cannot be set up: %s%s", loaded.id, why, detail)
+
+    def _withdraw(self, plugin_id: str) -> None:
+        self.services.withdraw(plugin_id)
+        self.routes.unmount(plugin_id)
+        self.shared.contributions.pop(plugin_id, None)
+
+    # -- while it runs ----------------------------------------------------------------------------------------------
+
+    def statuses(self) -> list[PluginStatus]:
+        return [supervised.status for supervised in self.supervised.values()]
+
+    async def reload(self, config: Config) -> dict[str, list[str]]:
+        """Take a new configuration: what can change live does, the rest is told. See `appliance.host.reload`."""
+        return reload.apply(self, config)
+
+    async def _housekeeping(self) -> None:
+        while True:
+            await self.clock.sleep(HOUSEKEEPING_S)
+            try:
+                await self.store.housekeeping()
+            except Exception:
+                log.exception("keeping house in the database failed; it is tried again")
+
+    async def _watch_health(self) -> None:
+        while True:
+            await self.refresh_health()
+            await self.clock.sleep(HEALTH_S)
+
+    async def refresh_health(self) -> Health:
+        """Ask every check now."""
+        checks = [(plugin, check) for plugin, hooks in self.shared.contributions.items()
+                  for check in hooks.get("health_checks", ()) if isinstance(check, HealthCheck)]  # fmt: skip
+        found = await health.ask(checks) + self._own_problems()
+        folded = health.fold(self.statuses(), found, self.clock.wall_ns() / 1e9)
+        self.health.set(folded)
+        return folded
+
+    def _own_problems(self) -> list[Problem]:
+        stats: Mapping[str, Any] = self.store.stats()
+        problems = [Problem("store", Level.DEGRADED, str(text), "check the disk: `df -h`, and the log")
+                    for text in (stats.get("last_error"), stats.get("moved_aside")) if text]  # fmt: skip
+        if stats.get("rows_lost"):
+            problems.append(
+                Problem(
+                    "store",
+                    Level.DEGRADED,
+                    f"{stats['rows_lost']} rows of history were lost",
+                    "check the disk",
+                )
+            )
+        if self.lag.lag.last_s > 1.0:
+            problems.append(
+                Problem(
+                    "host",
+                    Level.DEGRADED,
+                    f"the event loop is {self.lag.lag.last_s:.1f} s late ({self.lag.lag.last_culprit})",
+                )
+            )
+        return problems
+
+    # -- stop -------------------------------------------------------------------------------------------------------
+
+    async def stop(self) -> bool:
+        """Stop everything; False when something had to be abandoned and the process should leave hard."""
+        for task in self._tasks:
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+        clean = all(await asyncio.gather(*(s.stop() for s in self.supervised.values())))
+        if self._admin is not None:
+            await self._admin.stop()
+        await self.store.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        return clean

@@ -1,0 +1,64 @@
+"""Health is a fold: plugin states, health checks and the host's own readings, the worst wins."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+from appliance.api.contrib import HealthCheck
+from appliance.api.model import Health, Level, PluginState, PluginStatus, Problem
+
+_RANK = {Level.OK: 0, Level.DEGRADED: 1, Level.FAILING: 2}
+
+#: What a plugin's state means for the whole.
+_STATES = {
+    PluginState.BACKOFF: (Level.DEGRADED, "waits and tries again"),
+    PluginState.FAILED: (Level.FAILING, "has failed"),
+    PluginState.STARTING: (Level.OK, "is starting"),
+}
+
+
+def fold(statuses: Iterable[PluginStatus], found: Iterable[Problem], as_of: float) -> Health:
+    """One verdict from many.
+
+    Args:
+        statuses: every plugin.
+        found: problems from health checks and the host.
+        as_of: epoch seconds.
+    """
+    problems = [problem for status in statuses if (problem := _judge(status)) is not None]
+    problems += found
+    problems.sort(key=lambda p: (-_RANK[p.level], p.source))
+    level = max((p.level for p in problems), key=_RANK.__getitem__, default=Level.OK)
+    return Health(level, tuple(problems), as_of)
+
+
+def _judge(status: PluginStatus) -> Problem | None:
+    level, words = _STATES.get(status.state, (Level.OK, ""))
+    if level is Level.OK:
+        return None
+    text = f"{status.title} {words}: {status.why}" if status.why else f"{status.title} {words}"
+    return Problem(status.id, level, text, f"see `timeball plugin list` and the log of {status.id}")
+
+
+async def ask(
+    checks: Iterable[tuple[str, HealthCheck]], run: Callable[[float], asyncio.Timeout] = asyncio.timeout
+) -> list[Problem]:
+    """Ask every check at once, each within its own time; pairs are (plugin id, check)."""
+    pairs = tuple(checks)
+    answers = await asyncio.gather(*(_ask_one(check, run) for _, check in pairs))
+    return [
+        Problem(plugin, check.level, f"{check.name}: {answer}", check.remedy)
+        for (plugin, check), answer in zip(pairs, answers, strict=True)
+        if answer is not None
+    ]
+
+
+async def _ask_one(check: HealthCheck, run: Callable[[float], asyncio.Timeout]) -> str | None:
+    try:
+        async with run(check.timeout_s):
+            return await check.ping()
+    except TimeoutError:
+        return f"did not answer within {check.timeout_s:.0f} s"
+    except Exception as error:  # noqa: BLE001 - a check that breaks is a finding, not an accident
+        return f"the check itself failed: {type(error).__name__}: {error}"

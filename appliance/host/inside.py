@@ -1,0 +1,50 @@
+"""What the host tells about itself to plugins that show it: a read-only view, provided as a service."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from appliance.api.model import Health, PluginStatus
+
+if TYPE_CHECKING:
+    from appliance.core.cells import Cell
+    from appliance.host.app import Host
+
+
+class Inside:
+    """The host from inside: health, plugins, event-loop lag, store statistics, bus drops."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    @property
+    def version(self) -> str:
+        return self._host.version
+
+    @property
+    def health(self) -> Cell[Health]:
+        """The latest fold of everything."""
+        return self._host.health
+
+    def plugins(self) -> list[PluginStatus]:
+        """Every plugin's state."""
+        return self._host.statuses()
+
+    def contributions(self, plugin_id: str) -> dict[str, int]:
+        """How many things a plugin contributes, by hook."""
+        return {
+            hook: len(items) for hook, items in self._host.shared.contributions.get(plugin_id, {}).items()
+        }
+
+    def lag(self) -> dict[str, Any]:
+        """Event-loop lag: last_s, worst_s, stalls, last_culprit."""
+        return dataclasses.asdict(self._host.lag.lag)
+
+    def store(self) -> dict[str, Any]:
+        """Store statistics."""
+        return self._host.store.stats()
+
+    def dropped(self) -> dict[str, int]:
+        """Events that slow subscribers lost."""
+        return self._host.bus.dropped()

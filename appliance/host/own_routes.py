@@ -1,0 +1,94 @@
+"""The host's own operations: health, plugins, configuration, the API document."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from appliance.api.contrib import Route
+from appliance.api.errors import NotFound
+from appliance.api.model import Level
+from appliance.core.routes import Reply, Request
+from appliance.host.explain import explain
+
+if TYPE_CHECKING:
+    from appliance.host.app import Host
+
+
+def own_routes(host: Host) -> tuple[Route, ...]:
+    """Routes that exist whatever plugins there are."""
+
+    async def get_health(request: Request) -> Reply:
+        fresh = await host.refresh_health()
+        status = 503 if fresh.level is Level.FAILING else 200
+        return Reply(
+            {
+                "status": fresh.level,
+                "problems": fresh.problems,
+                "as_of": fresh.as_of,
+                "version": host.version,
+            },
+            status,
+        )
+
+    async def get_plugins(request: Request) -> list[Any]:
+        return [
+            {**_status(host, key), "contributions": {
+                hook: len(items) for hook, items in host.shared.contributions.get(key, {}).items()}}
+            for key in host.supervised
+        ]  # fmt: skip
+
+    async def retry_plugin(request: Request) -> Any:
+        supervised = host.supervised.get(request.params["id"])
+        if supervised is None:
+            raise NotFound(f"there is no plugin {request.params['id']}")
+        supervised.retry_now()
+        return _status(host, request.params["id"])
+
+    async def get_openapi(request: Request) -> dict[str, Any]:
+        return host.routes.openapi()
+
+    async def get_config(request: Request) -> dict[str, Any]:
+        return {"appliance": host.config.appliance, "plugins": dict(host.config.plugins),
+                "layers": [layer.name for layer in host.config.layers]}  # fmt: skip
+
+    async def explain_key(request: Request) -> dict[str, Any]:
+        models = {p.id: p.info.config for p in host.plugins.good() if p.info}
+        return explain(host.config, models, request.params["key"])
+
+    async def get_status(request: Request) -> dict[str, Any]:
+        return {
+            "version": host.version,
+            "state_dir": host.state_dir,
+            "health": host.health.get(),
+            "store": host.store.stats(),
+            "loop_lag": host.lag.lag,
+            "bus_dropped": host.bus.dropped(),
+        }
+
+    return (
+        Route("GET", "/health", get_health, "public", "Is it well? 503 when something is failing"),
+        Route("GET", "/api/v1/health", get_health, "public", "The same as /health"),
+        Route("GET", "/api/v1/status", get_status, "read", "Version, health, store, event loop"),
+        Route("GET", "/api/v1/plugins", get_plugins, "read", "Every plugin with its state and why"),
+        Route(
+            "POST",
+            "/api/v1/plugins/{id}/retry",
+            retry_plugin,
+            "admin",
+            "Try a failed or waiting plugin again now",
+        ),
+        Route("GET", "/api/v1/openapi.json", get_openapi, "public", "This document"),
+        Route("GET", "/api/v1/config", get_config, "admin", "The configuration in force"),
+        Route(
+            "GET",
+            "/api/v1/config/{key}",
+            explain_key,
+            "admin",
+            "One key: value, meaning, and the layers that set it",
+        ),
+    )
+
+
+def _status(host: Host, key: str) -> dict[str, Any]:
+    status = host.supervised[key].status
+    return {name: getattr(status, name) for name in status.__slots__}
