@@ -83,7 +83,7 @@ __doc_root__ = """A regional NTP pool in a box: serves time, watches the members
 @click.option("--log-format", type=click.Choice(["auto", "text", "journal", "json"]), default="auto")
 def run(
     assignments: tuple[str, ...], plugin_dirs: tuple[Path, ...], safe_mode: bool, log_format: str
-) -> None:  # noqa: FBT001
+) -> None:
     """Run the appliance in the foreground until SIGTERM."""
     options = _meta()
     if not options.get("config"):
@@ -111,7 +111,7 @@ def demo(context: click.Context, assignments: tuple[str, ...]) -> None:
 
 
 def _serve(config_file: Path, state: str | None, assignments: tuple[str, ...], plugin_dirs: tuple[Path, ...],
-           safe_mode: bool, log_format: str) -> int:  # noqa: FBT001  # fmt: skip
+           safe_mode: bool, log_format: str) -> int:  # fmt: skip
     from appliance.core import logs
     from appliance.core.config import BadConfig
     from appliance.dataplane import choose
@@ -211,7 +211,7 @@ def _load(config_file: Path, state: str | None, assignments: tuple[str, ...], pl
 
 
 def _validate(layers: list[Layer], plugins: Plugins) -> Config:
-    from appliance.core.config import validate
+    from appliance.core.config_check import validate
 
     models = {p.id: p.info.config for p in plugins.good() if p.info is not None}
     return validate(layers, models, unchecked=[p.id for p in plugins.found if p.error])

@@ -24,11 +24,9 @@ _EXIT_BY_STATUS = {403: 4, 401: 4, 404: 5, 409: 6}
 class Failure(click.ClickException):
     """A command that failed for a reason that a person can understand."""
 
-    exit_code: int
-
     def __init__(self, message: str, exit_code: int = 1, remedy: str = "") -> None:
         super().__init__(message)
-        self.exit_code = exit_code  # type: ignore[misc]  # click declares it on the class, we differ by instance
+        vars(self)["exit_code"] = exit_code  # click declares it on the class; ours differ by instance
         self.remedy = remedy
 
     def show(self, file: Any = None) -> None:

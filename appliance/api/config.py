@@ -16,12 +16,12 @@ class PluginConfig(BaseModel):
 def setting(
     default: Any = ...,
     *,
-    help: str,
+    help: str,  # noqa: A002 - the word that argparse, click and pydantic users look for
     live: bool = False,
     unit: str = "",
     advanced: bool = False,
     **limits: Any,
-) -> Any:  # noqa: A002
+) -> Any:
     """Describe one key of a plugin's configuration.
 
     Args:

@@ -5,16 +5,13 @@ Every problem is found at once and told with file, line, key, what was expected 
 
 from __future__ import annotations
 
-import difflib
 import tomllib
-import types
-import typing
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from appliance.api.config import PluginConfig, setting
 from appliance.core.toml_positions import Path as KeyPath
@@ -111,13 +108,8 @@ class Config:
         """Every layer that sets `path`, weakest first, with its value and place."""
         found = []
         for layer in self.layers:
-            value: Any = layer.values
-            for part in path:
-                if isinstance(value, Mapping) and part in value:
-                    value = value[part]
-                else:
-                    break
-            else:
+            value = look_up(layer.values, path)
+            if value is not MISSING:
                 found.append((layer.name, value, locate(dict(layer.where), path)))
         return found
 
@@ -219,109 +211,21 @@ def _merge_into(target: dict[str, Any], values: Mapping[str, Any]) -> None:
             target[key] = value
 
 
-def validate(
-    layers: Sequence[Layer], models: Mapping[str, type[BaseModel] | None], *, unchecked: Iterable[str] = ()
-) -> Config:
-    """Check everything and build the models.
-
-    Args:
-        layers: weakest first.
-        models: plugin id to its model, None for a plugin without configuration.
-        unchecked: ids of plugins that could not be loaded: their tables cannot be judged.
-
-    Raises:
-        BadConfig: with every problem found.
-    """
-    merged = merge(layers)
-    report = _Report(layers)
-    for key in merged:
-        if key not in ("appliance", "plugins"):
-            report.unknown((key,), ("appliance", "plugins"))
-    appliance = report.build(ApplianceConfig, ("appliance",), merged.get("appliance", {}))
-    tables = merged.get("plugins", {})
-    if not isinstance(tables, dict):
-        report.add(("plugins",), "expected a table of plugins, such as [plugins.dns]")
-        tables = {}
-    skipped = set(unchecked)
-    plugins: dict[str, BaseModel] = {}
-    enabled: dict[str, bool] = {}
-    for plugin_id in tables:
-        if plugin_id not in models and plugin_id not in skipped:
-            report.unknown(("plugins", plugin_id), tuple(models), what="no plugin of that name is installed")
-    for plugin_id, model in models.items():
-        table = tables.get(plugin_id, {})
-        path: KeyPath = ("plugins", plugin_id)
-        if not isinstance(table, dict):
-            report.add(path, "expected a table")
-            continue
-        table = dict(table)
-        if "enabled" in table:
-            switch = table.pop("enabled")
-            if isinstance(switch, bool):
-                enabled[plugin_id] = switch
-            else:
-                report.add((*path, "enabled"), f"expected true or false, got {switch!r}")
-        built = report.build(model or _NoConfig, path, table)
-        if built is not None:
-            plugins[plugin_id] = built
-    if report.problems or appliance is None:
-        raise BadConfig(report.problems)
-    return Config(typing.cast("ApplianceConfig", appliance), plugins, enabled, tuple(layers))
+#: What `look_up` returns for a path that is not there.
+MISSING: Any = object()
 
 
-class _NoConfig(PluginConfig):
-    """For plugins without configuration: every key is unknown."""
-
-
-class _Report:
-    """Collects problems and knows where in which layer a key stands."""
-
-    def __init__(self, layers: Sequence[Layer]) -> None:
-        self._layers = layers
-        self.problems: list[Problem] = []
-
-    def build(self, model: type[BaseModel], path: KeyPath, table: Any) -> BaseModel | None:
-        if not isinstance(table, Mapping):
-            self.add(path, "expected a table")
-            return None
-        try:
-            return model.model_validate(table)
-        except ValidationError as invalid:
-            for error in invalid.errors(include_url=False):
-                inner = tuple(error["loc"])
-                if error["type"] == "extra_forbidden":
-                    self.unknown(path + inner, _known_keys(model, inner[:-1]))
-                else:
-                    self.add(path + _real_keys(table, inner), _message(error))
-            return None
-
-    def unknown(self, path: KeyPath, known: Iterable[str], what: str = "unknown key") -> None:
-        close = difflib.get_close_matches(str(path[-1]), list(known), n=1, cutoff=0.5)
-        self.add(path, what, nearest=close[0] if close else "")
-
-    def add(self, path: KeyPath, message: str, *, nearest: str = "") -> None:
-        layer = self._strongest(path)
-        position = locate(dict(layer.where), path) if layer else None
-        line = layer.text.split("\n")[position[0] - 1] if layer and position and layer.text else ""
-        self.problems.append(
-            Problem(layer.name if layer else "configuration", dotted(path), message, position, line, nearest)
-        )
-
-    def _strongest(self, path: KeyPath) -> Layer | None:
-        """The last layer that sets `path`, or the nearest parent of it."""
-        for length in range(len(path), 0, -1):
-            for layer in reversed(self._layers):
-                value: Any = layer.values
-                for part in path[:length]:
-                    if (isinstance(value, Mapping) and part in value) or (
-                        isinstance(value, list) and isinstance(part, int) and part < len(value)
-                    ):
-                        value = value[part]
-                    else:
-                        break
-                else:
-                    return layer
-        return self._layers[0] if self._layers else None
+def look_up(values: Any, path: KeyPath) -> Any:
+    """The value at `path` in nested tables and arrays, or MISSING."""
+    for part in path:
+        if isinstance(part, str):
+            found = isinstance(values, Mapping) and part in values
+        else:
+            found = isinstance(values, list) and part < len(values)
+        if not found:
+            return MISSING
+        values = values[part]
+    return values
 
 
 def dotted(path: KeyPath) -> str:
@@ -330,55 +234,3 @@ def dotted(path: KeyPath) -> str:
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else (f".{part}" if text else str(part))
     return text
-
-
-def _real_keys(table: Any, inner: KeyPath) -> KeyPath:
-    """Drop what pydantic adds to a location (union members, validators) and no key of the document is."""
-    real: KeyPath = ()
-    value = table
-    for position, part in enumerate(inner):
-        if isinstance(value, Mapping):
-            if part not in value:
-                return (*real, part) if position == len(inner) - 1 else real
-            value = value[part]
-        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
-            value = value[part]
-        else:
-            break
-        real = (*real, part)
-    return real
-
-
-def _message(error: Mapping[str, Any]) -> str:
-    if error["type"] == "missing":
-        return "must be set"
-    if error["type"] == "value_error":
-        return str(error["ctx"]["error"]) if "ctx" in error else str(error["msg"])
-    text = str(error["msg"]).replace("Input should be", "expected").replace("Value should", "should")
-    return f"{text}, got {error['input']!r}"
-
-
-def _known_keys(model: type[BaseModel], inner: KeyPath) -> list[str]:
-    """Field names of the model that stands at `inner` below `model`."""
-    current: type[BaseModel] | None = model
-    for part in inner:
-        if current is None:
-            return []
-        if isinstance(part, int):
-            continue
-        found = current.model_fields.get(part)
-        current = _inner_model(found.annotation) if found else None
-    names = list(current.model_fields) if current else []
-    return names if inner else [*names, "enabled"]
-
-
-def _inner_model(annotation: Any) -> type[BaseModel] | None:
-    """The model inside list[Model], Model | None, dict[str, Model]."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    if isinstance(annotation, types.GenericAlias) or typing.get_origin(annotation) is not None:
-        for argument in typing.get_args(annotation):
-            inner = _inner_model(argument)
-            if inner is not None:
-                return inner
-    return None

@@ -58,7 +58,7 @@ class _Scanner:
         return self._found
 
     def _open_element(self, keys: list[str], here: Position) -> None:
-        array = self._resolve(keys[:-1]) + (keys[-1],)
+        array = (*self._resolve(keys[:-1]), keys[-1])
         self._found.setdefault(array, here)
         self._table = (*array, self._elements[array])
         self._elements[array] += 1

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import traceback
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -61,7 +60,7 @@ class Host:
         self.services = Services()
         self.routes = RouteTable(version=version)
         self.store = Database(self.state_dir / "timeball.db", clock=self.clock)
-        self.lag = LagMonitor(self.clock)
+        self.lag = LagMonitor(SystemClock())  # the loop's lateness is real, whatever time it plays with
         self.health: Cell[Health] = Cell(Health(Level.OK), clock=self.clock, name="health")
         self._threads = ThreadPoolExecutor(8, thread_name_prefix="timeball-work")
         self.shared = Shared(self.clock, self.services, self.bus, self.store, self.state_dir, self._threads)
@@ -198,18 +197,7 @@ class Host:
         return folded
 
     def _own_problems(self) -> list[Problem]:
-        stats: Mapping[str, Any] = self.store.stats()
-        problems = [Problem("store", Level.DEGRADED, str(text), "check the disk: `df -h`, and the log")
-                    for text in (stats.get("last_error"), stats.get("moved_aside")) if text]  # fmt: skip
-        if stats.get("rows_lost"):
-            problems.append(
-                Problem(
-                    "store",
-                    Level.DEGRADED,
-                    f"{stats['rows_lost']} rows of history were lost",
-                    "check the disk",
-                )
-            )
+        problems = list(self.store.problems())
         if self.lag.lag.last_s > 1.0:
             problems.append(
                 Problem(
