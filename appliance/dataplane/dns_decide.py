@@ -1,0 +1,320 @@
+"""One DNS query in, one reply out: no socket, no clock, no memory of earlier queries.
+
+`decide` first tries the two shapes that nearly all queries have (a question alone, or with an empty OPT record): the name,
+taken whole, is looked up as it lies in the packet, which also proves that it is well-formed. Everything else is parsed.
+Both ways give the same bytes; a test compares them.
+"""
+
+from __future__ import annotations
+
+import functools
+import socket
+import struct
+from bisect import bisect_right
+from typing import NamedTuple
+
+from appliance.dataplane import dns_slow
+from appliance.dataplane.dns_edns import opt_record, option, reply_options
+from appliance.dataplane.dns_snapshot import (
+    ONE,
+    UDP_LIMIT,
+    UDP_LIMIT_PLAIN,
+    AnswerSnapshot,
+    Denial,
+    Node,
+    Rotation,
+    Section,
+)
+from appliance.wire.dns import (
+    ANY,
+    AXFR,
+    BADVERS,
+    CLASS_ANY,
+    CLASS_CH,
+    CLASS_IN,
+    FORMERR,
+    HEADER_BYTES,
+    IXFR,
+    MAILA,
+    MAILB,
+    NOERROR,
+    NOTAUTH,
+    NOTIMP,
+    OPCODE_NOTIFY,
+    OPCODE_QUERY,
+    OPT,
+    REFUSED,
+    TKEY,
+    TSIG,
+    is_below,
+)
+from appliance.wire.dns_query import EXTENDED_ERROR, Query, parse_query
+from appliance.wire.errors import WireError
+from appliance.wire.siphash import siphash
+
+#: Outcome of a packet that gets no reply; every other outcome is an RCODE (RFC 6895 section 2.3).
+DROP = -1
+
+#: EDE 20, Not Authoritative (RFC 8914 section 4.21).
+NOT_AUTHORITATIVE = b"\x00\x14"
+
+#: reply or None, outcome, query type (0 when unknown), mark of the answer drawn (-1 for none)
+Decision = tuple[bytes | None, int, int, int]
+
+_DROPPED: Decision = (None, DROP, 0, -1)
+_LOW = ONE - 1
+
+_COUNTS = struct.Struct("!HHHH")
+_ONE_QUESTION = _COUNTS.pack(1, 0, 0, 0)
+_ONE_QUESTION_OPT = _COUNTS.pack(1, 0, 0, 1)
+_OPT_HEAD = b"\x00\x00\x29"
+_OPT_REPLY = _OPT_HEAD + struct.pack("!H", UDP_LIMIT) + b"\x00\x00"
+_OPT_PLAIN = _OPT_REPLY + b"\x00\x00\x00\x00"
+_OPT_DO = _OPT_REPLY + b"\x80\x00\x00\x00"
+_ANSWERS = tuple(_COUNTS.pack(1, answers, 0, 0) for answers in range(17))
+_ANSWERS_OPT = tuple(_COUNTS.pack(1, answers, 0, 1) for answers in range(17))
+#: QR and AA, and RD as it came.
+_AUTHORITATIVE = (b"\x84\x00", b"\x85\x00")
+
+
+@functools.lru_cache(maxsize=4096)
+def draw(secret: bytes, source: str, slot: int) -> int:
+    """64 bits for the client address `source` in time slot `slot`: the low half is u, the high half r.
+
+    One address gets one draw for the whole slot, so that the names 0 to 3 asked at a client's start lie apart, and nobody
+    without the secret can predict or steer what a victim gets.
+    """
+    family = socket.AF_INET6 if ":" in source else socket.AF_INET
+    address = socket.inet_pton(family, source.partition("%")[0])
+    return siphash(secret, address + struct.pack("!Q", slot & 0xFFFFFFFFFFFFFFFF), 1, 3)
+
+
+def pick(rotation: Rotation, drawn: int) -> tuple[bytes, int]:
+    """The records that a draw selects, and the mark to count them by."""
+    position = (drawn & _LOW) + rotation.offset
+    index = bisect_right(rotation.cuts, position & _LOW) - 1
+    size = rotation.size
+    first = (((drawn >> 32) * size >> 32) + (position >> 32) - rotation.turn) % size
+    begin = first * rotation.stride
+    return rotation.sets[index][begin : begin + size * rotation.stride], rotation.mark + 8 * index + first
+
+
+class Arrival(NamedTuple):
+    """Where, how and when a query came; see `decide`."""
+
+    source: str
+    transport: str
+    now_ns: int
+    sequence: int
+
+
+def decide(
+    query: bytes, source: str, transport: str, now_ns: int, snapshot: AnswerSnapshot, *, sequence: int = 0
+) -> Decision:
+    """Answer one query.
+
+    Args:
+        query: the whole message, without the length prefix of TCP.
+        source: the client's address as text. (Who listens must drop source port 0 before.)
+        transport: "udp" or "tcp".
+        now_ns: wall clock, ns since 1970: chooses the time slot and dates cookies.
+        snapshot: what to answer from.
+        sequence: number of this query, used as the slot when the snapshot has none.
+
+    Returns:
+        The reply or None, the outcome (an RCODE or DROP), the query type, and the mark of the answer drawn or -1.
+    """
+    size = len(query)
+    if size < HEADER_BYTES or query[2] & 0x80:
+        return _DROPPED
+    counts = query[4:12]
+    if counts == _ONE_QUESTION:
+        edge, tail, limit = size, b"", UDP_LIMIT_PLAIN
+    elif (
+        counts == _ONE_QUESTION_OPT
+        and query[-11:-8] == _OPT_HEAD
+        and query[-5] == 0
+        and query[-2:] == b"\0\0"
+    ):
+        edge = size - 11
+        tail = _OPT_DO if query[-4] & 0x80 else _OPT_PLAIN
+        limit = min(max(query[-8] << 8 | query[-7], UDP_LIMIT_PLAIN), UDP_LIMIT)
+    else:
+        return examine(query, Arrival(source, transport, now_ns, sequence), snapshot)
+
+    node = snapshot.names.get(query[12 : edge - 4].lower())
+    if node is None or query[edge - 2 : edge] != b"\x00\x01" or query[2] & 0x78:
+        return examine(query, Arrival(source, transport, now_ns, sequence), snapshot)
+    qtype = query[edge - 4] << 8 | query[edge - 3]
+    rotation = node.rotating.get(qtype)
+    if rotation is None or edge + rotation.size * rotation.stride + 11 > limit:
+        return examine(query, Arrival(source, transport, now_ns, sequence), snapshot)
+    slot = now_ns // snapshot.slot_ns if snapshot.slot_ns else sequence
+    records, mark = pick(rotation, draw(snapshot.draw_secret, source, slot))
+    head = query[:2] + _AUTHORITATIVE[query[2] & 1] + (_ANSWERS_OPT if tail else _ANSWERS)[rotation.size]
+    return head + query[12:edge] + records + tail, NOERROR, qtype, mark
+
+
+def examine(query: bytes, arrival: Arrival, snapshot: AnswerSnapshot) -> Decision:
+    """The whole decision table, for any message that is at least a header and not a reply."""
+    opcode = query[2] >> 3 & 15
+    if opcode not in (OPCODE_QUERY, OPCODE_NOTIFY):
+        return _bare(query, NOTIMP, keep_rd=False)
+    try:
+        asked = parse_query(query)
+    except WireError:
+        return _bare(query, FORMERR)
+    reply = _Reply(query, asked, arrival, snapshot)
+    if asked.edns is not None and asked.edns.version:
+        return reply.refuse(BADVERS)
+    if asked.tsig_at is not None:
+        return reply.unknown_key()
+    if opcode == OPCODE_NOTIFY:
+        return reply.refuse(REFUSED)
+    if not asked.name:
+        return reply.empty(NOERROR)
+    return _answer_question(reply, asked, arrival, snapshot)
+
+
+def _answer_question(reply: _Reply, asked: Query, arrival: Arrival, snapshot: AnswerSnapshot) -> Decision:
+    qtype, qclass = asked.qtype, asked.qclass
+    name = asked.name.lower()
+    if qtype in (OPT, TSIG, TKEY):
+        return _bare(reply.query, FORMERR)
+    if qtype in (MAILA, MAILB):
+        return reply.refuse(NOTIMP)
+    if qclass == CLASS_CH:
+        section = snapshot.chaos.get(name)
+        shown = section is not None and qtype in (16, ANY)
+        return reply.section(section, aa=False) if section is not None and shown else reply.refuse(REFUSED)
+    if qtype in (AXFR, IXFR):
+        rcode, extended_error = dns_slow.transfer_refusal(qtype, arrival.transport, asked)
+        return _bare(reply.query, FORMERR) if rcode == FORMERR else reply.refuse(rcode, extended_error)
+    if qclass not in (CLASS_IN, CLASS_ANY) or not snapshot.names or not is_below(name, snapshot.zone):
+        return reply.refuse(REFUSED, NOT_AUTHORITATIVE)
+
+    aa = qclass == CLASS_IN
+    node = snapshot.names.get(name)
+    if node is None:
+        return reply.denial(snapshot.nxdomain, aa=aa)
+    rotation = node.rotating.get(qtype)
+    if rotation is not None:
+        slot = arrival.now_ns // snapshot.slot_ns if snapshot.slot_ns else arrival.sequence
+        records, mark = pick(rotation, draw(snapshot.draw_secret, arrival.source, slot))
+        return reply.records(rotation.size, records, aa=aa, mark=mark)
+    section = _static(node, qtype, snapshot)
+    if section is not None:
+        return reply.section(section, aa=aa)
+    return reply.denial(node.denied.get(qtype, snapshot.nodata), aa=aa)
+
+
+def _static(node: Node, qtype: int, snapshot: AnswerSnapshot) -> Section | None:
+    section = node.static.get(qtype)
+    if section is not None:
+        return section
+    if qtype == ANY and (node.static or node.rotating or node.denied or node.alias):
+        return snapshot.any_section
+    return node.alias
+
+
+def _bare(query: bytes, rcode: int, *, keep_rd: bool = True) -> Decision:
+    """A header alone: for what could not be read, or not even its kind understood."""
+    flags = 0x80 | query[2] & (0x79 if keep_rd else 0x78)
+    return query[:2] + bytes((flags, rcode)) + bytes(8), rcode, 0, -1
+
+
+class _Reply:
+    """Puts the reply to one parsed query together."""
+
+    __slots__ = ("_arrival", "_asked", "_snapshot", "query")
+
+    def __init__(self, query: bytes, asked: Query, arrival: Arrival, snapshot: AnswerSnapshot) -> None:
+        self.query = query
+        self._asked = asked
+        self._arrival = arrival
+        self._snapshot = snapshot
+
+    def records(
+        self,
+        answers: int,
+        body: bytes,
+        additional: int = 0,
+        extra: bytes = b"",
+        *,
+        aa: bool = True,
+        mark: int = -1,
+    ) -> Decision:
+        """An answer; glue is left out when it does not fit, and everything is when the answer does not (TC)."""
+        tail = self._tail(NOERROR)
+        if self._fits(body, extra, tail):
+            return self._message(NOERROR, (answers, 0, additional), body + extra, tail, aa=aa, mark=mark)
+        if self._fits(body, b"", tail):
+            return self._message(NOERROR, (answers, 0, 0), body, tail, aa=aa, mark=mark)
+        return self._message(NOERROR, (0, 0, 0), b"", tail, aa=aa, tc=True)
+
+    def section(self, section: Section, *, aa: bool) -> Decision:
+        return self.records(section.answers, section.body, section.additional, section.extra, aa=aa)
+
+    def denial(self, denial: Denial, *, aa: bool) -> Decision:
+        """NODATA, NXDOMAIN or SERVFAIL with the SOA that says for how long (RFC 2308)."""
+        # The name may be long and the zone's name is its end: the pointer is the same for every spelling of it.
+        offset = HEADER_BYTES + len(self._asked.name) - len(self._snapshot.zone)
+        body = struct.pack("!H", 0xC000 | offset).join(denial.soa)
+        tail = self._tail(denial.rcode, denial.extended_error)
+        if not self._fits(body, b"", tail):
+            return self._message(denial.rcode, (0, 0, 0), b"", tail, aa=aa, tc=True)
+        return self._message(denial.rcode, (0, 1 if body else 0, 0), body, tail, aa=aa)
+
+    def refuse(self, rcode: int, extended_error: bytes = b"") -> Decision:
+        """The question and nothing else; never authoritative."""
+        return self._message(rcode, (0, 0, 0), b"", self._tail(rcode, extended_error), aa=False)
+
+    def empty(self, rcode: int) -> Decision:
+        """A header and OPT: the answer to a query that has no question."""
+        return self._message(rcode, (0, 0, 0), b"", self._tail(rcode), aa=False)
+
+    def unknown_key(self) -> Decision:
+        """We have no TSIG keys: NOTAUTH, and a TSIG record that says so where there is room for it."""
+        tsig = dns_slow.unknown_key_record(self.query, self._asked, self._arrival.now_ns)
+        tail = self._tail(NOTAUTH)
+        if not self._fits(tsig, b"", tail):
+            return self.refuse(NOTAUTH)
+        return self._message(NOTAUTH, (0, 0, 1), b"", tail + tsig, aa=False)
+
+    def _tail(self, rcode: int, extended_error: bytes = b"") -> bytes:
+        if self._asked.edns is None:
+            return b""
+        if rcode == BADVERS:
+            return opt_record(rcode, b"", dnssec_ok=self._asked.edns.dnssec_ok)
+        source, transport, now_ns, _ = self._arrival
+        options = reply_options(self._asked, self._snapshot, source, transport, now_ns // 1_000_000_000)
+        if extended_error:
+            options += option(EXTENDED_ERROR, extended_error)
+        return opt_record(rcode, options, dnssec_ok=self._asked.edns.dnssec_ok)
+
+    def _fits(self, body: bytes, extra: bytes, tail: bytes) -> bool:
+        if self._arrival.transport == "tcp":
+            return self._asked.question_end + len(body) + len(extra) + len(tail) <= 65535
+        edns = self._asked.edns
+        limit = UDP_LIMIT_PLAIN if edns is None else min(max(edns.udp_size, UDP_LIMIT_PLAIN), UDP_LIMIT)
+        return self._asked.question_end + len(body) + len(extra) + len(tail) <= limit
+
+    def _message(
+        self,
+        rcode: int,
+        counts: tuple[int, int, int],
+        body: bytes,
+        tail: bytes,
+        *,
+        aa: bool,
+        tc: bool = False,
+        mark: int = -1,
+    ) -> Decision:
+        asked = self._asked
+        answers, authority, additional = counts
+        flags = 0x80 | self.query[2] & 0x79 | (4 if aa else 0) | (2 if tc else 0)
+        head = self.query[:2] + bytes((flags, rcode & 15))
+        opt = 1 if asked.edns is not None else 0
+        sections = _COUNTS.pack(1 if asked.name else 0, answers, authority, additional + opt)
+        question = self.query[HEADER_BYTES : asked.question_end]
+        return head + sections + question + body + tail, rcode, asked.qtype, mark

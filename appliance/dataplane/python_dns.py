@@ -1,0 +1,290 @@
+"""DNS over sockets, in Python: one thread for each UDP socket and one for all of TCP. They ask `decide` and count.
+
+This is the plane that works everywhere, and the specification of every faster one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import struct
+import threading
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from appliance.core.clock import Clock
+from appliance.dataplane.dns_decide import DROP, decide
+from appliance.dataplane.dns_shares import Tally, add_shares
+from appliance.dataplane.dns_snapshot import AnswerSnapshot
+from appliance.dataplane.interface import Endpoint
+from appliance.dataplane.python_dns_tcp import TcpLimits, TcpWorker
+from appliance.wire.dns import RCODE_NAMES, TYPE_NAMES, type_name
+
+log = logging.getLogger("dns.plane")
+
+#: Outcomes beside the RCODEs and DROP.
+SEND_FAILED, BUG = -2, -3
+_OUTCOMES = {**RCODE_NAMES, DROP: "drop", SEND_FAILED: "send_failed", BUG: "error"}
+
+_LONGEST_QUERY = 4096
+_RECEIVE_BUFFER = 4 << 20
+#: How long a receive may block before the thread looks around; closing does not wait for it.
+_PATIENCE = struct.pack("@ll", 5, 0)
+
+_IP_PKTINFO = getattr(socket, "IP_PKTINFO", 8)
+_IP_MTU_DISCOVER, _PMTUDISC_OMIT = 10, 5
+_IPV6_MTU_DISCOVER, _IPV6_MTU = 23, 24
+_PKTINFO4 = struct.Struct("@i4s4s")
+_PKTINFO6 = struct.Struct("@16si")
+_ANCILLARY_BYTES = socket.CMSG_SPACE(_PKTINFO6.size)
+
+
+def serve(
+    listen: Sequence[Endpoint], snapshot: AnswerSnapshot, clock: Clock, tcp_limits: TcpLimits | None = None
+) -> PythonDnsServer:
+    """Bind UDP and TCP on every endpoint and answer from `snapshot`.
+
+    Raises:
+        OSError: an address cannot be bound; `filename` holds the endpoint.
+    """
+    with contextlib.ExitStack() as undo:
+        udp: list[socket.socket] = []
+        tcp: list[socket.socket] = []
+        endpoints: list[Endpoint] = []
+        for endpoint in listen:
+            pair = _bind(endpoint)
+            for sock in pair:
+                undo.callback(sock.close)
+            udp.append(pair[0])
+            tcp.append(pair[1])
+            endpoints.append(Endpoint(endpoint.host, pair[0].getsockname()[1]))
+        server = PythonDnsServer(
+            tuple(endpoints), udp, tcp, snapshot, clock, tcp_limits=tcp_limits or TcpLimits()
+        )
+        undo.pop_all()
+        return server
+
+
+def _bind(endpoint: Endpoint) -> tuple[socket.socket, socket.socket]:
+    """A UDP and a listening TCP socket on one port; for port 0, one that is free for both."""
+    for attempt in range(20):
+        udp = _bind_one(endpoint, socket.SOCK_DGRAM)
+        try:
+            port = udp.getsockname()[1]
+            return udp, _bind_one(Endpoint(endpoint.host, port), socket.SOCK_STREAM)
+        except OSError as error:
+            udp.close()
+            if endpoint.port or attempt == 19:
+                raise OSError(error.errno, error.strerror, str(endpoint)) from error
+    raise AssertionError  # pragma: no cover - the loop returns or raises
+
+
+def _bind_one(endpoint: Endpoint, kind: socket.SocketKind) -> socket.socket:
+    family = socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET
+    try:
+        sock = socket.socket(family, kind)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(endpoint)) from error
+    try:
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if kind == socket.SOCK_STREAM:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind(tuple(endpoint))
+            sock.listen(128)
+            sock.settimeout(0)
+        else:
+            _prepare_udp(sock, wildcard=_is_wildcard(endpoint))
+            sock.bind(tuple(endpoint))
+    except OSError as error:
+        sock.close()
+        raise OSError(error.errno, error.strerror, str(endpoint)) from error
+    return sock
+
+
+def _is_wildcard(endpoint: Endpoint) -> bool:
+    return endpoint.host in ("0.0.0.0", "::")  # noqa: S104 - a comparison
+
+
+def _prepare_udp(sock: socket.socket, *, wildcard: bool) -> None:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _PATIENCE)
+    six = sock.family == socket.AF_INET6
+    if wildcard:
+        # Without it the kernel chooses the source address of a reply by its routes: wrong with several addresses.
+        level, option = (
+            (socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO) if six else (socket.IPPROTO_IP, _IP_PKTINFO)
+        )
+        sock.setsockopt(level, option, 1)
+    # Forged "fragmentation needed" messages must not make us send fragments (RFC 9715); kernels without it do no harm.
+    with contextlib.suppress(OSError):
+        if six:
+            sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU, 1280)
+            sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _PMTUDISC_OMIT)
+        else:
+            sock.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_OMIT)
+
+
+class _UdpWorker(threading.Thread):
+    """Receives, decides, sends, counts. One socket, one thread, nothing shared but the pointer to the snapshot."""
+
+    def __init__(self, sock: socket.socket, endpoint: Endpoint, tally: Tally, clock: Clock) -> None:
+        super().__init__(name=f"dns-udp-{endpoint}", daemon=True)
+        self.tally = tally
+        self.counts: dict[tuple[int, int], int] = {}
+        self.failure: BaseException | None = None
+        self._sock = sock
+        self._wildcard = _is_wildcard(endpoint)
+        self._wall_ns = clock.wall_ns
+        self._closing = False
+        self._sequence = 0
+
+    def run(self) -> None:
+        receive = self._receive_wildcard if self._wildcard else self._receive_bound
+        try:
+            while not self._closing:
+                # A bug in a reply is counted and logged; the packet that found it must not take the service away.
+                try:
+                    receive()
+                except OSError as error:
+                    if self._closing:
+                        return
+                    if not isinstance(error, BlockingIOError | InterruptedError | ConnectionError):
+                        raise
+                except Exception:
+                    if not self._count(0, BUG):
+                        log.exception("a query could not be answered; more of the same are only counted")
+        except BaseException as error:  # noqa: BLE001 - the owner reads it from `failure`
+            self.failure = error
+        finally:
+            self._sock.close()
+
+    def stop(self) -> None:
+        self._closing = True
+        # The kernel says that it is not connected, and wakes the receiver all the same.
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)
+
+    def _receive_bound(self) -> None:
+        receive, send, wall_ns, counts = self._sock.recvfrom, self._sock.sendto, self._wall_ns, self.counts
+        while not self._closing:
+            query, client = receive(_LONGEST_QUERY)
+            if client is None:  # the socket was shut down
+                return
+            if not client[1]:
+                self._count(0, DROP)
+                continue
+            tally = self.tally
+            self._sequence += 1
+            reply, outcome, qtype, mark = decide(
+                query, client[0], "udp", wall_ns(), tally.snapshot, sequence=self._sequence
+            )
+            if reply is not None:
+                try:
+                    send(reply, socket.MSG_DONTWAIT, client)
+                except OSError:
+                    outcome = SEND_FAILED
+            if mark >= 0:
+                tally.given[mark] = tally.given.get(mark, 0) + 1
+            key = (qtype, outcome)
+            counts[key] = counts.get(key, 0) + 1
+
+    def _receive_wildcard(self) -> None:
+        query, ancillary, _flags, client = self._sock.recvmsg(_LONGEST_QUERY, _ANCILLARY_BYTES)
+        if client is None:  # the socket was shut down
+            return
+        if not client[1]:
+            self._count(0, DROP)
+            return
+        tally = self.tally
+        self._sequence += 1
+        reply, outcome, qtype, mark = decide(
+            query, client[0], "udp", self._wall_ns(), tally.snapshot, sequence=self._sequence
+        )
+        if reply is not None:
+            try:
+                self._sock.sendmsg([reply], _reply_source(ancillary), socket.MSG_DONTWAIT, client)
+            except OSError:
+                outcome = SEND_FAILED
+        if mark >= 0:
+            tally.given[mark] = tally.given.get(mark, 0) + 1
+        self._count(qtype, outcome)
+
+    def _count(self, qtype: int, outcome: int) -> int:
+        """Count one query; returns how many of its kind were counted before."""
+        key = (qtype, outcome)
+        before = self.counts.get(key, 0)
+        self.counts[key] = before + 1
+        return before
+
+
+def _reply_source(ancillary: list[tuple[int, int, bytes]]) -> list[tuple[int, int, bytes]]:
+    """Ancillary data that sends a reply from the address that the query was sent to."""
+    for level, kind, data in ancillary:
+        if level == socket.IPPROTO_IP and kind == _IP_PKTINFO:
+            _index, local, _destination = _PKTINFO4.unpack_from(data)
+            return [(level, kind, _PKTINFO4.pack(0, local, bytes(4)))]
+        if level == socket.IPPROTO_IPV6 and kind == socket.IPV6_PKTINFO:
+            local, index = _PKTINFO6.unpack_from(data)
+            # A route may leave through another interface than the query came in, except for link-local addresses.
+            link_local = local[0] == 0xFE and local[1] & 0xC0 == 0x80
+            return [(level, kind, _PKTINFO6.pack(local, index if link_local else 0))]
+    return []
+
+
+class PythonDnsServer:
+    """A running DNS service; see `appliance.dataplane.interface.DnsServer`."""
+
+    def __init__(
+        self,
+        endpoints: tuple[Endpoint, ...],
+        udp: Sequence[socket.socket],
+        tcp: Sequence[socket.socket],
+        snapshot: AnswerSnapshot,
+        clock: Clock,
+        *,
+        tcp_limits: TcpLimits,
+    ) -> None:
+        self.endpoints = endpoints
+        self._shares: dict[str, tuple[int, float]] = {}
+        self._udp = [
+            _UdpWorker(sock, endpoint, Tally(snapshot), clock)
+            for sock, endpoint in zip(udp, endpoints, strict=True)
+        ]
+        self._tcp = TcpWorker(tcp, Tally(snapshot), clock, tcp_limits)
+        self._workers: list[_UdpWorker | TcpWorker] = [*self._udp, self._tcp]
+        for worker in self._workers:
+            worker.start()
+
+    def set_answers(self, snapshot: AnswerSnapshot) -> None:
+        """Answer from `snapshot` from the next query on."""
+        for worker in self._workers:
+            done, worker.tally = worker.tally, Tally(snapshot)
+            add_shares(self._shares, done)
+
+    def counters(self) -> Mapping[tuple[str, str, str], int]:
+        total: Counter[tuple[str, str, str]] = Counter()
+        for transport, workers in (("udp", self._udp), ("tcp", [self._tcp])):
+            for worker in workers:
+                for (qtype, outcome), number in dict(worker.counts).items():
+                    # Types without a name share one: anybody can ask for 65,536 of them.
+                    name = type_name(qtype) if qtype in TYPE_NAMES else "other"
+                    total[transport, name, _OUTCOMES.get(outcome, str(outcome))] += number
+        return dict(total)
+
+    def shares(self) -> Mapping[str, tuple[int, float]]:
+        """By address: answers that held it since the start, and how many would have been its exact share."""
+        shares = dict(self._shares)
+        for worker in self._workers:
+            add_shares(shares, worker.tally)
+        return shares
+
+    def failure(self) -> BaseException | None:
+        return next((worker.failure for worker in self._workers if worker.failure is not None), None)
+
+    def close(self) -> None:
+        for worker in self._workers:
+            worker.stop()
+        for worker in self._workers:
+            worker.join()
