@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import sqlite3
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -24,11 +23,13 @@ from appliance.api.model import Level, Problem
 from appliance.core.clock import Clock
 from appliance.core.tasks import spawn
 from appliance.store.batch import FLUSH_ROWS, MAX_ROWS, Batch, write_rows
-from appliance.store.connection import MEMORY, open_writer
-from appliance.store.damage import find_damage, move_aside, suspicion
-from appliance.store.faults import fault_of
+from appliance.store.connection import MEMORY
+from appliance.store.damage import salvage
+from appliance.store.file import StoreFile, copy
+from appliance.store.housekeeping import Housekeeping
 from appliance.store.migrations import MigrationError, applied_steps, apply_step, pending
 from appliance.store.readers import Readers
+from appliance.store.rollup import check
 from appliance.store.writer import Writer, finished
 
 T = TypeVar("T")
@@ -50,21 +51,19 @@ class Database:
     """
 
     def __init__(self, path: Path | str, clock: Clock, *, max_rows: int = MAX_ROWS) -> None:
-        self._path = None if str(path) == MEMORY else Path(path)
+        self._file = StoreFile(None if str(path) == MEMORY else Path(path), clock)
         self._clock = clock
         self._batch = Batch(limit=max_rows)
-        self._writer = Writer(self._connect, clock, on_damage=self._remember_damage)
+        self._writer = Writer(self._file.connect, clock, on_damage=self._file.suspect)
         self._readers: Readers | None = None
-        if self._path is not None:
-            self._readers = Readers(self._path, clock, generation=lambda: self._writer.generation)
+        if self._file.path is not None:
+            self._readers = Readers(self._file.path, clock, generation=lambda: self._writer.generation)
         self._flush_lock = threading.Lock()
         self._flushing: Future[None] | None = None
         self._ticker: asyncio.Task[None] | None = None
+        self._housekeeping = Housekeeping(self.write, clock)
         self._retentions: dict[str, tuple[Retention, ...]] = {}
-        self._notes: dict[str, Problem] = {}
-        self._size_bytes = 0
-        self._checked = False
-        self._adrift = False  # there is no file yet and none can be made: everything is in memory
+        self._salvaged = 0
 
     # Life
 
@@ -75,6 +74,7 @@ class Database:
             self._readers.start()
         try:
             await self._run(lambda _db: None)
+            await self._run(self._file.measure, in_transaction=False)
         except StoreError as error:
             log.debug("starting without a writable database: %s", error)
         self._ticker = spawn(self._flush_now_and_then(), name="store-flush")
@@ -114,7 +114,7 @@ class Database:
         Raises:
             StoreError: the database cannot be read now, or the query took longer than ten seconds.
         """
-        if self._readers is None or self._adrift:
+        if self._readers is None or self._file.adrift:
             return await self._run(_read_only(fn), in_transaction=False)
         return await asyncio.wrap_future(self._readers.submit(fn))
 
@@ -135,7 +135,7 @@ class Database:
         """Figures for people and metrics. `rows_lost` and `rows_refused` since the start; sizes as last seen."""
         fault = self._writer.fault
         return {
-            "path": str(self._path or MEMORY),
+            "path": str(self._file.path or MEMORY),
             "state": fault.code if fault else "ok",
             "rows_buffered": len(self._batch),
             "rows_lost": self._batch.lost.total(),
@@ -144,7 +144,10 @@ class Database:
             "rows_refused_by_table": dict(self._batch.refused),
             "writes_waiting": self._writer.waiting,
             "last_error": self._writer.last_error,
-            "size_bytes": self._size_bytes,
+            "size_bytes": self._file.size_bytes,
+            "free_bytes": self._file.free_bytes,
+            "rows_deleted": self._housekeeping.rows_deleted,
+            "moved_aside": str(self._file.aside or ""),
         }
 
     # For the host
@@ -156,7 +159,7 @@ class Database:
             MigrationError: a step failed, or the database was written by a newer version; a matter of this plugin alone.
             StoreError: the database cannot be written now.
         """
-        if not migrations and self._path is None:
+        if not migrations and self._file.path is None:
             return
         done = await self.read(lambda db: applied_steps(db, plugin_id))
         for step in pending(plugin_id, migrations, done):
@@ -178,6 +181,8 @@ class Database:
             except Exception as error:
                 raise MigrationError(plugin_id, step.name, f"{type(error).__name__}: {error}") from error
             done.append(step.name)
+        if (aside := self._file.aside) is not None:
+            self._salvaged += await self.write(lambda db: salvage(db, aside, plugin_id))
 
     def retain(self, plugin_id: str, retentions: Sequence[Retention]) -> None:
         """Say how long the rows of a plugin's append-only tables live; `housekeeping` sees to it.
@@ -185,14 +190,37 @@ class Database:
         Raises:
             ValueError: a table that is not the plugin's, or figures that make no sense.
         """
+        for retention in retentions:
+            check(plugin_id, retention)
         self._retentions[plugin_id] = tuple(retentions)
+        self._housekeeping.forget([retention.table for retention in retentions])
 
     async def housekeeping(self) -> None:
         """Roll up, delete what is old, give pages back. Call it every minute or so: it knows what is due."""
+        await self._housekeeping.keep_house(
+            [retention for some in self._retentions.values() for retention in some]
+        )
+        with contextlib.suppress(StoreError):
+            await self._run(self._file.measure, in_transaction=False)
 
     def problems(self) -> tuple[Problem, ...]:
         """What is not right with the database, for the health fold."""
-        found = list(self._notes.values())
+        found = list(self._file.problems.values())
+        if self._file.aside is not None and self._salvaged:
+            found.append(
+                Problem(
+                    "store", Level.OK, f"{self._salvaged} rows were carried over from the damaged database."
+                )
+            )
+        for table, why in self._housekeeping.refused.items():
+            found.append(
+                Problem(
+                    "store",
+                    Level.DEGRADED,
+                    f"{table} is not kept in order: {why}.",
+                    "This is a fault of its plugin.",
+                )
+            )
         if (fault := self._writer.fault) is not None:
             waiting = f"; {len(self._batch)} rows wait in memory" if len(self._batch) else ""
             text = f"The database cannot be written: {fault.text}{waiting}."
@@ -211,62 +239,15 @@ class Database:
         Raises:
             StoreError: either side cannot be used.
         """
-        await self._run(lambda db: _copy(db, Path(path)), in_transaction=False)
+        await self._run(lambda db: copy(db, Path(path)), in_transaction=False)
 
     # Inside
 
     async def _run(self, fn: Callable[[sqlite_utils.Database], T], *, in_transaction: bool = True) -> T:
         return await asyncio.wrap_future(self._writer.submit(fn, in_transaction=in_transaction))
 
-    def _connect(self) -> sqlite_utils.Database:
-        """Open the file; in the writer's thread. A file that cannot be made at all is replaced by memory for the time."""
-        if self._path is None:
-            return open_writer(MEMORY)
-        try:
-            if not self._checked:
-                self._set_damaged_aside(self._path)
-                self._checked = True
-            return open_writer(self._path)
-        except sqlite3.Error as error:
-            fault = fault_of(error)
-            if fault is None or _has_content(self._path):
-                raise
-            self._adrift = True
-            text = f"Nothing is kept over a restart: there is no database file and none can be made, because {fault.text}."
-            self._notes["adrift"] = Problem("store", Level.DEGRADED, text, fault.remedy)
-            log.error("%s %s", text, error)  # noqa: TRY400 - the words are for a person, the traceback is not
-            return open_writer(MEMORY)
-
-    def _set_damaged_aside(self, path: Path) -> None:
-        damage = find_damage(path)
-        if damage is None:
-            return
-        aside = move_aside(path, self._clock.wall_ns())
-        text = f"The database was damaged ({damage}); it was moved to {aside} and a new one begun."
-        self._notes["damaged"] = Problem(
-            "store", Level.DEGRADED, text, "restore a backup if you have one; then delete that file"
-        )
-        log.error("%s", text)
-
-    def _come_ashore(self, memory: sqlite_utils.Database) -> None:
-        """Try again to make the file; when that works, move what memory holds into it."""
-        assert self._path is not None
-        db = open_writer(self._path)
-        try:
-            memory.conn.backup(db.conn)
-            db.conn.execute("PRAGMA journal_mode=WAL")  # the copy brought its own header along
-        except BaseException:
-            db.close()
-            raise
-        self._writer.adopt(db)
-        self._adrift = False
-        del self._notes["adrift"]
-        log.warning("the database file could be made now: %s", self._path)
-
-    def _remember_damage(self) -> None:
-        if self._path is not None:
-            with contextlib.suppress(OSError):
-                suspicion(self._path).touch()
+    def _land(self, db: sqlite_utils.Database) -> None:
+        self._writer.adopt(self._file.land(db))
 
     def _request_flush(self) -> Future[None] | None:
         """Queue one flush unless one is queued already; None when there is nothing to write."""
@@ -290,9 +271,9 @@ class Database:
     async def _flush_now_and_then(self) -> None:
         while True:
             await self._clock.sleep(FLUSH_EVERY_S)
-            if self._adrift:
+            if self._file.adrift:
                 with contextlib.suppress(StoreError):
-                    await self._run(self._come_ashore, in_transaction=False)
+                    await self._run(self._land, in_transaction=False)
             self._request_flush()
 
     def _close_threads(self) -> None:
@@ -313,18 +294,3 @@ def _read_only(fn: Callable[[sqlite_utils.Database], T]) -> Callable[[sqlite_uti
             db.conn.execute("PRAGMA query_only=OFF")
 
     return read
-
-
-def _copy(db: sqlite_utils.Database, path: Path) -> None:
-    target = open_writer(path)
-    try:
-        db.conn.backup(target.conn)
-    finally:
-        target.close()
-
-
-def _has_content(path: Path) -> bool:
-    try:
-        return path.stat().st_size > 0
-    except OSError:
-        return False

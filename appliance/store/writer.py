@@ -43,7 +43,7 @@ def transaction(db: sqlite_utils.Database, fn: Callable[[sqlite_utils.Database],
     try:
         result = fn(db)
         if not db.conn.in_transaction:
-            raise RuntimeError("no commit, rollback or VACUUM in here: the store does that")  # noqa: TRY301
+            raise RuntimeError("no commit, rollback or VACUUM in here: the store does that")
         db.conn.execute("COMMIT")
     except BaseException:
         if db.conn.in_transaction:
@@ -76,6 +76,7 @@ class Writer:
     Attributes:
         fault: why the last job could not write, or None. Remembered so that it is logged once when it comes and once
             when it goes.
+        last_error: the same with SQLite's own words, or "".
         generation: grows each time the connection is opened; readers that hold an older one open theirs anew.
     """
 
@@ -132,8 +133,7 @@ class Writer:
     def note(self, fault: Fault | None, detail: str = "") -> None:
         """Remember whether writing works; log the change, not the state."""
         before, self.fault = self.fault, fault
-        if fault is not None:
-            self.last_error = f"{fault.text} ({detail})" if detail else fault.text
+        self.last_error = "" if fault is None else f"{fault.text} ({detail})" if detail else fault.text
         if fault is not None and (before is None or before.code != fault.code):
             log.error(
                 "the database cannot be written: %s; %s", self.last_error, fault.remedy or "trying again"

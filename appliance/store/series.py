@@ -1,0 +1,216 @@
+"""Reading one series for a chart: the right table for the window, at most so many points, gaps left as gaps."""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from statistics import median
+from typing import Any, Final
+
+import sqlite_utils
+
+from appliance.api.contrib import Retention, Rollup
+from appliance.store.batch import quoted
+from appliance.store.rollup import bucket_sql, position, rollup_table
+
+#: A table this much coarser than asked is still taken: a year in 400 points is well drawn by 365 days.
+COARSER: Final = 1.5
+#: Neighbours this many times farther apart than usual have a gap between them.
+GAP: Final = 2.5
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """One value over time; None where nothing was measured."""
+
+    min: list[float | None] = field(default_factory=list)
+    mean: list[float | None] = field(default_factory=list)
+    max: list[float | None] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Columns of equal length, oldest first.
+
+    Attributes:
+        bucket_s: of the table that was read; 0 for raw rows.
+        step_s: width of a point; 0 when each point is one raw row.
+        ts: epoch seconds, the start of each point.
+        n: rows behind each point; 0 marks a gap (one such point stands in each gap, all its values None).
+        values: by name of the value.
+    """
+
+    bucket_s: int
+    step_s: float
+    ts: list[float]
+    n: list[int]
+    values: dict[str, Band]
+
+
+def read_series(
+    db: sqlite_utils.Database,
+    retention: Retention,
+    key: Sequence[Any],
+    from_ts: float,
+    to_ts: float,
+    points: int = 400,
+    values: Sequence[str] | None = None,
+) -> Series:
+    """Read `[from_ts, to_ts)` of one series in at most `points` points (marks in gaps come on top).
+
+    Rows that are not rolled up yet are merged in, so the end of the chart is always fresh.
+
+    Args:
+        db: a reading connection (`await store.read(lambda db: read_series(db, ...))`).
+        retention: as the plugin declared it.
+        key: one value for each column of `retention.key`.
+        from_ts: epoch seconds.
+        to_ts: epoch seconds.
+        points: at least 2.
+        values: a choice of `retention.values`; all when None.
+
+    Raises:
+        ValueError: the key has the wrong length, or the window is empty.
+    """
+    if len(key) != len(retention.key):
+        raise ValueError(f"the key of {retention.table} is {retention.key}, got {len(key)} values")
+    if not (points >= 2 and math.isfinite(from_ts) and math.isfinite(to_ts) and from_ts < to_ts):
+        raise ValueError("the window is empty")
+    names = [name for name in retention.values if values is None or name in values]
+    source = _Source(db, retention, tuple(key), names)
+    rollup = source.choose(from_ts, (to_ts - from_ts) / points)
+    if rollup is None:
+        rows = source.raw(from_ts, to_ts, points + 1)
+        if len(rows) <= points:
+            return _columns(rows, names, bucket_s=0, step_s=0.0)
+    # One point fewer than asked, since the window rarely begins where a point does.
+    span = (to_ts - from_ts) / (points - 1)
+    unit = rollup.bucket_s if rollup else 1
+    step = math.ceil(span / unit) * unit
+    rows = source.grouped(rollup, math.floor(from_ts / step) * step if rollup else from_ts, to_ts, step)
+    return _columns(rows, names, bucket_s=rollup.bucket_s if rollup else 0, step_s=step)
+
+
+class _Source:
+    """One series in all its tables."""
+
+    def __init__(
+        self, db: sqlite_utils.Database, retention: Retention, key: tuple[Any, ...], names: list[str]
+    ) -> None:
+        self._conn: sqlite3.Connection = db.conn
+        self._db = db
+        self._retention = retention
+        self._key = key
+        self._names = names
+        self._where = "".join(f"{quoted(name)} = ? AND " for name in retention.key)
+        present = {
+            str(row[0]) for row in self._conn.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        }
+        self._rollups = [rollup for rollup in retention.rollups if rollup_table(retention, rollup) in present]
+
+    def choose(self, from_ts: float, step_s: float) -> Rollup | None:
+        """The coarsest table that is fine enough; a coarser one when only that reaches back far enough. None is raw."""
+        tables: list[Rollup | None] = [None, *self._rollups]
+        wanted = max(
+            i for i, rollup in enumerate(tables) if rollup is None or rollup.bucket_s <= step_s * COARSER
+        )
+        starts = [
+            (start, rollup) for rollup in tables[wanted:] if (start := self._oldest(rollup)) is not None
+        ]
+        if not starts:
+            return tables[wanted]
+        reach, farthest = min(starts, key=lambda found: found[0])
+        # A bucket begins before its first row: that is not a longer memory.
+        unit = farthest.bucket_s if farthest else 1
+        return next(rollup for start, rollup in starts if start <= from_ts or start // unit * unit <= reach)
+
+    def raw(self, from_ts: float, to_ts: float, limit: int) -> list[tuple[Any, ...]]:
+        figures = "".join(f", {v} IS NOT NULL, {v}, {v}, {v}" for v in map(quoted, self._names))
+        sql = (
+            f"SELECT ts, 1{figures} FROM {quoted(self._retention.table)} "  # noqa: S608 - names are checked
+            f"WHERE {self._where}ts >= ? AND ts < ? ORDER BY ts LIMIT ?"
+        )
+        return self._conn.execute(sql, (*self._key, from_ts, to_ts, limit)).fetchall()
+
+    def grouped(
+        self, rollup: Rollup | None, from_ts: float, to_ts: float, step: int
+    ) -> list[tuple[Any, ...]]:
+        figures = "".join(
+            f", sum({n}), min({low}), sum({mean} * {n}) / sum({n}), max({high})"
+            for n, low, mean, high in (
+                tuple(quoted(name + end) for end in ("_n", "_min", "_mean", "_max")) for name in self._names
+            )
+        )
+        inner, args = self._unrolled(rollup, from_ts, to_ts)
+        if rollup is not None:
+            columns = "".join(
+                f", {quoted(name + end)}" for name in self._names for end in ("_n", "_min", "_mean", "_max")
+            )
+            inner += (
+                f" UNION ALL SELECT bucket, n{columns} FROM {quoted(rollup_table(self._retention, rollup))} "  # noqa: S608
+                f"WHERE {self._where}bucket >= ? AND bucket < ?"
+            )
+            args += (*self._key, from_ts, to_ts)
+        sql = (
+            f"SELECT ? + CAST((at - ?) / ? AS INTEGER) * ? AS start, sum(n){figures} FROM ({inner}) "  # noqa: S608
+            "GROUP BY start ORDER BY start"
+        )
+        return self._conn.execute(sql, (from_ts, from_ts, step, step, *args)).fetchall()
+
+    def _unrolled(self, rollup: Rollup | None, from_ts: float, to_ts: float) -> tuple[str, tuple[Any, ...]]:
+        """Rows of the raw table that the roll-up has not taken in yet, in the roll-up's own shape."""
+        figures = "".join(
+            f", {quoted(v)} IS NOT NULL AS {quoted(v + '_n')}, {quoted(v)} AS {quoted(v + '_min')}, "
+            f"{quoted(v)} AS {quoted(v + '_mean')}, {quoted(v)} AS {quoted(v + '_max')}"
+            for v in self._names
+        )
+        at = bucket_sql(rollup.bucket_s) if rollup else "ts"
+        table = quoted(self._retention.table)
+        if rollup is None:
+            where, low = "", tuple[Any, ...]()
+        else:
+            # Few rows wait at any time: the end of the table is read faster than all of the series in the window.
+            table += " NOT INDEXED"
+            where, low = " AND rowid > ?", (position(self._db, self._retention, rollup),)
+        sql = f"SELECT {at} AS at, 1 AS n{figures} FROM {table} WHERE {self._where}ts >= ? AND ts < ?{where}"  # noqa: S608
+        return sql, (*self._key, from_ts, to_ts, *low)
+
+    def _oldest(self, rollup: Rollup | None) -> float | None:
+        table, column = (
+            (self._retention.table, "ts")
+            if rollup is None
+            else (rollup_table(self._retention, rollup), "bucket")
+        )
+        where = f"WHERE {self._where.removesuffix(' AND ')}" if self._where else ""
+        sql = f"SELECT {column} FROM {quoted(table)} {where} ORDER BY {column} LIMIT 1"  # noqa: S608 - names are checked
+        row = self._conn.execute(sql, self._key).fetchone()
+        return None if row is None else row[0]
+
+
+def _columns(
+    rows: Sequence[tuple[Any, ...]], names: Sequence[str], *, bucket_s: int, step_s: float
+) -> Series:
+    series = Series(bucket_s, step_s, [], [], {name: Band() for name in names})
+    gap_s = _usual_distance([row[0] for row in rows]) * GAP
+    for row in rows:
+        if series.ts and row[0] - series.ts[-1] > gap_s:
+            _add(series, (series.ts[-1] + (step_s or gap_s / GAP), 0, *(None,) * (4 * len(names))))
+        _add(series, row)
+    return series
+
+
+def _add(series: Series, row: tuple[Any, ...]) -> None:
+    series.ts.append(row[0])
+    series.n.append(row[1])
+    for number, band in enumerate(series.values.values()):
+        _, low, mean, high = row[2 + 4 * number : 6 + 4 * number]
+        band.min.append(low)
+        band.mean.append(mean)
+        band.max.append(high)
+
+
+def _usual_distance(ts: Sequence[float]) -> float:
+    return median(after - before for before, after in pairwise(ts)) if len(ts) > 2 else math.inf
