@@ -1,0 +1,329 @@
+"""What to do with one NTP packet: bytes, times, source and a snapshot in, a reply or a reason out. No clock, no socket.
+
+This is the law for every data plane. The order in which reasons are looked for is fixed, so that a packet that is wrong
+in two ways is counted alike everywhere: empty, control message, shorter than a header, version, mode, length, source,
+time in the queue, what follows the header, policy. Behaviour by version and mode is what chrony does.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import struct
+from typing import NamedTuple
+
+from appliance.api.model import ClockState, Family
+from appliance.dataplane.interface import Action, NtpPolicy, Reason
+from appliance.wire.errors import WireError
+from appliance.wire.ntp import (
+    EF_NTS_AUTHENTICATOR,
+    EF_NTS_COOKIE,
+    EF_NTS_COOKIE_PLACEHOLDER,
+    EF_NTS_UNIQUE_IDENTIFIER,
+    HEADER_BYTES,
+    LEAP_UNSYNCHRONISED,
+    MODE_CLIENT,
+    MODE_CONTROL,
+    MODE_PRIVATE,
+    MODE_SERVER,
+    MODE_SYMMETRIC_ACTIVE,
+    MODE_SYMMETRIC_PASSIVE,
+    ntp_from_unix_ns,
+    parse_tail,
+    short_from_s,
+)
+
+#: A request that waited longer than this gets no reply: the client has stopped trusting it, and others wait too.
+LATE_NS = 50_000_000
+#: Two processors may read the clock this far apart; a receive time further in the future was stamped before a step.
+AHEAD_NS = 1_000_000
+#: How long a template is used before dispersion is aged again. It is aged to the end of that time: never too small.
+REFRESH_NS = 50_000_000
+
+#: No request that we understand is longer.
+MAX_REQUEST_BYTES = 2048
+
+#: `action << 8 | reason`: what `answer` returns, an index-sized form of (Reason, Action).
+Outcome = int
+
+_NTP_PORT = 123
+_M64 = 0xFFFFFFFFFFFFFFFF
+_NTS_FIELDS = {EF_NTS_UNIQUE_IDENTIFIER, EF_NTS_COOKIE, EF_NTS_COOKIE_PLACEHOLDER, EF_NTS_AUTHENTICATOR}
+
+_ALLOW, _IGNORE, _DENY = 0, 1, 2
+_ACTIONS = {"allow": _ALLOW, "ignore": _IGNORE, "deny": _DENY}
+_DROP = Action.IGNORE << 8
+_KISS_DENIED = Action.KISS << 8 | Reason.POLICY
+
+#: first byte, poll, transmit time of a request
+_REQUEST = struct.Struct("!BxB37xQ")
+#: first byte, stratum, poll, precision to reference time, origin, receive, transmit of a reply
+_REPLY = struct.Struct("!BBB21sQQQ")
+_FIXED = struct.Struct("!bII4sQ")
+#: root delay to reference time of a kiss-o'-death
+_KISS_DENY = bytes(8) + b"DENY" + bytes(8)
+#: Clients have addresses between these, by family: not 0.0.0.0/8, multicast, reserved, broadcast, :: or ff00::/8.
+_CLIENTS = {4: (0x00FFFFFF, 0xE0000000), 6: (0, 0xFF << 120)}
+
+
+class Source(NamedTuple):
+    """Where a packet came from, the address as a number."""
+
+    family: Family
+    address: int
+    port: int
+
+    @classmethod
+    def of(cls, host: str, port: int) -> Source:
+        """From an address as text (a zone such as "%eth0" is dropped)."""
+        address = ipaddress.ip_address(host.partition("%")[0])
+        return cls(6 if address.version == 6 else 4, int(address), port)
+
+
+class PolicyTable:
+    """Prefix rules compiled for lookup by longest match: one dictionary for each prefix length in use."""
+
+    __slots__ = ("_default", "_tables", "trivial")
+
+    def __init__(self, policy: NtpPolicy) -> None:
+        tables: dict[int, dict[int, dict[int, int]]] = {4: {}, 6: {}}
+        for network, action in policy.rules:
+            bits = 32 if network.version == 4 else 128
+            shift = bits - network.prefixlen
+            tables[network.version].setdefault(shift, {})[int(network.network_address) >> shift] = _ACTIONS[
+                action
+            ]
+        self._tables = {family: tuple(sorted(by_shift.items())) for family, by_shift in tables.items()}
+        self._default = _ACTIONS[policy.default]
+        #: nothing to look up: everybody is answered
+        self.trivial = not policy.rules and self._default == _ALLOW
+
+    def action(self, family: int, address: int) -> int:
+        for shift, table in self._tables[family]:
+            found = table.get(address >> shift)
+            if found is not None:
+                return found
+        return self._default
+
+
+class Snapshot(NamedTuple):
+    """All that a reply depends on besides its request, prepared so that a packet costs little.
+
+    Attributes:
+        valid_until_mono_ns: make a new one from this monotonic moment on.
+        first_bytes: by a request's first byte: the reply's first byte, or minus the outcome when there is none.
+        stratum: as served.
+        fixed: precision, root delay, root dispersion, reference identifier, reference time as on the wire.
+        reference_ns: reference time, ns since 1970.
+        correction_ns: added to receive and transmit times.
+        fuzz: mask of the bits below the precision.
+        served: outcome of a reply: OK or UNSYNCHRONISED.
+        policy: who is answered; None when everybody is.
+    """
+
+    valid_until_mono_ns: int
+    first_bytes: tuple[int, ...]
+    stratum: int
+    fixed: bytes
+    reference_ns: int
+    correction_ns: int
+    fuzz: int
+    served: Outcome
+    policy: PolicyTable | None
+
+    @classmethod
+    def at(cls, mono_ns: int, clock: ClockState, policy: PolicyTable) -> Snapshot:
+        """The snapshot for replies made from `mono_ns` until `valid_until_mono_ns`."""
+        until_ns = mono_ns + REFRESH_NS
+        if mono_ns < clock.expires_mono_ns < until_ns:
+            until_ns = clock.expires_mono_ns
+        rules = None if policy.trivial else policy
+        fuzz = (1 << max(1, min(32, 32 + clock.precision))) - 1
+        # The state in which the snapshot ends is the worst one it will see, so that is what it claims.
+        last_ns = until_ns - 1
+        if clock.synchronised(last_ns):
+            return cls(
+                until_ns,
+                _FIRST_BYTES[clock.leap],
+                clock.stratum,
+                _FIXED.pack(
+                    clock.precision,
+                    short_from_s(clock.root_delay_s),
+                    short_from_s(clock.dispersion_s(last_ns)),
+                    clock.refid,
+                    ntp_from_unix_ns(clock.reference_ns) & ~fuzz,
+                ),
+                clock.reference_ns,
+                round(clock.correction_s * 1e9),
+                fuzz,
+                Reason.OK,
+                rules,
+            )
+        second = short_from_s(1.0)
+        return cls(
+            until_ns,
+            _FIRST_BYTES[LEAP_UNSYNCHRONISED],
+            0,
+            _FIXED.pack(clock.precision, second, second, bytes(4), 0),
+            -(1 << 63),
+            round(clock.correction_s * 1e9),
+            fuzz,
+            Reason.UNSYNCHRONISED,
+            rules,
+        )
+
+
+class Decision(NamedTuple):
+    """What becomes of a packet; `reply` has 48 bytes unless the action is to ignore it."""
+
+    reason: Reason
+    action: Action
+    reply: bytes | None
+
+
+def decide(
+    request: bytes | bytearray | memoryview,
+    source: Source,
+    *,
+    rx_ns: int,
+    tx_ns: int,
+    noise: int,
+    snapshot: Snapshot,
+    own: tuple[int, int] = (0, 0),
+) -> Decision:
+    """Decide about one packet.
+
+    Args:
+        request: the UDP payload.
+        source: where it claims to come from.
+        rx_ns: when it arrived, ns since 1970 by the system clock.
+        tx_ns: now, by the same clock.
+        noise: 64 random bits.
+        snapshot: clock and policy.
+        own: address (as a number) and port that it was sent to; an unknown address is 0.
+    """
+    reply = bytearray(HEADER_BYTES)
+    outcome = answer(request, len(request), *source, *own, rx_ns, tx_ns, noise, snapshot, reply)
+    reason, action = split(outcome)
+    return Decision(reason, action, None if action is Action.IGNORE else bytes(reply))
+
+
+def split(outcome: Outcome) -> tuple[Reason, Action]:
+    """The pair that an outcome stands for."""
+    return Reason(outcome & 0xFF), Action(outcome >> 8)
+
+
+def answer(
+    packet: bytes | bytearray | memoryview,
+    size: int,
+    family: int,
+    address: int,
+    port: int,
+    own_address: int,
+    own_port: int,
+    rx_ns: int,
+    tx_ns: int,
+    noise: int,
+    snapshot: Snapshot,
+    reply: bytearray | memoryview,
+) -> Outcome:
+    """`decide` without an object for each packet: writes 48 bytes into `reply` unless the outcome is to ignore it.
+
+    `packet` is a buffer that begins with the packet, `size` its length: more than the buffer holds if it was cut off.
+    """
+    if size < HEADER_BYTES:
+        return _too_short(packet, size)
+    _, first_bytes, stratum, fixed, reference_ns, correction_ns, fuzz, served, policy = snapshot
+    first, poll, origin = _REQUEST.unpack_from(packet)
+    reply_first: int = first_bytes[first]
+    if reply_first < 0:
+        return -reply_first
+    if not first & 7 and port == _NTP_PORT:
+        # Mode 0 of version 1 has no modes yet: a request from another server's port may as well be a reply.
+        return _DROP | Reason.BAD_MODE
+    if size != HEADER_BYTES and (size & 3 or size > MAX_REQUEST_BYTES):
+        return _DROP | Reason.BAD_LENGTH
+    if (
+        not port
+        or (port == own_port and address == own_address)
+        or not _CLIENTS[family][0] < address < _CLIENTS[family][1]
+    ):
+        return _DROP | Reason.BAD_SOURCE
+    if not -AHEAD_NS <= tx_ns - rx_ns <= LATE_NS:
+        return _DROP | Reason.LATE
+    if size != HEADER_BYTES:
+        refused = _refuse_tail(packet[:size], first >> 3 & 7)
+        if refused:
+            return refused
+    if policy is not None:
+        action = policy.action(family, address)
+        if action == _IGNORE:
+            return _DROP | Reason.POLICY
+        if action == _DENY:
+            # It carries no time of ours: whoever is denied shall not get by with the kiss (as NTPsec does it).
+            _REPLY.pack_into(
+                reply, 0, reply_first | 0xC0, 0, poll, fixed[:1] + _KISS_DENY, origin, origin, origin
+            )
+            return _KISS_DENIED
+    receive = ntp_from_unix_ns(rx_ns + correction_ns) & ~fuzz | noise & fuzz | 1
+    transmit = ntp_from_unix_ns(tx_ns + correction_ns) & ~fuzz | (noise >> 32) & fuzz & ~1
+    if transmit <= receive or transmit == origin:
+        transmit = _transmit_after(receive, transmit, origin)
+    if reference_ns > rx_ns + correction_ns:
+        # Some clients refuse a reference time later than the transmit time.
+        fixed = fixed[:-8] + receive.to_bytes(8)
+    _REPLY.pack_into(reply, 0, reply_first, stratum, poll, fixed, origin, receive, transmit)
+    return served
+
+
+def _too_short(packet: bytes | bytearray | memoryview, size: int) -> Outcome:
+    """Control messages may be shorter than a header, and people want to see how many of them are tried."""
+    if size and packet[0] & 7 in (MODE_CONTROL, MODE_PRIVATE):
+        return _DROP | Reason.CONTROL
+    return _DROP | Reason.TOO_SHORT
+
+
+def _refuse_tail(packet: bytes | bytearray | memoryview, version: int) -> Outcome:
+    """Why a request that goes on after its header is not answered, or 0.
+
+    Unknown extension fields are dropped and the request is answered without them. What is authenticated cannot be
+    verified here, and an unauthenticated reply to it, or a crypto-NAK, would help nobody but an attacker: silence.
+    """
+    try:
+        tail = parse_tail(packet, version)
+    except WireError:
+        return _DROP | Reason.BAD_LENGTH
+    if tail.mac or any(field.kind in _NTS_FIELDS for field in tail.fields):
+        return _DROP | Reason.AUTH
+    return 0
+
+
+def _transmit_after(receive: int, transmit: int, origin: int) -> int:
+    """A transmit time after the receive time, even, and neither 0 nor the origin.
+
+    Equal or crossed times come from a coarse clock's random bits; a smaller transmit time is right when the era ended
+    between the two.
+    """
+    if (transmit - receive) & _M64 >= 1 << 63:
+        transmit = (receive + 1) & _M64
+    while transmit in (0, origin):
+        transmit = (transmit + 2) & _M64
+    return transmit
+
+
+def _first_byte(leap: int, first: int) -> int:
+    """The first byte of the reply to a request with this first byte, or minus the outcome when it gets none."""
+    version, mode = first >> 3 & 7, first & 7
+    if mode in (MODE_CONTROL, MODE_PRIVATE):
+        return -(_DROP | Reason.CONTROL)
+    if not 1 <= version <= 4:
+        return -(_DROP | Reason.BAD_VERSION)
+    if mode == MODE_SERVER:
+        return -(_DROP | Reason.REPLY)
+    if mode == MODE_CLIENT or (mode == 0 and version == 1):
+        return leap << 6 | version << 3 | MODE_SERVER
+    if mode == MODE_SYMMETRIC_ACTIVE:
+        return leap << 6 | version << 3 | MODE_SYMMETRIC_PASSIVE
+    return -(_DROP | Reason.BAD_MODE)
+
+
+_FIRST_BYTES = tuple(tuple(_first_byte(leap, first) for first in range(256)) for leap in range(4))

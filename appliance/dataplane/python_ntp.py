@@ -1,0 +1,192 @@
+"""The NTP service in Python: one thread of its own for all sockets, so that the event loop cannot delay a reply.
+
+Control reaches the thread by one attribute assignment; the thread reaches control through counters that only it writes.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import socket
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from random import getrandbits
+
+from appliance.api.model import ClockState
+from appliance.core.clock import Clock
+from appliance.dataplane.interface import Action, Endpoint, NtpPolicy, Reason
+from appliance.dataplane.ntp_decide import PolicyTable, Snapshot, answer, split
+from appliance.dataplane.udp_slots import Slots, slots_for
+from appliance.dataplane.udp_socket import bound, open_udp
+
+_IGNORED = int(Action.IGNORE)
+_SEND_FAILED = Action.IGNORE << 8 | Reason.SEND_FAILED
+_OUTCOMES = 3 << 8
+
+#: What a socket may say about the network without being broken itself: an interface went down, a route is gone.
+_TRANSIENT = frozenset(
+    {
+        errno.ENETDOWN,
+        errno.ENETUNREACH,
+        errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,
+        errno.ECONNREFUSED,
+        errno.ENOBUFS,
+        errno.ENOMEM,
+        errno.EPROTO,
+        errno.ENOPROTOOPT,
+        errno.EPERM,
+    }
+)
+#: Pause after such an error: should it come again at once, we neither spin nor stop.
+_PAUSE_MS = 20
+
+
+class _Lane:
+    """One socket with its room for packets and its counters."""
+
+    def __init__(self, sock: socket.socket, slots: Slots) -> None:
+        self.sock = sock
+        self.slots = slots
+        self.endpoint = bound(sock)
+        self.family = 6 if sock.family == socket.AF_INET6 else 4
+        self.outcomes = [0] * _OUTCOMES
+        self.first_bytes = [0] * 256
+        self._to_count = [0] * len(slots.packets)
+
+    def turn(self, snapshot: Snapshot, wall_ns: Callable[[], int]) -> None:
+        """Answer what has arrived, up to what fits the slots. This is the hot path."""
+        slots, family, own_port = self.slots, self.family, self.endpoint.port
+        packets, replies = slots.packets, slots.replies
+        outcomes, first_bytes, to_count = self.outcomes, self.first_bytes, self._to_count
+        filled = 0
+        for index, (size, address, port, own_address, rx_ns) in enumerate(slots.receive()):
+            packet = packets[index]
+            if size:
+                first_bytes[packet[0]] += 1
+            tx_ns = wall_ns()
+            outcome = answer(
+                packet, size, family, address, port, own_address, own_port,
+                rx_ns or tx_ns, tx_ns, getrandbits(64), snapshot, replies[filled],
+            )  # fmt: skip
+            if outcome >> 8 == _IGNORED:
+                outcomes[outcome] += 1
+            else:
+                slots.address(filled, index)
+                to_count[filled] = outcome
+                filled += 1
+        if filled:
+            for index in slots.send(filled):
+                to_count[index] = _SEND_FAILED
+            for outcome in to_count[:filled]:
+                outcomes[outcome] += 1
+
+
+class PythonNtpServer:
+    """Answers on `listen` until it is closed. See `appliance.dataplane.interface.NtpServer`.
+
+    Attributes:
+        endpoints: what is bound, ports filled in.
+        kind: the system call that packets are taken with.
+
+    Raises:
+        OSError: an address cannot be bound; `filename` is the endpoint.
+    """
+
+    def __init__(
+        self,
+        listen: Sequence[Endpoint],
+        state: ClockState,
+        policy: NtpPolicy,
+        clock: Clock,
+        *,
+        make_slots: Callable[[socket.socket], Slots] = slots_for,
+    ) -> None:
+        self._clock = clock
+        self._state, self._table = state, PolicyTable(policy)
+        self._inputs = (self._state, self._table)
+        self._failure: BaseException | None = None
+        with ExitStack() as undo:
+            sockets = [undo.enter_context(open_udp(endpoint)) for endpoint in listen]
+            self._lanes = tuple(_Lane(sock, make_slots(sock)) for sock in sockets)
+            self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+            undo.pop_all()
+        self.endpoints = tuple(lane.endpoint for lane in self._lanes)
+        self.kind = self._lanes[0].slots.kind if self._lanes else ""
+        self._closing = threading.Lock()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="ntp", daemon=True)
+        self._thread.start()
+
+    def set_clock(self, state: ClockState) -> None:
+        self._state = state
+        self._inputs = (self._state, self._table)
+
+    def set_policy(self, policy: NtpPolicy) -> None:
+        self._table = PolicyTable(policy)
+        self._inputs = (self._state, self._table)
+
+    def counters(self) -> Mapping[tuple[Reason, Action], int]:
+        total: Counter[tuple[Reason, Action]] = Counter()
+        for lane in self._lanes:
+            for outcome, count in enumerate(lane.outcomes):
+                if count:
+                    total[split(outcome)] += count
+        return total
+
+    def traffic(self) -> Mapping[str, int]:
+        total: Counter[str] = Counter()
+        for lane in self._lanes:
+            total[f"ipv{lane.family}"] += sum(lane.outcomes)
+            for first, count in enumerate(lane.first_bytes):
+                if count:
+                    total[f"v{first >> 3 & 7}"] += count
+                    total[f"mode{first & 7}"] += count
+        return +total
+
+    def failure(self) -> BaseException | None:
+        return self._failure
+
+    def close(self) -> None:
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+            os.eventfd_write(self._wake, 1)
+            self._thread.join()
+            os.close(self._wake)
+            for lane in self._lanes:
+                lane.sock.close()
+
+    def _run(self) -> None:
+        try:
+            self._serve()
+        except BaseException as e:  # noqa: BLE001 - whatever it was, `failure` tells whoever supervises
+            self._failure = e
+
+    def _serve(self) -> None:
+        monotonic_ns, wall_ns = self._clock.monotonic_ns, self._clock.wall_ns
+        lanes = {lane.sock.fileno(): lane for lane in self._lanes}
+        wake = self._wake
+        poller = select.poll()
+        for descriptor in (*lanes, wake):
+            poller.register(descriptor, select.POLLIN)
+        inputs = self._inputs
+        snapshot = Snapshot.at(monotonic_ns(), *inputs)
+        while True:
+            for descriptor, _ in poller.poll():
+                if descriptor == wake:
+                    return
+                now_ns = monotonic_ns()
+                if now_ns >= snapshot.valid_until_mono_ns or inputs is not self._inputs:
+                    inputs = self._inputs
+                    snapshot = Snapshot.at(now_ns, *inputs)
+                try:
+                    lanes[descriptor].turn(snapshot, wall_ns)
+                except OSError as e:
+                    if e.errno not in _TRANSIENT:
+                        raise
+                    select.select([wake], [], [], _PAUSE_MS / 1000)

@@ -1,0 +1,37 @@
+"""The data plane in pure Python: works everywhere, and is what every faster one is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from appliance.api.model import ClockState
+from appliance.core.clock import Clock, SystemClock
+from appliance.dataplane.interface import DnsServer, Endpoint, NtpPolicy, NtpServer
+
+if TYPE_CHECKING:
+    from appliance.dataplane.dns_snapshot import AnswerSnapshot
+
+
+class PythonPlane:
+    """Packets in threads of this process.
+
+    Attributes:
+        why: one sentence: why this plane was chosen.
+    """
+
+    name = "python"
+
+    def __init__(self, why: str = "", *, clock: Clock | None = None) -> None:
+        self.why = why
+        self._clock = clock or SystemClock()
+
+    def serve_ntp(self, listen: Sequence[Endpoint], clock: ClockState, policy: NtpPolicy) -> NtpServer:
+        from appliance.dataplane.python_ntp import PythonNtpServer
+
+        return PythonNtpServer(listen, clock, policy, self._clock)
+
+    def serve_dns(self, listen: Sequence[Endpoint], snapshot: AnswerSnapshot) -> DnsServer:
+        from appliance.dataplane.python_dns import serve
+
+        return serve(listen, snapshot, self._clock)

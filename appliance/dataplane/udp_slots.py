@@ -1,0 +1,358 @@
+"""Packets in and out through memory that is laid out once, so that a packet costs no allocation.
+
+Two ways with one shape: `BatchSlots` takes and sends up to 16 packets with one system call each (recvmmsg, sendmmsg,
+through ctypes), `SingleSlot` one at a time with what the socket module has. `slots_for` takes the first that works: a
+hardened service may be forbidden to load ctypes.
+
+Both never wait. Addresses are numbers, as in `ntp_decide`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import functools
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from typing import Any, NamedTuple, Protocol
+
+from appliance.dataplane.udp_socket import IP_PKTINFO, SO_TIMESTAMPNS_NEW
+
+#: size, source address, source port, own address, receive time in ns since 1970. `size` is larger than the slot for a
+#: packet that was cut off; own address and receive time are 0 when the kernel did not say.
+Envelope = tuple[int, int, int, int, int]
+
+SLOT_BYTES = 2048
+REPLY_BYTES = 48
+
+_NS = 1_000_000_000
+_MSG_TRUNC = 0x20  # as input to recvmsg: return the real length of a packet that was cut off
+_AGAIN = (errno.EAGAIN, errno.EINTR)
+
+
+class Slots(Protocol):
+    """Room for the packets of one socket.
+
+    Attributes:
+        kind: the system call it rests on.
+        packets: where received packets lie.
+        replies: where replies are written.
+    """
+
+    kind: str
+    packets: tuple[memoryview, ...]
+    replies: tuple[memoryview, ...]
+
+    def receive(self) -> Iterator[Envelope]:
+        """Take what has arrived: one envelope for each of `packets` that is filled, in order.
+
+        Raises:
+            OSError: the socket has something to say about itself.
+        """
+        ...
+
+    def address(self, reply: int, packet: int) -> None:
+        """Address `replies[reply]` to where `packets[packet]` came from, from the address that it was sent to."""
+        ...
+
+    def send(self, count: int) -> list[int]:
+        """Send the first `count` replies; returns the indexes of those that the kernel did not take."""
+        ...
+
+
+class _Family(NamedTuple):
+    """How an address family looks in memory.
+
+    Attributes:
+        name: struct codes of a sockaddr up to the address.
+        name_bytes: length of a sockaddr.
+        number: struct codes of an address.
+        level, kind: of the control message that holds the pktinfo.
+        own_at: where our own address stands in the pktinfo.
+        info_bytes: length of the pktinfo.
+    """
+
+    name: str
+    name_bytes: int
+    number: str
+    level: int
+    kind: int
+    own_at: int
+    info_bytes: int
+
+    @property
+    def address_bytes(self) -> int:
+        return struct.calcsize("=" + self.number)
+
+
+_FAMILIES = {
+    # struct sockaddr_in: family, port, address; struct in_pktinfo: interface, address to answer from, address asked
+    socket.AF_INET: _Family("2xH", 16, "I", socket.IPPROTO_IP, IP_PKTINFO, 4, 12),
+    # struct sockaddr_in6: family, port, flow, address, scope; struct in6_pktinfo: address, interface
+    socket.AF_INET6: _Family("2xH4x", 28, "QQ", socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, 0, 20),
+}
+
+# A control message begins with its length, level and type, in the machine's own sizes (16 bytes, 12 on 32-bit ones).
+_CONTROL_HEAD = struct.Struct("Nii")
+_WORD = struct.calcsize("N")
+_TIME = struct.Struct("=qq")
+#: The beginning of an envelope, for a sockaddr of either family.
+_NAME_ROOM = 32
+
+
+def _control_space(payload: int) -> int:
+    return (_CONTROL_HEAD.size + payload + _WORD - 1) // _WORD * _WORD
+
+
+class _IoVec(ctypes.Structure):
+    _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
+
+
+class _MsgHdr(ctypes.Structure):
+    _fields_ = (
+        ("name", ctypes.c_void_p),
+        ("name_length", ctypes.c_uint32),
+        ("vector", ctypes.c_void_p),
+        ("vector_length", ctypes.c_size_t),
+        ("control", ctypes.c_void_p),
+        ("control_length", ctypes.c_size_t),
+        ("flags", ctypes.c_int),
+    )
+
+
+class _MMsgHdr(ctypes.Structure):
+    _fields_ = (("header", _MsgHdr), ("length", ctypes.c_uint))
+
+
+@functools.cache
+def _libc() -> ctypes.PyDLL:
+    """The C library, called without giving up the interpreter lock: these calls do not wait.
+
+    Giving it up would cost a switch of threads each time, and up to 5 ms until a busy event loop hands it back.
+    """
+    libc = ctypes.PyDLL(None, use_errno=True)
+    pointer, number = ctypes.c_void_p, ctypes.c_int
+    libc.recvmmsg.argtypes = [number, pointer, ctypes.c_uint, number, pointer]
+    libc.sendmmsg.argtypes = [number, pointer, ctypes.c_uint, number]
+    return libc
+
+
+class _Region:
+    """`count` pieces of memory of `stride` bytes each, in a row."""
+
+    def __init__(self, count: int, stride: int) -> None:
+        self._memory = (ctypes.c_char * (count * stride))()
+        self.base = ctypes.addressof(self._memory)
+        self.stride = stride
+        self.view = memoryview(self._memory).cast("B")
+        self.pieces = tuple(self.view[at : at + stride] for at in range(0, count * stride, stride))
+
+    def at(self, index: int) -> int:
+        return self.base + index * self.stride
+
+
+class _EnvelopeLayout:
+    """Where things stand in an envelope: a sockaddr, then receive time and pktinfo, in the order of the kernel."""
+
+    def __init__(self, family: _Family) -> None:
+        head = _CONTROL_HEAD.size
+        info_at = _NAME_ROOM + _control_space(_TIME.size)
+        self.own_at = info_at + head + family.own_at
+        self.own_bytes = family.address_bytes
+        self.info_at = info_at
+        self.info_space = _control_space(family.info_bytes)
+        self.stride = (info_at + self.info_space + 7) // 8 * 8
+        self.control_bytes = info_at + self.info_space - _NAME_ROOM
+        # What is in network order, and what is in the machine's.
+        source = "!" + family.name + family.number
+        gap = self.own_at - struct.calcsize(source)
+        rest = self.stride - self.own_at - self.own_bytes
+        self.addresses = struct.Struct(f"{source}{gap}x{family.number}{rest}x")
+        gap = info_at - _NAME_ROOM - head - _TIME.size
+        rest = self.stride - info_at - head
+        self.controls = struct.Struct(f"={_NAME_ROOM + _WORD}xiiqq{gap + _WORD}xii{rest}x")
+        self.expected = (socket.SOL_SOCKET, SO_TIMESTAMPNS_NEW, family.level, family.kind)
+
+
+class BatchSlots:
+    """Up to `count` packets with one recvmmsg, their replies with one sendmmsg.
+
+    Raises:
+        OSError, AttributeError, MemoryError: the C library cannot be reached from here.
+    """
+
+    kind = "recvmmsg"
+
+    def __init__(self, sock: socket.socket, count: int = 16) -> None:
+        family = _FAMILIES[sock.family]
+        layout = _EnvelopeLayout(family)
+        libc = _libc()
+        self._recvmmsg, self._sendmmsg = libc.recvmmsg, libc.sendmmsg
+        self._fd = sock.fileno()
+        self._count = count
+        self._layout = layout
+        self._envelopes = _envelopes_v6 if sock.family == socket.AF_INET6 else _envelopes_v4
+
+        packets, replies = _Region(count, SLOT_BYTES), _Region(count, REPLY_BYTES)
+        self.packets, self.replies = packets.pieces, replies.pieces
+        self._in, self._out = _Region(count, layout.stride), _Region(count, layout.stride)
+        self._in_blank = bytes(self._in.view)
+        self._in_heads = _Heads(packets, self._in, _NAME_ROOM, _NAME_ROOM, layout.control_bytes)
+        self._in_heads_blank = bytes(self._in_heads.view)
+        self._out_heads = _Heads(replies, self._out, family.name_bytes, layout.info_at, layout.info_space)
+
+        names, owns = slice(0, family.name_bytes), slice(layout.own_at, layout.own_at + layout.own_bytes)
+        self._in_names = tuple(piece[names] for piece in self._in.pieces)
+        self._out_names = tuple(piece[names] for piece in self._out.pieces)
+        self._in_owns = tuple(piece[owns] for piece in self._in.pieces)
+        self._out_owns = tuple(piece[owns] for piece in self._out.pieces)
+        for piece in self._out.pieces:
+            # The interface stays 0: the way back is the routing table's business.
+            _CONTROL_HEAD.pack_into(
+                piece, layout.info_at, _CONTROL_HEAD.size + family.info_bytes, family.level, family.kind
+            )
+
+    def receive(self) -> Iterator[Envelope]:
+        # The kernel wrote lengths over ours; and what it does not write this time must not look as if it had.
+        self._in_heads.view[:] = self._in_heads_blank
+        self._in.view[:] = self._in_blank
+        got = self._recvmmsg(
+            self._fd, self._in_heads.base, self._count, socket.MSG_DONTWAIT | _MSG_TRUNC, None
+        )
+        if got < 0:
+            code = ctypes.get_errno()
+            if code in _AGAIN:
+                return iter(())
+            raise OSError(code, os.strerror(code))
+        envelopes = self._in.view[: got * self._layout.stride]
+        return self._envelopes(
+            self._layout.expected,
+            _LENGTH.iter_unpack(self._in_heads.view[: got * _LENGTH.size]),
+            self._layout.addresses.iter_unpack(envelopes),
+            self._layout.controls.iter_unpack(envelopes),
+        )
+
+    def address(self, reply: int, packet: int) -> None:
+        self._out_names[reply][:] = self._in_names[packet]
+        self._out_owns[reply][:] = self._in_owns[packet]
+
+    def send(self, count: int) -> list[int]:
+        failed: list[int] = []
+        sent = 0
+        while sent < count:
+            # The call stops at the first message that fails, and says why only if that is the first one of the call.
+            done = self._sendmmsg(
+                self._fd, self._out_heads.base + sent * _LENGTH.size, count - sent, socket.MSG_DONTWAIT
+            )
+            if done > 0:
+                sent += done
+            elif ctypes.get_errno() != errno.EINTR:
+                failed.append(sent)
+                sent += 1
+        return failed
+
+
+class _Heads:
+    """A row of `struct mmsghdr`, one for each piece of `data` with its envelope."""
+
+    def __init__(
+        self, data: _Region, envelopes: _Region, name_bytes: int, control_at: int, control_bytes: int
+    ) -> None:
+        count = len(data.pieces)
+        self._vectors = (_IoVec * count)()
+        self._heads = (_MMsgHdr * count)()
+        self._pointed_at = (data, envelopes)
+        for i in range(count):
+            self._vectors[i] = _IoVec(data.at(i), data.stride)
+            vector = ctypes.addressof(self._vectors) + i * ctypes.sizeof(_IoVec)
+            envelope = envelopes.at(i)
+            self._heads[i].header = _MsgHdr(
+                envelope, name_bytes, vector, 1, envelope + control_at, control_bytes, 0
+            )
+        self.base = ctypes.addressof(self._heads)
+        self.view = memoryview(self._heads).cast("B")
+
+
+#: The length of a received packet, at the end of its `struct mmsghdr`.
+_LENGTH = struct.Struct(f"={_MMsgHdr.length.offset}xI{ctypes.sizeof(_MMsgHdr) - _MMsgHdr.length.offset - 4}x")
+
+
+def _envelopes_v4(
+    expected: tuple[int, ...], lengths: Iterator[Any], addresses: Iterator[Any], controls: Iterator[Any]
+) -> Iterator[Envelope]:
+    for (size,), (port, address, own), (level, kind, s, ns, *info) in zip(
+        lengths, addresses, controls, strict=True
+    ):
+        known = (level, kind, *info) == expected
+        yield size, address, port, own if known else 0, s * _NS + ns if known else 0
+
+
+def _envelopes_v6(
+    expected: tuple[int, ...], lengths: Iterator[Any], addresses: Iterator[Any], controls: Iterator[Any]
+) -> Iterator[Envelope]:
+    for (size,), (port, high, low, own_high, own_low), (level, kind, s, ns, *info) in zip(
+        lengths, addresses, controls, strict=True
+    ):
+        known = (level, kind, *info) == expected
+        own = own_high << 64 | own_low if known else 0
+        yield size, high << 64 | low, port, own, s * _NS + ns if known else 0
+
+
+class SingleSlot:
+    """One packet at a time, with the socket module alone."""
+
+    kind = "recvmsg"
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._family = _FAMILIES[sock.family]
+        self.packets: tuple[memoryview, ...] = (memoryview(bytearray(SLOT_BYTES)),)
+        self.replies: tuple[memoryview, ...] = (memoryview(bytearray(REPLY_BYTES)),)
+        self._source: Any = None
+        self._pktinfo = b""
+        self._to: Any = None
+        self._from: list[tuple[int, int, bytes]] = []
+
+    def receive(self) -> Iterator[Envelope]:
+        family = self._family
+        try:
+            size, controls, _, source = self._sock.recvmsg_into(
+                self.packets, 128, socket.MSG_DONTWAIT | _MSG_TRUNC
+            )
+        except (BlockingIOError, InterruptedError):
+            return iter(())
+        self._source, self._pktinfo = source, b""
+        rx_ns = own = 0
+        for level, kind, data in controls:
+            if (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPNS_NEW) and len(data) == _TIME.size:
+                seconds, ns = _TIME.unpack(data)
+                rx_ns = seconds * _NS + ns
+            elif (level, kind) == (family.level, family.kind) and len(data) == family.info_bytes:
+                self._pktinfo = data[family.own_at : family.own_at + family.address_bytes]
+                own = int.from_bytes(self._pktinfo)
+        address = int.from_bytes(socket.inet_pton(self._sock.family, source[0]))
+        return iter(((size, address, source[1], own, rx_ns),))
+
+    def address(self, reply: int, packet: int) -> None:
+        family = self._family
+        self._to = self._source
+        info = bytearray(family.info_bytes)
+        info[family.own_at : family.own_at + len(self._pktinfo)] = self._pktinfo
+        self._from = [(family.level, family.kind, bytes(info))]
+
+    def send(self, count: int) -> list[int]:
+        try:
+            self._sock.sendmsg(self.replies, self._from, socket.MSG_DONTWAIT, self._to)
+        except OSError:
+            return list(range(count))
+        return []
+
+
+def slots_for(sock: socket.socket) -> Slots:
+    """The fastest slots that work in this process."""
+    try:
+        return BatchSlots(sock)
+    except (OSError, AttributeError, MemoryError):
+        return SingleSlot(sock)

@@ -1,0 +1,50 @@
+"""UDP sockets for servers: bound to one address family, with receive times and the address that each packet was sent to."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from appliance.dataplane.interface import Endpoint
+
+#: Numbers from Linux' asm-generic/socket.h and linux/in.h; the socket module has not all of them.
+SO_TIMESTAMPNS_NEW = 64  # 64-bit seconds on every machine, so right past 2038 on 32-bit ones too
+IP_PKTINFO = 8
+
+#: Room for what arrives while another thread computes. The kernel may give less.
+_RECEIVE_BUFFER = 1 << 20
+
+
+def open_udp(endpoint: Endpoint) -> socket.socket:
+    """A non-blocking socket on `endpoint` whose messages carry SO_TIMESTAMPNS and IP_PKTINFO (or the IPv6 one).
+
+    An IPv6 socket takes IPv6 only, so that the wildcards of both families can be bound side by side.
+
+    Raises:
+        OSError: it cannot be bound; `filename` is the endpoint.
+    """
+    family = socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET
+    try:
+        sock = socket.socket(family, socket.SOCK_DGRAM)
+        try:
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+            else:
+                sock.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
+            sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS_NEW, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+            sock.setblocking(False)  # noqa: FBT003 - that is its name
+            sock.bind(tuple(endpoint))
+        except BaseException:
+            sock.close()
+            raise
+    except OSError as e:
+        raise OSError(e.errno, os.strerror(e.errno or 0), str(endpoint)) from e
+    return sock
+
+
+def bound(sock: socket.socket) -> Endpoint:
+    """Where it is really bound, the port filled in."""
+    host, port = sock.getsockname()[:2]
+    return Endpoint(host, port)
