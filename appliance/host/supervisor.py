@@ -29,6 +29,8 @@ from appliance.host.contexts import PluginContext, RunningContext
 
 log = logging.getLogger("timeball.host")
 
+_ASYNCIO = asyncio.__path__[0]
+
 Run = Callable[[Any], Awaitable[None]]
 
 
@@ -253,13 +255,12 @@ def _leaves(error: BaseException) -> list[BaseException]:
 
 
 def _where(task: asyncio.Task[Any]) -> str:
-    """The innermost line of the plugin that a task hangs in."""
-    frames = task.get_stack()
-    if not frames:
-        return "  (not running)"
+    """The innermost line of the plugin's own code that a task hangs in (asyncio's own lines say nothing)."""
+    found = "  (not running)"
     coro: Any = task.get_coro()
-    frame = frames[-1]
     while coro is not None and getattr(coro, "cr_frame", None) is not None:
         frame = coro.cr_frame
+        if not frame.f_code.co_filename.startswith(_ASYNCIO):
+            found = f"  {frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"
         coro = coro.cr_await
-    return f"  {frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"
+    return found

@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.api.config import PluginConfig, setting
-from appliance.core.config import BadConfig, Layer, environment_layer, look_up, override_layer, read_file, read_text
+from appliance.core.config import (
+    BadConfig,
+    Layer,
+    environment_layer,
+    look_up,
+    override_layer,
+    read_file,
+    read_text,
+)
 from appliance.core.config_check import validate
 from appliance.core.toml_positions import locate, positions
 
@@ -78,7 +86,14 @@ def test_all_problems_are_found_at_once_with_their_place():
 
 @pytest.mark.parametrize(
     ("text", "line"),
-    [("a = ", 1), ("[x\n", 1), ("a = 1\nb = = 2\n", 2), ("x = 1\nx = 2\n", 2), ('a = "open\n', 1), ("a = [1,\n", 2)],
+    [
+        ("a = ", 1),
+        ("[x\n", 1),
+        ("a = 1\nb = = 2\n", 2),
+        ("x = 1\nx = 2\n", 2),
+        ('a = "open\n', 1),
+        ("a = [1,\n", 2),
+    ],
 )
 def test_a_syntax_error_names_its_line(text, line):
     with pytest.raises(BadConfig) as caught:
@@ -122,12 +137,16 @@ def test_a_wrong_override_names_the_layer_it_came_from():
 
 
 def test_enabled_is_a_switch_of_every_plugin():
-    config = validate([read_text("[plugins.dns]\nenabled = false\n[plugins.plain]\nenabled = true\n", "f")], MODELS)
+    config = validate(
+        [read_text("[plugins.dns]\nenabled = false\n[plugins.plain]\nenabled = true\n", "f")], MODELS
+    )
     assert config.enabled == {"dns": False, "plain": True}
     assert "plugins.dns.enabled" in problems_of('[plugins.dns]\nenabled = "no"\n')
 
 
-@pytest.mark.parametrize("text", ["plugins = 3\n", "[plugins]\ndns = 3\n", "appliance = 1\n", "[[plugins.dns]]\n"])
+@pytest.mark.parametrize(
+    "text", ["plugins = 3\n", "[plugins]\ndns = 3\n", "appliance = 1\n", "[[plugins.dns]]\n"]
+)
 def test_a_value_where_a_table_belongs_is_told_not_a_crash(text):
     assert problems_of(text)
 
@@ -136,13 +155,19 @@ def test_the_tables_of_a_plugin_that_could_not_be_loaded_are_left_alone():
     validate([read_text("[plugins.broken]\nx = 1\n", "f")], MODELS, unchecked=["broken"])
 
 
-scalars = st.one_of(st.integers(-(2**31), 2**31), st.booleans(), st.text(alphabet=st.characters(exclude_categories=["Cs", "Cc"])))
+scalars = st.one_of(
+    st.integers(-(2**31), 2**31),
+    st.booleans(),
+    st.text(alphabet=st.characters(exclude_categories=["Cs", "Cc"])),
+)
 keys = st.text(string.ascii_letters + string.digits + "-_ .\"'#[]=", min_size=1, max_size=6)
 documents = st.dictionaries(
     keys,
     st.recursive(
         scalars,
-        lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(keys, inner, min_size=1, max_size=3)),
+        lambda inner: st.one_of(
+            st.lists(inner, max_size=3), st.dictionaries(keys, inner, min_size=1, max_size=3)
+        ),
         max_leaves=8,
     ),
     max_size=5,

@@ -1,0 +1,178 @@
+"""The route table: one place decides who may do what, what is valid, and what an error looks like."""
+
+import dataclasses
+import ipaddress
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, ConfigDict
+
+from appliance.api.contrib import Route
+from appliance.api.errors import Conflict
+from appliance.api.model import Level
+from appliance.core.routes import Reply, Request, RouteTable, plain, to_json
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    name: str
+    weight: int = 1
+
+
+class Query(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    limit: int = 10
+
+
+async def echo(request):
+    return {
+        "params": dict(request.params),
+        "query": request.query_model,
+        "body": request.body,
+        "actor": request.actor,
+    }
+
+
+async def conflict(request):
+    raise Conflict("it is taken")
+
+
+async def broken(request):
+    raise ZeroDivisionError("secret detail")
+
+
+def table() -> RouteTable:
+    made = RouteTable(version="1")
+    made.mount(
+        "things",
+        (
+            Route("GET", "/api/v1/things/{id}", echo, "read", "One thing"),
+            Route("GET", "/api/v1/things/special", conflict, "read"),
+            Route("POST", "/api/v1/things", echo, "operate", body=Body),
+            Route("GET", "/api/v1/things", echo, "public", query=Query),
+            Route("GET", "broken", broken, "public"),
+            Route("DELETE", "/api/v1/things/{id}", echo),
+        ),
+    )
+    return made
+
+
+async def ask(method, path, scope="admin", content=b"", **query):
+    return await table().dispatch(
+        Request(method, path, scope=scope, content=content, query=query, actor="me")
+    )
+
+
+async def test_a_fixed_path_beats_one_with_a_parameter():
+    reply = await ask("GET", "/api/v1/things/special")
+    assert (reply.status, reply.value["code"]) == (409, "conflict")
+    assert reply.content_type == "application/problem+json"
+
+
+async def test_parameters_are_decoded():
+    reply = await ask("GET", "/api/v1/things/2001%3Adb8%3A%3A1")
+    assert reply.value["params"] == {"id": "2001:db8::1"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "scope", "status"),
+    [
+        ("GET", "/api/v1/things/1", "public", 403),
+        ("GET", "/api/v1/things/1", "read", 200),
+        ("POST", "/api/v1/things", "read", 403),
+        ("DELETE", "/api/v1/things/1", "operate", 403),
+        ("DELETE", "/api/v1/things/1", "admin", 200),
+        ("PUT", "/api/v1/things/1", "admin", 405),
+        ("GET", "/nowhere", "admin", 404),
+        ("HEAD", "/api/v1/things/1", "read", 200),
+    ],
+)
+async def test_scope_method_and_path_decide(method, path, scope, status):
+    assert (await ask(method, path, scope)).status == status
+
+
+async def test_a_route_that_says_no_scope_is_for_administrators():
+    assert (await ask("DELETE", "/api/v1/things/1", "operate")).value["code"] == "refused"
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "word"),
+    [
+        (b"{", 400, "not JSON"),
+        (b"\xff", 400, "not JSON"),
+        (b"[" * 100_000, 400, "not JSON"),
+        (b"{}", 422, "name"),
+        (b'{"name": "x", "wait": 1}', 422, "unknown; known: name, weight"),
+        (b'{"name": "x", "weight": "heavy"}', 422, "weight"),
+        (b"[]", 422, "body"),
+        (b'{"name": "x"}', 200, ""),
+    ],
+)
+async def test_a_body_is_valid_or_refused_field_by_field(content, status, word):
+    reply = await ask("POST", "/api/v1/things", content=content)
+    assert reply.status == status
+    assert word in reply.body().decode()
+
+
+async def test_a_query_is_validated_too():
+    assert (await ask("GET", "/api/v1/things", limit="5")).value["query"].limit == 5
+    assert (await ask("GET", "/api/v1/things", limit="many")).status == 422
+
+
+async def test_an_accident_inside_tells_an_incident_number_and_nothing_else(caplog):
+    reply = await ask("GET", "/p/things/broken")
+    assert reply.status == 500
+    assert "secret detail" not in reply.body().decode()
+    incident = reply.value["detail"].split()[-1]
+    assert incident in caplog.text
+    assert "secret detail" in caplog.text
+
+
+def test_the_document_describes_every_operation():
+    document = table().openapi()
+    assert document["openapi"] == "3.1.0"
+    assert set(document["paths"]) == {
+        "/api/v1/things/{id}",
+        "/api/v1/things/special",
+        "/api/v1/things",
+        "/p/things/broken",
+    }
+    assert document["paths"]["/api/v1/things/{id}"]["get"]["x-scope"] == "read"
+    names = [op["operationId"] for path in document["paths"].values() for op in path.values()]
+    assert len(names) == len(set(names))
+    json.dumps(document)
+
+
+@dataclasses.dataclass
+class Point:
+    x: float
+    level: Level
+    raw: bytes
+
+
+def test_values_become_plain_json():
+    value = [Point(float("nan"), Level.OK, b"\x7f\x00"), {1: ipaddress.ip_address("::1")}, Body(name="n")]
+    assert plain(value) == [
+        {"x": None, "level": "ok", "raw": "7f00"},
+        {"1": "::1"},
+        {"name": "n", "weight": 1},
+    ]
+    with pytest.raises(TypeError):
+        plain(object())
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+        lambda s: st.lists(s) | st.dictionaries(st.text(), s),
+    )
+)
+def test_whatever_is_plain_is_valid_json(value):
+    json.loads(to_json(value))
+
+
+def test_a_reply_of_text_is_sent_as_it_is():
+    assert Reply("a,b\n", content_type="text/csv").body() == b"a,b\n"
+    assert Reply(None, 204).body() == b""
