@@ -77,7 +77,7 @@ def salvage(db: sqlite_utils.Database, aside: Path, plugin: str) -> int:
     The caller holds the transaction, and has made the tables already. Rows that do not fit are left.
     """
     try:
-        old = open_reader(aside)
+        old = open_reader(aside, immutable=True)  # its log was taken in when it was looked at
     except sqlite3.Error as error:
         log.debug("nothing can be read from %s: %s", aside, error)
         return 0

@@ -28,9 +28,9 @@ from appliance.store.damage import salvage
 from appliance.store.file import StoreFile, copy
 from appliance.store.housekeeping import Housekeeping
 from appliance.store.migrations import MigrationError, applied_steps, apply_step, pending
-from appliance.store.readers import Readers
+from appliance.store.readers import Readers, without_writing
 from appliance.store.rollup import check
-from appliance.store.writer import Writer, finished
+from appliance.store.writer import Writer
 
 T = TypeVar("T")
 
@@ -234,12 +234,13 @@ class Database:
         return tuple(found)
 
     async def backup(self, path: Path | str) -> None:
-        """Copy the whole database into a new file while it is in use (SQLite's backup API, in small steps).
+        """Copy the whole database, as it is at this moment, into a new file while it goes on being used.
 
         Raises:
             StoreError: either side cannot be used.
         """
-        await self._run(lambda db: copy(db, Path(path)), in_transaction=False)
+        await self.flush()
+        await self.read(lambda db: copy(db, Path(path)))
 
     # Inside
 
@@ -289,7 +290,7 @@ def _read_only(fn: Callable[[sqlite_utils.Database], T]) -> Callable[[sqlite_uti
     def read(db: sqlite_utils.Database) -> T:
         db.conn.execute("PRAGMA query_only=ON")
         try:
-            return finished(fn(db))
+            return without_writing(db, fn)
         finally:
             db.conn.execute("PRAGMA query_only=OFF")
 

@@ -11,6 +11,7 @@ from typing import Final
 
 import sqlite_utils
 
+from appliance.api.errors import StoreError
 from appliance.api.model import Level, Problem
 from appliance.core.clock import Clock
 from appliance.store.connection import MEMORY, PAGE_BYTES, open_writer
@@ -119,18 +120,21 @@ def copy(db: sqlite_utils.Database, path: Path) -> None:
     The copy appears under its name only when it is whole.
 
     Raises:
-        sqlite3.Error: it cannot be written.
-        OSError: it cannot be renamed.
+        StoreError: the copy cannot be written.
     """
     unfinished = path.with_name(path.name + ".unfinished")
-    unfinished.unlink(missing_ok=True)
-    target = open_writer(unfinished)
     try:
-        db.conn.backup(target.conn)
-        target.conn.execute("PRAGMA journal_mode=DELETE")  # one file, nothing beside it
-    finally:
-        target.close()
-    unfinished.replace(path)
+        unfinished.unlink(missing_ok=True)
+        target = open_writer(unfinished)
+        try:
+            db.conn.backup(target.conn)
+            target.conn.execute("PRAGMA journal_mode=DELETE")  # one file, nothing beside it
+        finally:
+            target.close()
+        unfinished.replace(path)
+    except (sqlite3.Error, OSError) as error:
+        # Said here, because the fault is the copy's: the database itself is well.
+        raise StoreError(f"the copy {path} cannot be written: {error}") from error
 
 
 def _has_content(path: Path) -> bool:

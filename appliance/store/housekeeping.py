@@ -195,7 +195,9 @@ def _give_back(db: sqlite_utils.Database) -> None:
     (free,) = db.conn.execute("PRAGMA freelist_count").fetchone()
     (pages,) = db.conn.execute("PRAGMA page_count").fetchone()
     if free > FREE_PAGES and free * 4 > pages:
-        db.conn.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()
+        for _ in range(_VACUUM_PAGES):
+            # One at a time: SQLite gives back one page for each step of the statement, and the driver steps only once.
+            db.conn.execute("PRAGMA incremental_vacuum(1)")
 
 
 def _optimize(db: sqlite_utils.Database) -> None:

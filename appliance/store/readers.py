@@ -15,7 +15,7 @@ import sqlite_utils
 from appliance.api.errors import StoreError
 from appliance.core.clock import Clock
 from appliance.store.connection import open_reader
-from appliance.store.faults import CLOSED, SLOW_READ, fault_of
+from appliance.store.faults import CLOSED, READ_ONLY, SLOW_READ, fault_of
 from appliance.store.writer import finished
 
 T = TypeVar("T")
@@ -24,6 +24,22 @@ READERS: Final = 3
 #: A reader holds back the WAL's reuse, and a person has left the page long before.
 READ_LIMIT_S: Final = 10.0
 _STEPS_BETWEEN_LOOKS: Final = 20_000  # of SQLite's virtual machine: about a millisecond
+
+
+def without_writing(db: sqlite_utils.Database, fn: Callable[[sqlite_utils.Database], T]) -> T:
+    """Run `fn(db)` on a connection that is set to `query_only`.
+
+    Raises:
+        sqlite3.ProgrammingError: `fn` tried to write: a mistake, where the same error from a file is bad luck.
+        TypeError: it returned rows that are not fetched yet.
+    """
+    try:
+        return finished(fn(db))
+    except sqlite3.OperationalError as error:
+        if fault_of(error) is READ_ONLY:
+            raise sqlite3.ProgrammingError("a function that was given to read() must not write") from error
+        raise
+
 
 _Job = tuple[Callable[[sqlite_utils.Database], Any], "Future[Any]"]
 
@@ -99,7 +115,7 @@ class Readers:
             )
             conn.execute("BEGIN")
             try:
-                return finished(fn(db))
+                return without_writing(db, fn)
             finally:
                 conn.set_progress_handler(None, 0)
                 if conn.in_transaction:
