@@ -1,0 +1,398 @@
+"""The Python NTP service over real sockets on loopback; both ways to move packets run through everything."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import ipaddress
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from appliance.api.model import ClockState
+from appliance.core.clock import SystemClock
+from appliance.dataplane import choose, ntp_decide
+from appliance.dataplane.interface import Action, Endpoint, NtpPolicy, PrefixRule, Reason
+from appliance.dataplane.python_ntp import PythonNtpServer
+from appliance.dataplane.udp_slots import BatchSlots, SingleSlot, slots_for
+from appliance.wire.ntp import parse_header, unix_ns_from_ntp
+from tests.support.mutation import mutated
+from tests.support.ntp_packets import (
+    COOKIE,
+    MAC_20,
+    NTS_TAIL,
+    READVAR,
+    SEEDS,
+    UNKNOWN_FIELD,
+    request,
+)
+from tests.support.wait import wait_until
+
+CLOCK = SystemClock()
+ANYWHERE = (Endpoint("0.0.0.0", 0), Endpoint("::", 0))
+ANSWERED, SILENT = Action.REPLY, Action.IGNORE
+
+
+#: On a machine that does ten things at once a request may wait longer than we let it outside of tests.
+PATIENT_NS = 60 * 10**9
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch):
+    monkeypatch.setattr(ntp_decide, "LATE_NS", PATIENT_NS)
+
+
+def synchronised(**changes) -> ClockState:
+    state = ClockState(
+        leap=0, stratum=2, refid=b"\x7f\x7f\x01\x01", reference_ns=CLOCK.wall_ns() - 10**9, root_delay_s=0.001,
+        root_dispersion_s=0.001, dispersion_rate=15e-6, as_of_mono_ns=CLOCK.monotonic_ns(), source="test",
+    )  # fmt: skip
+    return dataclasses.replace(state, **changes)
+
+
+@pytest.fixture(params=[BatchSlots, SingleSlot], ids=["recvmmsg", "recvmsg"])
+def make_slots(request):
+    return request.param
+
+
+@contextmanager
+def serving(
+    make_slots=slots_for, listen=ANYWHERE, state=None, policy=None, clock=CLOCK
+) -> Iterator[PythonNtpServer]:
+    server = PythonNtpServer(
+        listen, state or synchronised(), policy or NtpPolicy(), clock, make_slots=make_slots
+    )
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+@contextmanager
+def client(server: PythonNtpServer, host="127.0.0.1", *, source=("", 0)) -> Iterator[socket.socket]:
+    """A socket connected to the service: a reply from any other address or port does not reach it."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    port = next(e.port for e in server.endpoints if (":" in e.host) == (":" in host))
+    with socket.socket(family, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(10)
+        sock.bind(source)
+        sock.connect((host, port))
+        yield sock
+
+
+def ask(server: PythonNtpServer, packet: bytes | None = None, host="127.0.0.1") -> bytes:
+    with client(server, host) as sock:
+        sock.send(request() if packet is None else packet)
+        return sock.recv(2048)
+
+
+def total(server: PythonNtpServer) -> int:
+    return sum(server.counters().values())
+
+
+MATRIX = [
+    *((request(version, 3), version << 3 | 4, Reason.OK) for version in (1, 2, 3, 4)),
+    (request(4, 1), 0o42, Reason.OK),
+    (request(1, 0), 0o14, Reason.OK),
+    (request(tail=UNKNOWN_FIELD), 0o44, Reason.OK),
+    (request(0, 3), None, Reason.BAD_VERSION),
+    (request(5, 3), None, Reason.BAD_VERSION),
+    (request(4, 0), None, Reason.BAD_MODE),
+    (request(4, 2), None, Reason.BAD_MODE),
+    (request(4, 5), None, Reason.BAD_MODE),
+    (request(4, 4), None, Reason.REPLY),
+    (READVAR, None, Reason.CONTROL),
+    (request(4, 7), None, Reason.CONTROL),
+    (request(tail=NTS_TAIL), None, Reason.AUTH),
+    (request(tail=MAC_20), None, Reason.AUTH),
+    (request(tail=bytes(6)), None, Reason.BAD_LENGTH),
+    (request(tail=bytes(9000)), None, Reason.BAD_LENGTH),
+    (request()[:40], None, Reason.TOO_SHORT),
+    (b"", None, Reason.TOO_SHORT),
+]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_every_kind_of_packet_is_answered_or_not_and_counted_once(make_slots, host):
+    with serving(make_slots) as server, client(server, host) as sock:
+        for index, (packet, first_byte, reason) in enumerate(MATRIX):
+            before = server.counters()
+            sock.send(packet)
+            if first_byte is None:
+                wait_until(lambda index=index: total(server) > index, "the packet to be counted")
+            else:
+                reply = sock.recv(2048)
+                assert reply[0] == first_byte
+                assert len(reply) == 48
+                wait_until(lambda index=index: total(server) > index, "the reply to be counted")
+            assert total(server) == index + 1
+            pair = (reason, SILENT if first_byte is None else ANSWERED)
+            assert server.counters()[pair] == before.get(pair, 0) + 1, packet.hex()
+        sock.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            sock.recv(2048)
+        traffic = server.traffic()
+        assert traffic["ipv6" if ":" in host else "ipv4"] == len(MATRIX)
+        assert (
+            sum(count for key, count in traffic.items() if key.startswith("v")) == len(MATRIX) - 1
+        )  # one had no byte
+        assert sum(count for key, count in traffic.items() if key.startswith("mode")) == len(MATRIX) - 1
+        assert traffic["v1"] == 2
+        assert traffic["mode1"] == 1
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "127.0.0.3", "::1"])
+def test_a_wildcard_service_replies_from_the_address_that_was_asked(make_slots, host):
+    with serving(make_slots) as server:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.socket(family, socket.SOCK_DGRAM) as sock:
+            sock.settimeout(10)
+            endpoint = server.endpoints[":" in host]
+            sock.sendto(request(), (host, endpoint.port))
+            _, source = sock.recvfrom(2048)
+        assert source[:2] == (host, endpoint.port)
+
+
+def test_a_service_on_one_address_has_no_other():
+    with serving(listen=[Endpoint("127.0.0.2", 0)]) as server:
+        assert parse_header(ask(server, host="127.0.0.2")).origin == COOKIE
+        with client(server, "127.0.0.3") as sock:
+            sock.send(request())
+            with pytest.raises(ConnectionRefusedError):
+                sock.recv(2048)
+
+
+def test_the_wildcards_of_both_families_share_a_port():
+    with serving(listen=[Endpoint("0.0.0.0", 0)]) as first:
+        port = first.endpoints[0].port
+    with serving(listen=[Endpoint("0.0.0.0", port), Endpoint("::", port)]) as server:
+        assert ask(server, host="127.0.0.1")
+        assert ask(server, host="::1")
+
+
+def test_times_come_from_the_kernel_and_stand_in_order(make_slots):
+    with serving(make_slots) as server:
+        before_ns = CLOCK.wall_ns()
+        reply = parse_header(ask(server))
+        after_ns = CLOCK.wall_ns()
+    receive_ns, transmit_ns = (unix_ns_from_ntp(t, before_ns) for t in (reply.receive, reply.transmit))
+    assert before_ns - 100 <= receive_ns < transmit_ns <= after_ns + 100
+
+
+def test_the_receive_time_is_when_the_kernel_had_the_packet():
+    """However late the thread comes to read it: here the packets wait 20 ms in the socket."""
+
+    class Late(BatchSlots):
+        opened = threading.Event()
+
+        def receive(self):
+            self.opened.wait(10)
+            return super().receive()
+
+    with serving(Late) as server, client(server) as sock:
+        sock.send(request())
+        sent_ns = CLOCK.wall_ns()
+        threading.Event().wait(0.02)
+        opened_ns = CLOCK.wall_ns()
+        Late.opened.set()
+        reply = parse_header(sock.recv(2048))
+    assert unix_ns_from_ntp(reply.receive, sent_ns) <= sent_ns + 100
+    assert unix_ns_from_ntp(reply.transmit, sent_ns) >= opened_ns - 100
+
+
+def test_what_waited_too_long_is_dropped_as_late(make_slots):
+    class Ahead(SystemClock):
+        @staticmethod
+        def wall_ns() -> int:
+            return CLOCK.wall_ns() + PATIENT_NS + 1
+
+    with serving(make_slots, clock=Ahead()) as server, client(server) as sock:
+        sock.send(request())
+        wait_until(lambda: server.counters() == {(Reason.LATE, SILENT): 1}, "the late request to be dropped")
+
+
+def test_a_new_clock_state_is_served_with_the_next_reply(make_slots):
+    with serving(make_slots, state=ClockState.unsynchronised("not yet")) as server:
+        assert parse_header(ask(server)).leap == 3
+        server.set_clock(synchronised(stratum=7))
+        assert parse_header(ask(server)).stratum == 7
+        server.set_clock(ClockState.unsynchronised("lost"))
+        reply = parse_header(ask(server))
+        assert (reply.leap, reply.stratum) == (3, 0)
+
+
+def test_a_clock_that_nobody_renews_becomes_unsynchronised_by_itself():
+    state = synchronised(root_dispersion_s=0.0, root_delay_s=0.0, dispersion_rate=1.0, max_distance_s=0.3)
+    with serving(state=state) as server:
+        assert parse_header(ask(server)).leap == 0
+        wait_until(lambda: parse_header(ask(server)).leap == 3, "replies that say unsynchronised")
+        assert parse_header(ask(server)).stratum == 0
+
+
+def test_a_new_policy_is_in_force_with_the_next_packet(make_slots):
+    with serving(make_slots) as server:
+        assert parse_header(ask(server)).stratum == 2
+        server.set_policy(NtpPolicy((PrefixRule(ipaddress.ip_network("127.0.0.0/8"), "deny"),)))
+        assert parse_header(ask(server)).kiss_code == "DENY"
+        assert parse_header(ask(server, host="::1")).stratum == 2
+        server.set_policy(NtpPolicy(default="ignore"))
+        with client(server) as sock:
+            sock.send(request())
+            wait_until(lambda: server.counters().get((Reason.POLICY, SILENT)), "the request to be ignored")
+        assert server.counters()[Reason.POLICY, Action.KISS] == 1
+
+
+def test_a_burst_larger_than_the_slots_is_answered_whole(make_slots):
+    """Answered and ignored packets mixed, each reply to its own asker."""
+    with serving(make_slots) as server, client(server, "127.0.0.2") as a, client(server, "127.0.0.3") as b:
+        for number in range(60):
+            a.send(request(cookie=1000 + number))
+            b.send(request(cookie=2000 + number))
+            b.send(request(4, 4))
+        for sock, base in ((a, 1000), (b, 2000)):
+            origins = sorted(parse_header(sock.recv(2048)).origin for _ in range(60))
+            assert origins == list(range(base, base + 60))
+        wait_until(lambda: total(server) == 180, "all packets to be counted")
+        assert server.counters() == {(Reason.OK, ANSWERED): 120, (Reason.REPLY, SILENT): 60}
+
+
+def test_a_reply_that_cannot_be_sent_is_counted_so_and_stops_nothing(make_slots):
+    """The kernel refuses some of the replies of a batch: the others go out, each is counted once."""
+
+    class Refused(make_slots):
+        def address(self, reply, packet):
+            super().address(reply, packet)
+            if self.packets[packet][40:48] == bytes(8):
+                refuse(self, reply)
+
+    def refuse(slots, reply):
+        if isinstance(slots, BatchSlots):
+            slots._out_names[reply][2:4] = bytes(2)  # port 0 is no destination
+        else:
+            slots._to = (slots._to[0], 0)
+
+    with serving(Refused) as server, client(server) as sock:
+        for number in range(30):
+            sock.send(request(cookie=0 if number % 3 == 0 else number))
+        got = {parse_header(sock.recv(2048)).origin for _ in range(20)}
+        assert got == {number for number in range(30) if number % 3}
+        wait_until(lambda: total(server) == 30, "all packets to be counted")
+        assert server.counters() == {(Reason.OK, ANSWERED): 20, (Reason.SEND_FAILED, SILENT): 10}
+
+
+@pytest.mark.parametrize("code", [errno.ENETDOWN, errno.ECONNREFUSED, errno.EHOSTUNREACH])
+def test_errors_of_the_network_do_not_stop_the_service(make_slots, code):
+    class Troubled(make_slots):
+        troubles = 3
+
+        def receive(self):
+            if self.troubles:
+                self.troubles -= 1
+                raise OSError(code, os.strerror(code))
+            return super().receive()
+
+    with serving(Troubled) as server:
+        assert parse_header(ask(server)).origin == COOKIE
+        assert server.failure() is None
+
+
+def test_a_broken_socket_ends_the_thread_and_says_why(make_slots):
+    class Broken(make_slots):
+        def receive(self):
+            raise OSError(errno.EBADF, "bad file descriptor")
+
+    with serving(Broken) as server, client(server) as sock:
+        sock.send(request())
+        failure = wait_until(server.failure, "the thread to give up")
+        assert failure.errno == errno.EBADF
+
+
+def test_clients_that_are_gone_do_no_harm(make_slots):
+    """Their ICMP errors come back to nobody."""
+    with serving(make_slots) as server:
+        for _ in range(20):
+            with client(server) as sock:
+                sock.send(request())
+        wait_until(lambda: total(server) == 20, "all requests to be counted")
+        assert parse_header(ask(server)).origin == COOKIE
+        assert server.failure() is None
+
+
+def test_a_port_in_use_is_named():
+    with serving(listen=[Endpoint("127.0.0.1", 0)]) as server:
+        taken = server.endpoints[0]
+        with pytest.raises(OSError, match="in use") as caught:
+            PythonNtpServer([Endpoint("127.0.0.2", 0), taken], synchronised(), NtpPolicy(), CLOCK)
+        assert caught.value.errno == errno.EADDRINUSE
+        assert caught.value.filename == str(taken)
+
+
+def test_close_is_prompt_and_frees_the_ports():
+    with serving(listen=[Endpoint("127.0.0.1", 0), Endpoint("::1", 0)]) as server:
+        endpoints = server.endpoints
+        started_ns = CLOCK.monotonic_ns()
+        server.close()
+        assert CLOCK.monotonic_ns() - started_ns < 5e9
+        server.close()
+    with serving(listen=endpoints) as again:
+        assert again.endpoints == endpoints
+
+
+def test_a_process_without_ctypes_functions_takes_packets_one_by_one(monkeypatch):
+    def forbidden(*_):
+        raise MemoryError
+
+    monkeypatch.setattr("appliance.dataplane.udp_slots._libc", forbidden)
+    with serving() as server:
+        assert server.kind == "recvmsg"
+        assert parse_header(ask(server)).origin == COOKIE
+
+
+def test_the_plane_that_is_chosen_serves_ntp():
+    server = choose("auto").serve_ntp([Endpoint("127.0.0.1", 0)], synchronised(), NtpPolicy())
+    try:
+        assert parse_header(ask(server)).stratum == 2
+    finally:
+        server.close()
+
+
+def flood(make_slots, count: int) -> None:
+    """Send `count` damaged packets, never more at once than the socket's queue holds; see that all are accounted for."""
+    replies = 0
+    with serving(make_slots, listen=[Endpoint("127.0.0.1", 0)]) as server, client(server) as sock:
+        sock.setblocking(False)
+        for number, packet in enumerate(mutated(SEEDS, count, seed=count), start=1):
+            sock.send(packet)
+            if number % 64 == 0 or number == count:
+                wait_until(
+                    lambda number=number: total(server) == number, "the packets to be counted", interval_s=0
+                )
+                try:
+                    while True:
+                        reply = sock.recv(4096)
+                        replies += 1
+                        assert len(reply) == 48
+                        assert reply[0] & 7 in (2, 4)
+                except BlockingIOError:
+                    pass
+        counters = server.counters()
+        assert sum(counters.values()) == count
+        assert sum(n for (_, action), n in counters.items() if action is not SILENT) == replies
+        assert server.failure() is None
+        sock.setblocking(True)
+        sock.send(request())
+        assert parse_header(sock.recv(4096)).origin == COOKIE
+
+
+def test_damaged_packets_over_a_socket(make_slots):
+    flood(make_slots, 10_000)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_million_damaged_packets_over_a_socket():
+    flood(BatchSlots, 1_000_000)
