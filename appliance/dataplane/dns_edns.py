@@ -44,7 +44,7 @@ def reply_options(asked: Query, snapshot: AnswerSnapshot, source: str, transport
     if edns.cookie is not None and snapshot.cookie_secrets:
         options += option(COOKIE, answer_cookie(edns.cookie, source, now_s, snapshot.cookie_secrets))
     if edns.keepalive and transport == "tcp":
-        options += option(KEEPALIVE, struct.pack("!H", snapshot.keepalive))
+        options += option(KEEPALIVE, struct.pack("!H", snapshot.tcp.idle))
     return options
 
 

@@ -104,6 +104,21 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
+class TcpLimits:
+    """What TCP clients, each and all together, may take. Times are in units of 100 ms, as RFC 7828 tells them.
+
+    Attributes:
+        idle: a connection without a complete query for so long is closed.
+        send: so is one that has not read its answers for so long.
+        clients: connections at a time; one more ends the one that has been idle longest.
+    """
+
+    idle: int = 100
+    send: int = 50
+    clients: int = 256
+
+
+@dataclass(frozen=True, slots=True)
 class AnswerSnapshot:
     """Everything a data plane needs to answer for one zone.
 
@@ -119,7 +134,7 @@ class AnswerSnapshot:
         draw_secret: 16 bytes; those who share it draw alike.
         slot_ns: how long one client address sees the same draw; 0 draws anew for each query.
         cookie_secrets: 16 bytes each; the first makes cookies, all are accepted (RFC 9018 section 5).
-        keepalive: idle time of TCP connections in units of 100 ms (RFC 7828).
+        tcp: what connections may take.
     """
 
     zone: bytes = ROOT
@@ -134,7 +149,7 @@ class AnswerSnapshot:
     draw_secret: bytes = bytes(16)
     slot_ns: int = 8_000_000_000
     cookie_secrets: tuple[bytes, ...] = ()
-    keepalive: int = 100
+    tcp: TcpLimits = TcpLimits()
 
 
 def soa_pieces(

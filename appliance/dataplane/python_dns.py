@@ -18,7 +18,7 @@ from appliance.dataplane.dns_decide import DROP, decide
 from appliance.dataplane.dns_shares import Tally, add_shares
 from appliance.dataplane.dns_snapshot import AnswerSnapshot
 from appliance.dataplane.interface import Endpoint
-from appliance.dataplane.python_dns_tcp import TcpLimits, TcpWorker
+from appliance.dataplane.python_dns_tcp import TcpWorker
 from appliance.wire.dns import RCODE_NAMES, TYPE_NAMES, type_name
 
 log = logging.getLogger("dns.plane")
@@ -40,9 +40,7 @@ _PKTINFO6 = struct.Struct("@16si")
 _ANCILLARY_BYTES = socket.CMSG_SPACE(_PKTINFO6.size)
 
 
-def serve(
-    listen: Sequence[Endpoint], snapshot: AnswerSnapshot, clock: Clock, tcp_limits: TcpLimits | None = None
-) -> PythonDnsServer:
+def serve(listen: Sequence[Endpoint], snapshot: AnswerSnapshot, clock: Clock) -> PythonDnsServer:
     """Bind UDP and TCP on every endpoint and answer from `snapshot`.
 
     Raises:
@@ -243,8 +241,6 @@ class PythonDnsServer:
         tcp: Sequence[socket.socket],
         snapshot: AnswerSnapshot,
         clock: Clock,
-        *,
-        tcp_limits: TcpLimits,
     ) -> None:
         self.endpoints = endpoints
         self._shares: dict[str, tuple[int, float]] = {}
@@ -252,7 +248,7 @@ class PythonDnsServer:
             _UdpWorker(sock, endpoint, Tally(snapshot), clock)
             for sock, endpoint in zip(udp, endpoints, strict=True)
         ]
-        self._tcp = TcpWorker(tcp, Tally(snapshot), clock, tcp_limits)
+        self._tcp = TcpWorker(tcp, Tally(snapshot), clock)
         self._workers: list[_UdpWorker | TcpWorker] = [*self._udp, self._tcp]
         for worker in self._workers:
             worker.start()

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from appliance.core.clock import Clock
 from appliance.dataplane.dns_decide import decide
 from appliance.dataplane.dns_shares import Tally
+from appliance.dataplane.dns_snapshot import TcpLimits
 
 log = logging.getLogger("dns.plane")
 
@@ -24,21 +25,6 @@ _BUG = -3
 _READ_BYTES = 16384
 #: Answers waiting for a client that does not read them; until some are gone we read nothing more from it.
 _MOST_WAITING_BYTES = 65536
-
-
-@dataclass(frozen=True, slots=True)
-class TcpLimits:
-    """What one client, and all together, may take.
-
-    Attributes:
-        idle_s: a connection without a complete query for so long is closed.
-        send_s: so is one that has not read its answers for so long.
-        clients: connections at a time; one more ends the one that has been idle longest.
-    """
-
-    idle_s: float = 10.0
-    send_s: float = 5.0
-    clients: int = 256
 
 
 @dataclass(slots=True, eq=False)
@@ -65,7 +51,6 @@ class TcpWorker(threading.Thread):
         self.failure: BaseException | None = None
         self._listeners = listeners
         self._clock = clock
-        self._limits = limits
         self._closing = False
         self._sequence = 0
         self._selector = selectors.DefaultSelector()
@@ -131,7 +116,7 @@ class TcpWorker(threading.Thread):
         sock.settimeout(0)
         with contextlib.suppress(OSError):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._connections[sock] = _Connection(sock, client[0], self._after(self._limits.idle_s))
+        self._connections[sock] = _Connection(sock, client[0], self._after(self._limits.idle))
         self._selector.register(sock, selectors.EVENT_READ)
 
     def _read(self, connection: _Connection) -> None:
@@ -168,7 +153,7 @@ class TcpWorker(threading.Thread):
             connection.ending = True
         else:
             connection.waiting += len(reply).to_bytes(2, "big") + reply
-            connection.deadline_ns = self._after(self._limits.idle_s)
+            connection.deadline_ns = self._after(self._limits.idle)
             self._connections.move_to_end(connection.sock)
         if mark >= 0:
             tally.given[mark] = tally.given.get(mark, 0) + 1
@@ -182,11 +167,11 @@ class TcpWorker(threading.Thread):
             with contextlib.suppress(BlockingIOError):
                 del waiting[: connection.sock.send(waiting)]
             if not waiting:
-                connection.deadline_ns = self._after(self._limits.idle_s)
+                connection.deadline_ns = self._after(self._limits.idle)
             elif len(waiting) < before:
-                connection.deadline_ns = self._after(self._limits.send_s)
+                connection.deadline_ns = self._after(self._limits.send)
             else:
-                connection.deadline_ns = min(connection.deadline_ns, self._after(self._limits.send_s))
+                connection.deadline_ns = min(connection.deadline_ns, self._after(self._limits.send))
         if connection.ending and not waiting:
             self._end(connection)
             return
@@ -207,8 +192,12 @@ class TcpWorker(threading.Thread):
         self._selector.unregister(connection.sock)
         connection.sock.close()
 
-    def _after(self, delay_s: float) -> int:
-        return self._clock.monotonic_ns() + int(delay_s * 1e9)
+    @property
+    def _limits(self) -> TcpLimits:
+        return self.tally.snapshot.tcp
+
+    def _after(self, tenths: int) -> int:
+        return self._clock.monotonic_ns() + tenths * 100_000_000
 
     def _count(self, qtype: int, outcome: int) -> int:
         """Count one query; returns how many of its kind were counted before."""

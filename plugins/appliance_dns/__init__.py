@@ -1,0 +1,1 @@
+"""Answers the pool's names with healthy members only."""
