@@ -57,9 +57,7 @@ def serve(listen: Sequence[Endpoint], snapshot: AnswerSnapshot, clock: Clock) ->
             udp.append(pair[0])
             tcp.append(pair[1])
             endpoints.append(Endpoint(endpoint.host, pair[0].getsockname()[1]))
-        server = PythonDnsServer(
-            tuple(endpoints), udp, tcp, snapshot, clock, tcp_limits=tcp_limits or TcpLimits()
-        )
+        server = PythonDnsServer(tuple(endpoints), udp, tcp, snapshot, clock)
         undo.pop_all()
         return server
 

@@ -42,9 +42,7 @@ class _Connection:
 class TcpWorker(threading.Thread):
     """Serves every TCP listener; owns its connections."""
 
-    def __init__(
-        self, listeners: Sequence[socket.socket], tally: Tally, clock: Clock, limits: TcpLimits
-    ) -> None:
+    def __init__(self, listeners: Sequence[socket.socket], tally: Tally, clock: Clock) -> None:
         super().__init__(name="dns-tcp", daemon=True)
         self.tally = tally
         self.counts: dict[tuple[int, int], int] = {}

@@ -142,6 +142,7 @@ class DnsConfig(PluginConfig):
         ge=1,
         le=10000,
         advanced=True,
+        live=True,
     )
     secret: str = setting(
         "",
