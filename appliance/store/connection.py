@@ -6,8 +6,9 @@ import errno
 import os
 import sqlite3
 import urllib.parse
+import weakref
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import sqlite_utils
 
@@ -22,6 +23,33 @@ PAGE_BYTES: Final = 4096  # one flash page, one page-cache page
 _AS_SQLITE: Final = {errno.ENOSPC: sqlite3.SQLITE_FULL, errno.EROFS: sqlite3.SQLITE_READONLY}
 
 
+class TidyConnection(sqlite3.Connection):
+    """A connection that can end every statement that is still being read.
+
+    One forgotten cursor (`INSERT ... RETURNING` and a single `fetchone`, kept alive by a traceback) makes every later
+    COMMIT fail with "SQL statements in progress".
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._cursors: weakref.WeakSet[sqlite3.Cursor] = weakref.WeakSet()
+
+    def cursor(self, *args: Any, **kwargs: Any) -> Any:
+        made = super().cursor(*args, **kwargs)
+        self._cursors.add(made)
+        return made
+
+    def execute(self, *args: Any) -> sqlite3.Cursor:
+        made = super().execute(*args)
+        self._cursors.add(made)
+        return made
+
+    def end_statements(self) -> None:
+        for cursor in tuple(self._cursors):
+            cursor.close()
+        self._cursors.clear()
+
+
 def open_writer(path: Path | str) -> sqlite_utils.Database:
     """Open (or create, mode 0600) the database for the one writer.
 
@@ -33,7 +61,13 @@ def open_writer(path: Path | str) -> sqlite_utils.Database:
     """
     if path != MEMORY:
         _create_private(Path(path))
-    conn = sqlite3.connect(str(path), isolation_level=None, check_same_thread=False, cached_statements=256)
+    conn = sqlite3.connect(
+        str(path),
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=256,
+        factory=TidyConnection,
+    )
     try:
         conn.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
         # Both must precede the first table. INCREMENTAL, because changing it later needs a VACUUM with twice the space,

@@ -54,7 +54,9 @@ class Database:
         self._file = StoreFile(None if str(path) == MEMORY else Path(path), clock)
         self._clock = clock
         self._batch = Batch(limit=max_rows)
-        self._writer = Writer(self._file.connect, clock, on_damage=self._file.suspect)
+        self._writer = Writer(
+            self._file.connect, clock, on_damage=self._file.suspect, backlog=lambda: len(self._batch)
+        )
         self._readers: Readers | None = None
         if self._file.path is not None:
             self._readers = Readers(self._file.path, clock, generation=lambda: self._writer.generation)
@@ -267,7 +269,6 @@ class Database:
             except BaseException:
                 self._batch.give_back(rows)
                 raise
-        self._writer.note(None)
 
     async def _flush_now_and_then(self) -> None:
         while True:

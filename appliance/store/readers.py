@@ -16,7 +16,7 @@ from appliance.api.errors import StoreError
 from appliance.core.clock import Clock
 from appliance.store.connection import open_reader
 from appliance.store.faults import CLOSED, READ_ONLY, SLOW_READ, fault_of
-from appliance.store.writer import finished
+from appliance.store.writer import fetched
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ def without_writing(db: sqlite_utils.Database, fn: Callable[[sqlite_utils.Databa
         TypeError: it returned rows that are not fetched yet.
     """
     try:
-        return finished(fn(db))
+        return fetched(fn)(db)
     except sqlite3.OperationalError as error:
         if fault_of(error) is READ_ONLY:
             raise sqlite3.ProgrammingError("a function that was given to read() must not write") from error

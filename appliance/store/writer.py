@@ -10,12 +10,13 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from queue import SimpleQueue
 from types import GeneratorType
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import sqlite_utils
 
 from appliance.api.errors import StoreError
 from appliance.core.clock import Clock
+from appliance.store.connection import TidyConnection
 from appliance.store.faults import BEHIND, CLOSED, DAMAGED, Fault, fault_of
 
 T = TypeVar("T")
@@ -44,23 +45,37 @@ def transaction(db: sqlite_utils.Database, fn: Callable[[sqlite_utils.Database],
         result = fn(db)
         if not db.conn.in_transaction:
             raise RuntimeError("no commit, rollback or VACUUM in here: the store does that")
+        _end_statements(db)
         db.conn.execute("COMMIT")
     except BaseException:
+        _end_statements(db)
         if db.conn.in_transaction:
             db.conn.execute("ROLLBACK")
         raise
     return result
 
 
-def finished(result: T) -> T:
-    """Refuse what would be read later, by another thread, outside the transaction.
+def _end_statements(db: sqlite_utils.Database) -> None:
+    if isinstance(db.conn, TidyConnection):
+        db.conn.end_statements()
 
-    Raises:
-        TypeError: `result` is a cursor or a generator such as `db.query()` returns.
+
+def fetched(fn: Callable[[sqlite_utils.Database], T]) -> Callable[[sqlite_utils.Database], T]:
+    """`fn`, but what it returns must not be read later, by another thread, outside the transaction.
+
+    The cursor of a statement without rows (`lambda db: db.execute("INSERT ...")`) becomes None. Otherwise the function
+    raises TypeError for a cursor or a generator such as `db.query()` returns.
     """
-    if isinstance(result, (GeneratorType, sqlite3.Cursor)):
-        raise TypeError("the function returned rows that are not fetched yet: return list(...)")
-    return result
+
+    def call(db: sqlite_utils.Database) -> T:
+        result = fn(db)
+        if isinstance(result, sqlite3.Cursor) and result.description is None:
+            return cast("T", None)
+        if isinstance(result, (GeneratorType, sqlite3.Cursor)):
+            raise TypeError("the function returned rows that are not fetched yet: return list(...)")
+        return result
+
+    return call
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +95,12 @@ class Writer:
         generation: grows each time the connection is opened; readers that hold an older one open theirs anew.
     """
 
-    def __init__(self, connect: Connect, clock: Clock, *, on_damage: Callable[[], None]) -> None:
+    def __init__(
+        self, connect: Connect, clock: Clock, *, on_damage: Callable[[], None], backlog: Callable[[], int]
+    ) -> None:
         self._connect = connect
         self._on_damage = on_damage
+        self._backlog = backlog
         self._clock = clock
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -146,7 +164,7 @@ class Writer:
             if not job.future.set_running_or_notify_cancel():
                 continue
             try:
-                result = finished(self._perform(job))
+                result = self._perform(job)
             except BaseException as error:  # noqa: BLE001 - it belongs to whoever awaits the future
                 job.future.set_exception(error)
             else:
@@ -157,7 +175,8 @@ class Writer:
     def _perform(self, job: _Job) -> Any:
         try:
             db = self._connection()
-            result = transaction(db, job.fn) if job.in_transaction else job.fn(db)
+            fn, before = fetched(job.fn), db.conn.total_changes
+            result = transaction(db, fn) if job.in_transaction else fn(db)
         except sqlite3.Error as error:
             fault = fault_of(error)
             if fault is None:
@@ -168,7 +187,9 @@ class Writer:
             if fault.code in _REOPEN:
                 self._drop()
             raise StoreError(f"the database cannot be written: {fault.text}") from error
-        if job.in_transaction:
+        # A full disk still takes a transaction without changes, or a small one into room that the log has already. All is
+        # well again when something was written and nothing is left to write (or when the writes no longer queue up).
+        if self.fault is BEHIND or (self.fault and db.conn.total_changes > before and not self._backlog()):
             self.note(None)
         return result
 

@@ -78,7 +78,21 @@ async def test_rows_that_would_be_fetched_too_late_are_refused(store: Database) 
     with pytest.raises(TypeError, match="list"):
         await store.read(lambda db: db.query("SELECT 1"))
     with pytest.raises(TypeError, match="list"):
-        await store.write(lambda db: db.execute("SELECT 1"))
+        await store.write(lambda db: db.execute("INSERT INTO x__rows (v) VALUES (1) RETURNING id"))
+    assert await store.read(values) == [], "told before the commit"
+    await store.write(lambda db: db.execute("INSERT INTO x__rows (v) VALUES (1)"))
+
+
+async def test_a_cursor_that_somebody_keeps_does_not_block_the_next_commit(store: Database) -> None:
+    kept = []
+
+    def keeps(db: sqlite_utils.Database) -> int:
+        kept.append(db.execute("INSERT INTO x__rows (v) VALUES (1), (2) RETURNING id"))
+        return kept[0].fetchone()[0]
+
+    assert await store.write(keeps) == 1
+    await store.write(insert(3))
+    assert await store.read(values) == [1, 2, 3]
 
 
 async def test_readers_cannot_write(store: Database) -> None:
