@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
-
-import sqlite_utils
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from appliance.api.model import ClockState, Member, ProbeResult, Target, Verdict
 from appliance.core.cells import Cell
+
+if TYPE_CHECKING:
+    import sqlite_utils  # a tenth of a second that the command line does not need
 
 T = TypeVar("T")
 
@@ -24,6 +25,14 @@ class TimeSource(Protocol):
 
     async def details(self) -> dict[str, Any]:
         """Everything a person may want to know about the source, as JSON-able values."""
+        ...
+
+
+class NtpStats(Protocol):
+    """How the time service does (plugin `ntp`)."""
+
+    def summary(self) -> dict[str, Any]:
+        """Listeners, policy, packets by outcome and by version, and rates, as GET /api/v1/ntp shows them."""
         ...
 
 

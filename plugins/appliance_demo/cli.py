@@ -11,8 +11,11 @@ from appliance.api.cli import admin, emit
 def register(cli: click.Group) -> None:
     """Add the commands to `cli`."""
 
-    @cli.group("demo", help="Simulated members: look at them, break them, heal them.")
-    def demo() -> None: ...
+    # `timeball demo` itself starts the pool to play with and belongs to the host; its sub-commands are ours.
+    demo = cli.commands.get("demo")
+    if not isinstance(demo, click.Group):
+        demo = click.Group("demo", help="Simulated members: look at them, break them, heal them.")
+        cli.add_command(demo)
 
     @demo.command("list", help="Show what each simulated member does.")
     def list_members() -> None:
