@@ -124,7 +124,7 @@ def changelog(arguments: list[str]) -> int:
     return call(sys.executable, ROOT / "packaging/changelog.py", *arguments)
 
 
-def clean(arguments: list[str]) -> int:  # noqa: ARG001 - all commands look alike
+def clean(arguments: list[str]) -> int:
     """Remove .venv, caches and what builds leave."""
     for name in (
         ".venv",

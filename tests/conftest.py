@@ -82,7 +82,7 @@ def _nothing_stays_behind() -> Iterator[None]:
     if left:
         gc.collect()
         # A thread that was told to stop, or a child that was reaped a moment ago, may need an instant more.
-        deadline = time.monotonic() + 3
+        deadline = time.monotonic() + 2
         while (left := _belongings() - before) and time.monotonic() < deadline:
             time.sleep(0.01)  # noqa: TID251 - between two looks
     if left:

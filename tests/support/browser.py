@@ -1,0 +1,179 @@
+"""A real browser for tests and pictures: headless Chromium, spoken to over its DevTools protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+FLAGS = (
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
+    "--disable-sync", "--no-first-run", "--mute-audio", "--hide-scrollbars", "--force-color-profile=srgb", "--remote-debugging-port=0",
+)  # fmt: skip
+
+
+class Tab:
+    """One page of the browser.
+
+    Attributes:
+        complaints: console errors, uncaught exceptions, blocked content and failed requests, in words.
+    """
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self._socket = socket
+        self._number = 0
+        self._waiting: dict[int, asyncio.Future[Any]] = {}
+        self._loaded = asyncio.Event()
+        self.complaints: list[str] = []
+        self._reader = asyncio.get_running_loop().create_task(self._read())
+
+    async def close(self) -> None:
+        self._reader.cancel()
+        await asyncio.gather(self._reader, return_exceptions=True)
+        await self._socket.close()
+
+    async def ask(self, method: str, **params: Any) -> Any:
+        """Send one command and wait for its result."""
+        self._number += 1
+        future = asyncio.get_running_loop().create_future()
+        self._waiting[self._number] = future
+        await self._socket.send_json({"id": self._number, "method": method, "params": params})
+        async with asyncio.timeout(30):
+            return await future
+
+    async def _read(self) -> None:
+        async for message in self._socket:
+            value = json.loads(message.data)
+            if "id" in value:
+                future = self._waiting.pop(value["id"])
+                if "error" in value:
+                    future.set_exception(RuntimeError(str(value["error"])))
+                elif not future.done():
+                    future.set_result(value.get("result"))
+            else:
+                self._note(value["method"], value.get("params", {}))
+
+    def _note(self, method: str, params: Mapping[str, Any]) -> None:
+        if method == "Page.loadEventFired":
+            self._loaded.set()
+        elif method == "Runtime.consoleAPICalled" and params["type"] in ("error", "warning", "assert"):
+            self.complaints.append("console: " + " ".join(str(a.get("value")) for a in params["args"]))
+        elif method == "Runtime.exceptionThrown":
+            details = params["exceptionDetails"]
+            self.complaints.append(
+                f"exception: {details.get('exception', {}).get('description', details['text'])}"
+            )
+        elif method == "Log.entryAdded" and params["entry"]["level"] in ("error", "warning"):
+            self.complaints.append(f"log: {params['entry']['text']} {params['entry'].get('url', '')}")
+        elif method == "Audits.issueAdded":
+            self.complaints.append(f"issue: {json.dumps(params['issue'])[:400]}")
+
+    async def start(self) -> None:
+        for domain in ("Page", "Runtime", "Log", "Audits", "Network"):
+            await self.ask(f"{domain}.enable")
+
+    async def look(
+        self,
+        *,
+        width: int = 1280,
+        height: int = 900,
+        dark: bool = False,
+        scripts: bool = True,
+        scale: float = 1.0,
+    ) -> None:
+        """Set what the reader has: a screen, a colour scheme, scripts or none."""
+        await self.ask(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=scale,
+            mobile=width < 500,
+        )
+        await self.ask(
+            "Emulation.setEmulatedMedia",
+            features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}],
+        )
+        await self.ask("Emulation.setScriptExecutionDisabled", value=not scripts)
+
+    async def open(self, url: str) -> None:
+        """Go to a page and wait until it is loaded."""
+        self._loaded.clear()
+        result = await self.ask("Page.navigate", url=url)
+        if result.get("errorText"):
+            raise RuntimeError(f"{url}: {result['errorText']}")
+        async with asyncio.timeout(30):
+            await self._loaded.wait()
+
+    async def evaluate(self, expression: str) -> Any:
+        """A JavaScript expression's value; works also while the page's own scripts are off."""
+        result = await self.ask(
+            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
+        )
+        if "exceptionDetails" in result:
+            raise RuntimeError(str(result["exceptionDetails"]))
+        return result["result"].get("value")
+
+    async def until(self, expression: str) -> Any:
+        """Wait until a JavaScript expression is true."""
+        async with asyncio.timeout(20):
+            while not (value := await self.evaluate(expression)):
+                await asyncio.sleep(0.05)
+        return value
+
+    async def picture(self, path: Path, *, whole: bool = True) -> None:
+        """Save a PNG of the screen, or of the whole page."""
+        shot = await self.ask("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
+        await asyncio.to_thread(path.write_bytes, base64.b64decode(shot["data"]))
+
+
+class Browser:
+    """A running browser."""
+
+    def __init__(self, session: aiohttp.ClientSession, address: str) -> None:
+        self._session = session
+        self._address = address
+
+    @asynccontextmanager
+    async def tab(self) -> AsyncIterator[Tab]:
+        """A fresh page."""
+        async with self._session.put(f"http://{self._address}/json/new?about:blank") as reply:
+            found = await reply.json(content_type=None)
+        socket = await self._session.ws_connect(found["webSocketDebuggerUrl"], max_msg_size=0)
+        tab = Tab(socket)
+        try:
+            await tab.start()
+            yield tab
+        finally:
+            await tab.close()
+            async with self._session.get(f"http://{self._address}/json/close/{found['id']}") as reply:
+                await reply.read()
+
+
+@asynccontextmanager
+async def browser(program: str, *extra: str) -> AsyncIterator[Browser]:
+    """Run Chromium at the path `program` with a profile of its own; `extra` flags such as host-resolver rules."""
+    with tempfile.TemporaryDirectory(prefix="timeball-chromium-", ignore_cleanup_errors=True) as profile:
+        process = await asyncio.create_subprocess_exec(
+            program, *FLAGS, *extra, f"--user-data-dir={profile}", "about:blank",
+            stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            port_file = Path(profile) / "DevToolsActivePort"
+            async with asyncio.timeout(60):
+                while not (port_file.is_file() and port_file.read_text().count("\n") >= 1):
+                    assert process.returncode is None, "Chromium ended at once"
+                    await asyncio.sleep(0.05)
+            port = port_file.read_text().split()[0]
+            async with aiohttp.ClientSession() as session:
+                yield Browser(session, f"127.0.0.1:{port}")
+        finally:
+            if process.returncode is None:
+                process.terminate()
+            await process.wait()
