@@ -89,6 +89,7 @@ def add(plugins: Plugins, loaded: Loaded, load: Callable[[], ModuleType]) -> Loa
         loaded.error = f"cannot be imported: {type(error).__name__}: {error}"
         loaded.detail = traceback.format_exc()
         return loaded
+    _keep_hooks(module)
     loaded.error = _check(plugins, loaded, module)
     if not loaded.error:
         loaded.module = module
@@ -157,6 +158,20 @@ def _check(plugins: Plugins, loaded: Loaded, module: ModuleType) -> str:
     if info.api < API_MIN:
         return f"was written for API level {info.api}, which ended; this appliance needs {API_MIN}: update the plugin"
     return _check_hooks(plugins.manager, module)
+
+
+def _keep_hooks(module: ModuleType) -> None:
+    """Give hooks back their names: the function `routes` of a package loses its to `routes.py` when that is imported.
+
+    A module that is loaded again in the same process (tests, a second host) would else have lost the hook.
+    """
+    hooks = module.__dict__.setdefault(
+        "__appliance_hooks__",
+        {name: value for name, value in vars(module).items() if hasattr(value, "appliance_impl")},
+    )
+    for name, function in hooks.items():
+        if isinstance(getattr(module, name, None), ModuleType):
+            setattr(module, name, function)
 
 
 def _implementations(manager: pluggy.PluginManager, module: ModuleType) -> Iterable[tuple[str, Any]]:
