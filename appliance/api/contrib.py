@@ -204,7 +204,13 @@ class PolicyRule:
 
 @dataclass(frozen=True, slots=True)
 class PacketPolicy:
-    """Rules for packets as data, compiled into the data plane."""
+    """Rules for packets as data, compiled into the data plane.
+
+    Attributes:
+        order: of equal prefixes in two policies that of the lower order counts.
+        current: asked about once a second when the rules can change; then `rules` is what holds at the start.
+    """
 
     rules: tuple[PolicyRule, ...] = field(default=())
     order: int = 100
+    current: Callable[[], Iterable[PolicyRule]] | None = None

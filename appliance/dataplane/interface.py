@@ -61,7 +61,9 @@ class Reason(IntEnum):
     AUTH = 8  # a MAC or NTS field that we cannot verify
     POLICY = 9  # the prefix is ignored or denied
     RATE = 10  # over the rate limit
-    BAD_SOURCE = 11  # source port 0, or an address that cannot be a client (multicast, broadcast, our own service)
+    BAD_SOURCE = (
+        11  # source port 0, or an address that cannot be a client (multicast, broadcast, our own service)
+    )
     LATE = 12  # waited too long in the queue
     SEND_FAILED = 13  # the kernel did not take the reply
 
@@ -106,8 +108,8 @@ class NtpServer(Protocol):
         """Packets since the start by (reason, action); each packet is counted exactly once."""
         ...
 
-    def traffic(self) -> Mapping[str, int]:
-        """Requests by version ("v4"), mode ("mode3") and family ("ipv4")."""
+    def traffic(self) -> Mapping[tuple[int, int, int], int]:
+        """Packets by (version, mode, family) as they claim to be; the empty ones, which claim nothing, are left out."""
         ...
 
     def failure(self) -> BaseException | None:

@@ -137,15 +137,13 @@ class PythonNtpServer:
                     total[split(outcome)] += count
         return total
 
-    def traffic(self) -> Mapping[str, int]:
-        total: Counter[str] = Counter()
+    def traffic(self) -> Mapping[tuple[int, int, int], int]:
+        total: Counter[tuple[int, int, int]] = Counter()
         for lane in self._lanes:
-            total[f"ipv{lane.family}"] += sum(lane.outcomes)
             for first, count in enumerate(lane.first_bytes):
                 if count:
-                    total[f"v{first >> 3 & 7}"] += count
-                    total[f"mode{first & 7}"] += count
-        return +total
+                    total[first >> 3 & 7, first & 7, lane.family] += count
+        return total
 
     def failure(self) -> BaseException | None:
         return self._failure

@@ -1,0 +1,40 @@
+"""From lists of prefixes to the policy of the data plane."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+
+from appliance.api.contrib import PacketPolicy, PolicyRule
+from appliance.dataplane.interface import NtpPolicy, PrefixRule
+from appliance_ntp.config import NtpConfig
+
+
+def rules_of(config: NtpConfig) -> tuple[PolicyRule, ...]:
+    """The rules that the configuration asks for."""
+    return (
+        *(PolicyRule(prefix, "allow") for prefix in config.allow),
+        *(PolicyRule(prefix, "ignore") for prefix in config.ignore),
+        *(PolicyRule(prefix, "deny") for prefix in config.deny),
+    )
+
+
+def compile_policy(policies: Iterable[PacketPolicy]) -> NtpPolicy:
+    """One policy of all contributions: the longest prefix wins, and of equal ones that of the lowest `order`.
+
+    Whoever matches no rule is ignored.
+
+    Raises:
+        ValueError: a rule's prefix is none.
+    """
+    rules: dict[ipaddress.IPv4Network | ipaddress.IPv6Network, str] = {}
+    for policy in sorted(policies, key=lambda policy: policy.order):
+        for rule in policy.current() if policy.current else policy.rules:
+            rules.setdefault(ipaddress.ip_network(rule.prefix), rule.action)
+    everybody = [ipaddress.ip_network(prefix) for prefix in ("0.0.0.0/0", "::/0")]
+    default = "ignore"
+    if len({rules.get(network) for network in everybody}) == 1:
+        # The same for both families is a default: then an empty table costs the packets nothing.
+        default = rules.get(everybody[0]) or default
+        rules = {network: action for network, action in rules.items() if network not in everybody}
+    return NtpPolicy(tuple(PrefixRule(network, action) for network, action in rules.items()), default)

@@ -1,0 +1,124 @@
+"""The run of the time service: bind, follow clock and policy, notice when the packet thread dies."""
+
+from __future__ import annotations
+
+import errno
+from typing import Any
+
+from appliance.api.context import RunContext, SetupContext
+from appliance.api.contrib import PacketPolicy
+from appliance.api.errors import ConfigError, NotReady
+from appliance.api.services import TimeSource
+from appliance.core.port_holder import port_holder
+from appliance.dataplane.interface import DataPlane, Endpoint, NtpPolicy, NtpServer
+from appliance_ntp.config import NtpConfig
+from appliance_ntp.policy import compile_policy
+from appliance_ntp.tally import Tally
+from appliance_ntp.view import summary
+
+_LOOK_EVERY_S = 1.0
+
+
+class NtpService:
+    """What lives as long as the process: counts and configuration. `run` adds the sockets.
+
+    Attributes:
+        source: where the clock's state comes from.
+        tally: counts and rates.
+        policy: what is in force.
+        missing: listeners that could not be made, and why.
+    """
+
+    def __init__(self, ctx: SetupContext) -> None:
+        self._ctx = ctx
+        self.clock = ctx.clock
+        self.source = ctx.get(TimeSource)  # type: ignore[type-abstract]
+        self.plane: DataPlane = ctx.get(DataPlane)  # type: ignore[type-abstract]
+        self.tally = Tally()
+        self.policy = NtpPolicy(default="ignore")
+        self.missing: dict[str, str] = {}
+
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """What is bound now; nothing while the service does not run."""
+        return self.tally.server.endpoints if self.tally.server else ()
+
+    def summary(self) -> dict[str, Any]:
+        """See `appliance.api.services.NtpStats`."""
+        return summary(self)
+
+    async def run(self, ctx: RunContext) -> None:
+        """Serve until cancelled.
+
+        Raises:
+            NotReady: an address is taken, or not there yet.
+            ConfigError: we may never have it.
+        """
+        self.policy = self._compile()
+        server = self._bind(ctx.config)
+        self.tally.server = server
+        ctx.on_stop(lambda: self._stop(server))
+        ctx.on_stop(self.source.state.watch(server.set_clock))
+        server.set_clock(self.source.state.get())  # it may have changed between binding and watching
+        ctx.on_stop(ctx.config_changes.watch(lambda _: self._follow_policy()))
+        for endpoint, why in self.missing.items():
+            ctx.log.warning("no time service on %s: %s", endpoint, why)
+        served = " and ".join(str(endpoint) for endpoint in server.endpoints)
+        lacking = "".join(f"; not on {endpoint}: {why}" for endpoint, why in self.missing.items())
+        ctx.status(f"answers on {served}{lacking}")
+        ctx.ready()
+        while True:
+            self.tally.sample(self.clock.monotonic_ns())
+            await self.clock.sleep(_LOOK_EVERY_S)
+            failure = server.failure()
+            if failure is not None:
+                raise RuntimeError(f"the packet thread died: {failure}") from failure
+            self._follow_policy()
+
+    def _bind(self, config: NtpConfig) -> NtpServer:
+        """Bind what can be bound. A kernel without IPv6 keeps nobody from IPv4."""
+        self.missing = {}
+        wanted = [Endpoint.parse(text) for text in config.listen]
+        while wanted:
+            try:
+                return self.plane.serve_ntp(wanted, self.source.state.get(), self.policy)
+            except OSError as e:
+                endpoint = next((w for w in wanted if str(w) == e.filename), wanted[0])
+                if e.errno != errno.EAFNOSUPPORT:
+                    raise _refusal(e, endpoint) from e
+                wanted.remove(endpoint)
+                self.missing[str(endpoint)] = "the kernel has no IPv6"
+        raise NotReady("none of the addresses can be served: the kernel has no IPv6")
+
+    def _stop(self, server: NtpServer) -> None:
+        server.close()
+        self.tally.retire()
+
+    def _compile(self) -> NtpPolicy:
+        try:
+            return compile_policy(self._ctx.contributions(PacketPolicy))
+        except ValueError as e:
+            raise ConfigError("", f"a packet policy makes no sense: {e}") from e
+
+    def _follow_policy(self) -> None:
+        policy = self._compile()
+        if policy != self.policy and self.tally.server is not None:
+            self.policy = policy
+            self.tally.server.set_policy(policy)
+            self._ctx.log.info("policy changed: %d rules, others: %s", len(policy.rules), policy.default)
+
+
+def _refusal(error: OSError, endpoint: Endpoint) -> Exception:
+    """What an address that cannot be bound means for a person."""
+    if error.errno == errno.EADDRINUSE:
+        holder = port_holder(endpoint.port) or "another program (run as root to see which)"
+        return NotReady(
+            f"{endpoint} is in use by {holder}: stop it, or let it serve no time (for chronyd: `port 0` in its configuration)"
+        )
+    if error.errno == errno.EADDRNOTAVAIL:
+        return NotReady(f"{endpoint}: this machine has no such address (yet)")
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return ConfigError(
+            "listen",
+            f"may not bind {endpoint}: ports below 1024 need root or CAP_NET_BIND_SERVICE; or choose a port above 1023",
+        )
+    return error

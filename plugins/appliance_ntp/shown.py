@@ -1,0 +1,92 @@
+"""What the time service contributes to the overview page, to /metrics and to /health."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from appliance.api.contrib import HealthCheck, Metric, Panel
+from appliance.api.model import Level
+from appliance.dataplane.interface import Action
+from appliance_ntp.service import NtpService
+from appliance_ntp.view import REASONS, verdict
+
+#: A service that lets more than this share of its requests wait too long is too slow for its clients.
+_TOO_MANY_LATE = 0.01
+
+
+def panel(service: NtpService) -> Panel:
+    """The card "Time service"."""
+
+    async def data() -> Mapping[str, Any]:
+        level, words = verdict(service)
+        tally = service.tally
+        outcomes = tally.outcomes()
+        refused = {pair: count for pair, count in outcomes.items() if pair[1] is not Action.REPLY}
+        facts = [
+            ["Listens on", ", ".join(str(endpoint) for endpoint in service.endpoints()) or "nothing"],
+            ["Replies a second", f"{tally.rate('replied', 10):.1f}"],
+            ["Replies since the start", f"{sum(outcomes.values()) - sum(refused.values()):,}"],
+            ["Not answered", f"{sum(refused.values()):,}"],
+            ["Data plane", f"{service.plane.name} ({service.plane.why})"],
+        ]
+        if refused:
+            (reason, _), count = max(refused.items(), key=lambda item: item[1])
+            facts.insert(4, ["Most of them", f"{REASONS[reason]} ({count:,})"])
+        facts += [[f"Not on {endpoint}", why] for endpoint, why in service.missing.items()]
+        return {"verdict": words, "level": level, "facts": facts, "spark": tally.curve()}
+
+    return Panel(id="ntp", title="Time service", data=data, order=20)
+
+
+def health_checks(service: NtpService) -> list[HealthCheck]:
+    """Does it run, and does it keep up? What the clock is worth is the clock's own check."""
+
+    async def serving() -> str | None:
+        server = service.tally.server
+        if server is None:
+            return "no time is served"
+        failure = server.failure()
+        return f"the packet thread died: {failure}" if failure else None
+
+    async def keeping_up() -> str | None:
+        received, late = service.tally.rate("received", 60), service.tally.rate("late", 60)
+        if late and late > _TOO_MANY_LATE * received:
+            return f"{late / received:.0%} of the requests of the last minute waited too long to be answered"
+        return None
+
+    return [
+        HealthCheck(
+            "serving",
+            serving,
+            level=Level.FAILING,
+            remedy="see the status of plugin ntp: `timeball plugin list`",
+        ),
+        HealthCheck(
+            "keeping up",
+            keeping_up,
+            remedy="fewer clients for this box, a faster data plane, or more processor",
+        ),
+    ]
+
+
+def metrics(service: NtpService) -> list[Metric]:
+    """Packets in, and what became of them."""
+
+    def received() -> Iterator[tuple[tuple[str, ...], float]]:
+        for (version, mode, family), count in service.tally.traffic().items():
+            yield (str(version), str(mode), f"ipv{family}"), count
+
+    def responses() -> Iterator[tuple[tuple[str, ...], float]]:
+        for (reason, action), count in service.tally.outcomes().items():
+            yield (reason.name.lower(), action.name.lower()), count
+
+    return [
+        Metric(
+            "ntp_packets_received_total", "NTP packets received", "counter", received, ("version", "mode", "family")
+        ),
+        Metric(
+            "ntp_responses_total", "What became of NTP packets, each counted once", "counter", responses,
+            ("reason", "action"),
+        ),
+    ]  # fmt: skip

@@ -1,0 +1,78 @@
+"""The time service in words and figures, for API, page and health."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from appliance.dataplane.interface import Action, Reason
+
+if TYPE_CHECKING:
+    from appliance_ntp.service import NtpService
+
+_RATES_OVER_S = (1, 10, 60)
+
+#: What people read for each reason.
+REASONS = {
+    Reason.OK: "request",
+    Reason.UNSYNCHRONISED: "request, while our clock was not synchronised",
+    Reason.TOO_SHORT: "shorter than a header",
+    Reason.BAD_LENGTH: "impossible length",
+    Reason.BAD_VERSION: "unknown version",
+    Reason.BAD_MODE: "a mode that is no request",
+    Reason.REPLY: "a reply, not a request",
+    Reason.CONTROL: "control message (mode 6 or 7)",
+    Reason.AUTH: "authenticated in a way that we cannot verify",
+    Reason.POLICY: "refused by policy",
+    Reason.RATE: "over the rate limit",
+    Reason.BAD_SOURCE: "impossible source",
+    Reason.LATE: "waited too long",
+    Reason.SEND_FAILED: "the reply could not be sent",
+}
+
+
+def verdict(service: NtpService) -> tuple[str, str]:
+    """A level ("ok", "degraded", "failing") and one sentence."""
+    if not service.endpoints():
+        return "failing", "No time is served"
+    state = service.source.state.get()
+    if not state.synchronised(service.clock.monotonic_ns()):
+        why = f": {state.why}" if state.why else ""
+        return "degraded", f"Replies say that our clock is not synchronised{why}"
+    return "ok", f"Serves time as stratum {state.stratum}"
+
+
+def summary(service: NtpService) -> dict[str, Any]:
+    """Everything at once, JSON-able; the shape of GET /api/v1/ntp."""
+    level, words = verdict(service)
+    tally = service.tally
+    outcomes, traffic = tally.outcomes(), tally.traffic()
+    return {
+        "level": level,
+        "verdict": words,
+        "plane": {"name": service.plane.name, "why": service.plane.why},
+        "listen": [str(endpoint) for endpoint in service.endpoints()],
+        "missing": dict(service.missing),
+        "received": sum(outcomes.values()),
+        "replied": sum(count for (_, action), count in outcomes.items() if action is Action.REPLY),
+        "rates": {
+            "received_per_s": {str(s): round(tally.rate("received", s), 3) for s in _RATES_OVER_S},
+            "replied_per_s": {str(s): round(tally.rate("replied", s), 3) for s in _RATES_OVER_S},
+        },
+        "outcomes": [
+            {
+                "reason": reason.name.lower(),
+                "action": action.name.lower(),
+                "count": count,
+                "text": REASONS[reason],
+            }
+            for (reason, action), count in sorted(outcomes.items())
+        ],
+        "traffic": [
+            {"version": version, "mode": mode, "family": family, "count": count}
+            for (version, mode, family), count in sorted(traffic.items())
+        ],
+        "policy": {
+            "rules": [{"prefix": str(rule.network), "action": rule.action} for rule in service.policy.rules],
+            "others": service.policy.default,
+        },
+    }
