@@ -1,0 +1,103 @@
+"""What the plugin says about the pool as a whole: metrics, health, a card for the overview."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from appliance.api.context import SetupContext
+from appliance.api.contrib import HealthCheck, Metric, Panel
+from appliance.api.model import Level, Member
+from appliance.api.services import ScoreBoard
+from appliance_members.config import Config
+from appliance_members.naming import pending_names
+from appliance_members.registrar import Registrar
+from appliance_members.roster import Roster
+from appliance_members.standing import Standing, group_of, stand
+
+
+class Figures:
+    """Counts over all members."""
+
+    def __init__(self, ctx: SetupContext, roster: Roster, registrar: Registrar) -> None:
+        self._ctx = ctx
+        self._roster = roster
+        self._registrar = registrar
+
+    def standings(self) -> list[tuple[Member, Standing]]:
+        """Every member with how it stands."""
+        board = self._ctx.find(ScoreBoard)  # type: ignore[type-abstract]
+        verdicts = board.verdicts.get() if board else {}
+        return [(m, stand(m, verdicts.get(key))) for key, m in self._roster.table.get().items()]
+
+    def servers(self) -> Iterable[tuple[tuple[str, ...], float]]:
+        """Members by zone, family and group."""
+        counts = Counter(
+            (zone, f"ipv{member.family}", group_of(s))
+            for member, s in self.standings()
+            for zone in member.zones
+        )
+        return list(counts.items())
+
+    async def nobody_is_left(self) -> str | None:
+        """What is wrong when not one member may be answered."""
+        standings = [s for _, s in self.standings()]
+        if any(s.in_pool for s in standings) or not standings or self._all_new(standings):
+            return None
+        causes = Counter(group_of(s) for s in standings)
+        told = ", ".join(f"{n} {group}" for group, n in causes.most_common())
+        return f"none of {len(standings)} members may be answered ({told})"
+
+    async def nobody_yet(self) -> str | None:
+        """What is missing before the pool can answer for the first time."""
+        standings = [s for _, s in self.standings()]
+        if not standings:
+            return "there is no member yet"
+        if self._all_new(standings):
+            return f"{len(standings)} members wait for their first probes"
+        return None
+
+    @staticmethod
+    def _all_new(standings: list[Standing]) -> bool:
+        return all(s.score is None and s.code == "new" for s in standings)
+
+    async def unknown_names(self) -> str | None:
+        """Declared names that do not resolve."""
+        config: Config = self._ctx.config
+        return "; ".join(pending_names(config.member, self._registrar.names, self._roster.registry)) or None
+
+    async def card(self) -> Mapping[str, Any]:
+        """Facts for the overview."""
+        standings = self.standings()
+        groups = Counter(group_of(s) for _, s in standings)
+        inside = groups.pop("in_pool", 0)
+        problem = await self.nobody_is_left() or await self.nobody_yet()
+        return {
+            "verdict": problem or f"{inside} of {len(standings)} members are in the answers",
+            "level": "ok" if problem is None else "failing" if await self.nobody_is_left() else "degraded",
+            "facts": [
+                ["IPv4 in the answers", sum(s.in_pool and m.family == 4 for m, s in standings)],
+                ["IPv6 in the answers", sum(s.in_pool and m.family == 6 for m, s in standings)],
+                *[[group, n] for group, n in sorted(groups.items())],
+            ],
+        }
+
+    def metrics(self) -> list[Metric]:
+        return [
+            Metric("pool_servers", "Members by zone, address family and how they stand", "gauge", self.servers, ("zone", "family", "state")),
+            Metric("members", "Members, whatever their state", "gauge", lambda: float(len(self._roster.table.get()))),
+            Metric("member_names_unresolved", "Host names of members whose last lookup failed", "gauge",
+                   lambda: float(sum(bool(s.error) for s in self._registrar.names.values()))),
+        ]  # fmt: skip
+
+    def health_checks(self) -> list[HealthCheck]:
+        return [
+            HealthCheck("members in the answers", self.nobody_is_left, Level.FAILING,
+                        remedy="see `timeball member list` for the reason of each"),
+            HealthCheck("members", self.nobody_yet, remedy="add one with `timeball member add ADDRESS`"),
+            HealthCheck("names of members", self.unknown_names, remedy="check the name and this box's resolver"),
+        ]  # fmt: skip
+
+    def panel(self) -> Panel:
+        return Panel("members", "Members", self.card, order=20, link="/members")

@@ -1,0 +1,173 @@
+"""Takes new members in: names are looked up, servers are asked, and what is good is kept."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from appliance.api.context import SetupContext
+from appliance.api.errors import ApiError, Conflict, Invalid
+from appliance.api.model import Member
+from appliance.api.services import Prober, TimeSource
+from appliance_members import admission, trust
+from appliance_members.addresses import endpoint
+from appliance_members.config import Config
+from appliance_members.naming import HostLookup, NameState, lookup_host
+from appliance_members.orders import Order
+from appliance_members.registry import Entry
+from appliance_members.roster import Roster
+
+#: Live checks that run at the same time.
+CHECKS_AT_ONCE = 16
+
+
+class CheckFailed(ApiError):
+    """The live check found no server that can be a member."""
+
+    status = 422
+    code = "check_failed"
+
+
+class NoProber(ApiError):
+    """Nobody can look at the server now."""
+
+    status = 503
+    code = "no_monitor"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of the orders.
+
+    Attributes:
+        created: the new members.
+        checks: what the live check found, one for each address it looked at.
+        present: addresses that were members before.
+    """
+
+    created: tuple[Member, ...]
+    checks: tuple[admission.Check, ...]
+    present: tuple[str, ...]
+
+    def refused(self) -> list[dict[str, Any]]:
+        """Every address that was not taken, and why."""
+        return [{"address": c.address, "port": c.port, "why": c.why} for c in self.checks if not c.accepted]
+
+
+class Registrar:
+    """Admits members.
+
+    Attributes:
+        names: what is known about the host names of members; replaced whole.
+    """
+
+    def __init__(self, ctx: SetupContext, roster: Roster, lookup: HostLookup = lookup_host) -> None:
+        self.roster = roster
+        self.names: dict[str, NameState] = {}
+        self.lookup = lookup
+        self._ctx = ctx
+
+    async def admit(self, orders: Sequence[Order], *, console: bool, force: bool, partial: bool) -> Outcome:
+        """Check the servers and add those that are good.
+
+        Args:
+            orders: what is asked for.
+            console: the order came over the admin socket.
+            force: add them whatever the check finds; the finding is recorded.
+            partial: add the good ones when others fail; otherwise all or nothing.
+
+        Raises:
+            Conflict: all of them are members already, or there is no room.
+            CheckFailed: the check found none that is good (or not all, unless `partial`).
+            Invalid: a name cannot be looked up. NoProber: nobody can check. StoreError: it could not be kept.
+        """
+        candidates = await self._candidates(orders)
+        registry = self.roster.registry
+        present = [e for e in candidates if registry.at(e.address, e.port) is not None]
+        fresh = [e for e in candidates if e not in present]
+        if not fresh:
+            registry.add(candidates)  # says who they are
+        # Before any packet is sent: is there room at all?
+        registry.add(fresh)
+        checks = await self._check(fresh, force=force)
+        refused = [c for c in checks if not c.accepted]
+        if refused and (not partial or len(refused) == len(checks)):
+            raise CheckFailed(
+                refused[0].why
+                if len(refused) == 1
+                else f"{len(refused)} of {len(checks)} servers failed the live check",
+                errors={endpoint(c.address, c.port): c.why for c in refused},
+            )
+        config: Config = self._ctx.config
+        trusted = trust.parse_networks(config.verify.trusted_networks)
+        now = self.roster.now()
+        entries = [
+            replace(
+                entry,
+                added_at=now,
+                verified_by="admin"
+                if (console and config.verify.trust_console) or trust.lies_in(entry.address, trusted)
+                else "",
+                evidence=f"{'forced: ' if check.forced else ''}{check.why}",
+            )
+            for entry, check in zip(fresh, checks, strict=True)
+            if check.accepted
+        ]
+        await self.roster.apply(lambda r: r.add(entries))
+        return Outcome(
+            tuple(self.roster.at(e.address, e.port) for e in entries),
+            tuple(checks),
+            tuple(endpoint(e.address, e.port) for e in present),
+        )
+
+    async def _candidates(self, orders: Sequence[Order]) -> list[Entry]:
+        """One entry for each address, without id; every name is looked up."""
+        found: dict[tuple[str, int], Entry] = {}
+        for order in orders:
+            addresses: Sequence[str] = [order.address]
+            if not order.address:
+                try:
+                    addresses = await self.lookup(order.name)
+                except OSError as error:
+                    raise Invalid(str(error), errors={"name": str(error)}) from None
+                now = self.roster.now()
+                state = self.names.get(order.name, NameState())
+                self.names = {**self.names, order.name: state.answered(addresses, (), now)}
+            for address in addresses:
+                if (address, order.port) in found and len(orders) > 1:
+                    raise Conflict(f"{endpoint(address, order.port)} stands twice in what was sent")
+                found[address, order.port] = Entry(
+                    id="", address=address, name=order.name, port=order.port, **order.details
+                )
+        return list(found.values())
+
+    async def _check(self, entries: Sequence[Entry], *, force: bool) -> list[admission.Check]:
+        prober = self._ctx.find(Prober)  # type: ignore[type-abstract]
+        if prober is None:
+            if not force:
+                raise NoProber(
+                    "nobody can check the server because no monitor is running; start it, or add the member with force"
+                )
+            return [admission.unchecked(e.address, e.port) for e in entries]
+        limits, gate = self._limits(), asyncio.Semaphore(CHECKS_AT_ONCE)
+
+        async def check(entry: Entry) -> admission.Check:
+            async with gate:
+                found = await admission.examine(prober, entry.address, entry.port, limits)
+            return admission.forced(found) if force else found
+
+        return list(await asyncio.gather(*(check(e) for e in entries)))
+
+    def _limits(self) -> admission.Limits:
+        config: Config = self._ctx.config
+        wanted = config.admission
+        return admission.Limits(
+            wanted.attempts, wanted.max_stratum, wanted.max_offset_s, self.clock_is_good()
+        )
+
+    def clock_is_good(self) -> bool:
+        """Whether our own time may judge others; where nobody keeps it, the system clock is taken at its word."""
+        source = self._ctx.find(TimeSource)  # type: ignore[type-abstract]
+        return source is None or source.state.get().synchronised(self._ctx.clock.monotonic_ns())

@@ -1,0 +1,407 @@
+"""Operations on members and zones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from appliance.api.context import SetupContext
+from appliance.api.contrib import Route
+from appliance.api.errors import Invalid, NotFound, Refused
+from appliance.api.model import Member, Verdict
+from appliance.api.services import ScoreBoard
+from appliance.core.routes import Reply, Request
+from appliance_members import orders, standing
+from appliance_members.config import Config
+from appliance_members.naming import name_warnings
+from appliance_members.proving import Proofs
+from appliance_members.registrar import Outcome, Registrar
+from appliance_members.roster import Roster
+from appliance_members.zones import canonical_zone, zone_tree
+
+_RECENT_PROBES = 20
+#: The end of the year 9999, where calendars give up.
+_LAST_SECOND = 253_402_300_799.0
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class NewMember(Body):
+    """A server to add: address or host name."""
+
+    address: str = Field("", description="IPv4 or IPv6 address, or a host name")
+    name: str = Field("", description="Host name; looked up when there is no address")
+    port: int | None = None
+    netspeed: int | None = None
+    zones: list[str] | None = None
+    tags: list[str] | None = None
+    operator: str | None = None
+    note: str | None = None
+    paused: bool = False
+    force: bool = Field(default=False, description="Add it whatever the live check finds")
+
+
+class MemberChange(Body):
+    """Fields to change; the others stay."""
+
+    name: str = ""
+    netspeed: int = 1000
+    zones: list[str] = []
+    tags: list[str] = []
+    operator: str = ""
+    note: str = ""
+
+
+class ManyMembers(Body):
+    """Members to import: as rows, or as the text of a CSV file."""
+
+    members: list[dict[str, Any]] = []
+    csv: str = ""
+    force: bool = False
+    partial: bool = Field(default=False, description="Add those that pass the live check when others do not")
+
+
+class Pause(Body):
+    """When the pause ends; without either it lasts until somebody resumes it."""
+
+    until: float | None = Field(None, ge=0, le=_LAST_SECOND, description="epoch seconds")
+    for_s: float | None = Field(None, gt=0, le=1e9)
+
+
+class Removal(Body):
+    """When a member is removed."""
+
+    at: float | None = Field(None, ge=0, le=_LAST_SECOND, description="epoch seconds")
+    in_s: float | None = Field(None, gt=0, le=1e9)
+    grace_s: float | None = Field(None, ge=0, le=1e9, description="leaves the answers so long before")
+
+
+class Verification(Body):
+    """How it shall be shown that the server belongs to whoever added it."""
+
+    method: Literal["admin", "http", "txt"] = "admin"
+    renew: bool = Field(default=False, description="Void an open token and make a new one")
+
+
+class ListQuery(BaseModel):
+    """Conditions on the list; all must hold."""
+
+    model_config = ConfigDict(extra="forbid")
+    zone: str = ""
+    state: str = Field("", description=f"one of {', '.join(standing.STATES)}")
+    q: str = Field("", max_length=200, description="Part of an id, address, name, operator, note or tag")
+    tag: str = ""
+    sort: str = Field("address", description=f"one of {', '.join(standing.SORTS)}; - in front for descending")
+    limit: int | None = Field(None, ge=1, le=100_000)
+    offset: int = Field(0, ge=0)
+
+
+class ExportQuery(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    format: Literal["json", "csv"] = "json"
+
+
+class Operations:
+    """The handlers; each is a thin shell around the roster, the registrar or the proofs."""
+
+    def __init__(self, ctx: SetupContext, roster: Roster, registrar: Registrar, proofs: Proofs) -> None:
+        self._ctx = ctx
+        self._roster = roster
+        self._registrar = registrar
+        self._proofs = proofs
+
+    # -- looking -------------------------------------------------------------------------------------------------
+
+    async def list_members(self, request: Request) -> Reply:
+        query: ListQuery = request.query_model
+        zone = _zone(query.zone) if query.zone else ""
+        found = standing.select(
+            self._rows(self._roster.table.get().values()),
+            zone=zone,
+            state=query.state,
+            q=query.q,
+            tag=query.tag,
+            sort=query.sort,
+        )
+        page = found[query.offset :][: query.limit]
+        return Reply(page, headers={"X-Total-Count": str(len(found))})
+
+    async def show_member(self, request: Request) -> dict[str, Any]:
+        member = self._asked(request)
+        board = self._ctx.find(ScoreBoard)  # type: ignore[type-abstract]
+        probes = list(board.recent(member.id, _RECENT_PROBES)) if board else []
+        entry = self._roster.registry.entries[member.id]
+        return {
+            **self._row(member),
+            "leaves_at": entry.leave_at,
+            "evidence": entry.evidence,
+            "probes": probes,
+        }
+
+    async def list_zones(self, request: Request) -> list[Any]:
+        members = self._roster.table.get()
+        verdicts = self._verdicts()
+        active = {key: standing.stand(m, verdicts.get(key)).in_pool for key, m in members.items()}
+        return list(zone_tree(members.values(), active))
+
+    async def list_names(self, request: Request) -> list[dict[str, Any]]:
+        config: Config = self._ctx.config
+        names = self._registrar.names
+        wanted = {m.host for m in config.member if m.host} | set(names)
+        held = [(e.name, e.id) for e in self._roster.registry.entries.values()]
+        return [
+            {
+                "name": name,
+                "addresses": list(names[name].addresses) if name in names else [],
+                "error": names[name].error if name in names else "being looked up",
+                "looked_at": names[name].looked_at if name in names else None,
+                "members": [key for n, key in held if n == name],
+            }
+            for name in sorted(wanted)
+        ]
+
+    async def export_members(self, request: Request) -> Reply:
+        query: ExportQuery = request.query_model
+        rows = orders.exported(self._roster.table.get().values())
+        name = {"Content-Disposition": f'attachment; filename="members.{query.format}"'}
+        if query.format == "csv":
+            return Reply(orders.csv_of(rows), headers=name, content_type="text/csv")
+        return Reply(rows, headers=name)
+
+    # -- changing ------------------------------------------------------------------------------------------------
+
+    async def add_member(self, request: Request) -> Reply:
+        body: NewMember = request.body
+        order = orders.order_of(body.model_dump(exclude={"force"}))
+        outcome = await self._registrar.admit(
+            [order], console=_console(request), force=body.force, partial=True
+        )
+        self._note(request, "added", outcome.created)
+        return Reply(self._told(outcome), 201)
+
+    async def import_members(self, request: Request) -> Reply:
+        body: ManyMembers = request.body
+        if bool(body.members) == bool(body.csv):
+            raise Invalid(
+                "give either members or csv",
+                errors={"members": "a list of rows", "csv": "the text of a CSV file"},
+            )
+        wanted = orders.orders_of(body.members or orders.rows_of_csv(body.csv))
+        if not wanted:
+            raise Invalid("there is no row to import")
+        outcome = await self._registrar.admit(
+            wanted, console=_console(request), force=body.force, partial=body.partial
+        )
+        self._note(request, "imported", outcome.created)
+        return Reply(self._told(outcome), 201)
+
+    async def change_member(self, request: Request) -> dict[str, Any]:
+        fields = request.body.model_dump(exclude_unset=True)
+        if not fields:
+            raise Invalid(f"nothing to change; possible are {', '.join(MemberChange.model_fields)}")
+        return self._done(request, "changed", await self._roster.change(self._asked(request).id, **fields))
+
+    async def remove_member(self, request: Request) -> dict[str, Any]:
+        member = self._asked(request)
+        row = self._row(member)
+        await self._roster.apply(lambda r: r.remove(member.id))
+        self._note(request, "removed", [member])
+        return row
+
+    async def pause_member(self, request: Request) -> dict[str, Any]:
+        body: Pause = request.body
+        until = _moment(body.until, body.for_s, self._roster.now(), ("until", "for_s"))
+        key = self._asked(request).id
+        done = await self._roster.update(key, lambda r: r.pause(key, until, self._roster.now()))
+        return self._done(request, "paused", done)
+
+    async def resume_member(self, request: Request) -> dict[str, Any]:
+        key = self._asked(request).id
+        return self._done(request, "resumed", await self._roster.update(key, lambda r: r.resume(key)))
+
+    async def schedule_removal(self, request: Request) -> dict[str, Any]:
+        body: Removal = request.body
+        config: Config = self._ctx.config
+        at = _moment(body.at, body.in_s, self._roster.now(), ("at", "in_s"))
+        if at is None:
+            raise Invalid(
+                "when shall it be removed?", errors={"at": "epoch seconds", "in_s": "or seconds from now"}
+            )
+        grace_s = config.removal_grace_days * 86400 if body.grace_s is None else body.grace_s
+        key = self._asked(request).id
+        done = await self._roster.update(
+            key, lambda r: r.schedule_removal(key, at, grace_s, self._roster.now())
+        )
+        return self._done(request, "scheduled for removal", done)
+
+    async def cancel_removal(self, request: Request) -> dict[str, Any]:
+        key = self._asked(request).id
+        return self._done(request, "kept", await self._roster.update(key, lambda r: r.cancel_removal(key)))
+
+    # -- verifying -----------------------------------------------------------------------------------------------
+
+    async def verify_member(self, request: Request) -> dict[str, Any]:
+        body: Verification = request.body
+        member = self._asked(request)
+        config: Config = self._ctx.config
+        if body.method == "admin":
+            if request.scope != "admin":
+                raise Refused("only an administrator's word verifies a server without a proof")
+            done = await self._roster.update(member.id, lambda r: r.verify(member.id, "admin"))
+            return {"verified": True, "member": self._done(request, "verified", done)}
+        if body.method not in config.verify.methods:
+            raise Refused(f"the proof {body.method!r} is switched off (plugins.members.verify.methods)")
+        if body.method == "txt" and not body.renew and self._proofs.pending(member.id, "txt"):
+            done = await self._proofs.look_for_txt(member.id, self._registrar.lookup)
+            return {"verified": True, "member": self._done(request, "verified", done)}
+        ticket = await self._proofs.issue(member.id, body.method, config.verify.token_hours * 3600)
+        return {"verified": False, **ticket.as_json()}
+
+    async def redeem_token(self, request: Request) -> Reply:
+        # A GET that changes something: safe, because it does so only for who already controls the member's address.
+        member = await self._proofs.redeem(request.params["token"], request.remote)
+        self._note(request, "verified", [member])
+        return Reply(f"Thank you: {member.address} is verified.\n", content_type="text/plain")
+
+    # -- parts ---------------------------------------------------------------------------------------------------
+
+    def _asked(self, request: Request) -> Member:
+        return self._roster.find(request.params["id"])
+
+    def _verdicts(self) -> Mapping[str, Verdict]:
+        board = self._ctx.find(ScoreBoard)  # type: ignore[type-abstract]
+        return board.verdicts.get() if board else {}
+
+    def _rows(self, members: Iterable[Member]) -> list[dict[str, Any]]:
+        verdicts, names = self._verdicts(), self._registrar.names
+        return [standing.row(m, verdicts.get(m.id), name_warnings(m.address, m.name, names)) for m in members]
+
+    def _row(self, member: Member) -> dict[str, Any]:
+        return self._rows([member])[0]
+
+    def _told(self, outcome: Outcome) -> dict[str, Any]:
+        return {
+            "created": self._rows(outcome.created),
+            "checks": list(outcome.checks),
+            "refused": outcome.refused(),
+            "present": list(outcome.present),
+        }
+
+    def _done(self, request: Request, what: str, member: Member) -> dict[str, Any]:
+        self._note(request, what, [member])
+        return self._row(member)
+
+    def _note(self, request: Request, what: str, members: Iterable[Member]) -> None:
+        for member in members:
+            self._ctx.log.info("%s %s %s port %d", request.actor, what, member.address, member.port)
+
+
+def _console(request: Request) -> bool:
+    """Whether this came over the admin socket, where only the machine's owner can ask."""
+    return request.actor.startswith("local:") and not request.remote
+
+
+def _zone(text: str) -> str:
+    try:
+        return canonical_zone(text)
+    except ValueError as error:
+        raise NotFound(str(error)) from None
+
+
+def _moment(at: float | None, in_s: float | None, now: float, keys: tuple[str, str]) -> float | None:
+    """The epoch second that is meant by one of two ways to say it."""
+    if at is not None and in_s is not None:
+        raise Invalid(f"give {keys[0]} or {keys[1]}, not both", errors=dict.fromkeys(keys, "one of the two"))
+    return now + in_s if in_s is not None else at
+
+
+def member_routes(operations: Operations) -> tuple[Route, ...]:
+    """All routes of the plugin."""
+    o, one = operations, "/api/v1/members/{id}"
+    array = {"type": "array", "items": {"type": "object"}}
+    return (
+        Route(
+            "GET",
+            "/api/v1/members",
+            o.list_members,
+            "read",
+            "All members, how each stands and why",
+            query=ListQuery,
+            returns=array,
+        ),
+        Route(
+            "POST", "/api/v1/members", o.add_member, "operate", "Check a server and add it", body=NewMember
+        ),
+        Route(
+            "GET",
+            "/api/v1/members/export",
+            o.export_members,
+            "read",
+            "All members as CSV or JSON",
+            query=ExportQuery,
+        ),
+        Route(
+            "POST",
+            "/api/v1/members/import",
+            o.import_members,
+            "operate",
+            "Check many servers and add them",
+            body=ManyMembers,
+        ),
+        Route(
+            "GET",
+            one,
+            o.show_member,
+            "read",
+            "One member by id, address, address:port or name, with its last probes",
+        ),
+        Route(
+            "PATCH",
+            one,
+            o.change_member,
+            "operate",
+            "Change some fields of an added member",
+            body=MemberChange,
+        ),
+        Route("DELETE", one, o.remove_member, "operate", "Remove an added member at once"),
+        Route("POST", f"{one}/pause", o.pause_member, "operate", "Watch it but do not answer it", body=Pause),
+        Route("POST", f"{one}/resume", o.resume_member, "operate", "End a pause"),
+        Route(
+            "POST",
+            f"{one}/remove-at",
+            o.schedule_removal,
+            "operate",
+            "Remove it on a date; it leaves before",
+            body=Removal,
+        ),
+        Route("POST", f"{one}/cancel-removal", o.cancel_removal, "operate", "Call a scheduled removal off"),
+        Route(
+            "POST",
+            f"{one}/verify",
+            o.verify_member,
+            "operate",
+            "Verify who runs it, or get a token to do so",
+            body=Verification,
+        ),
+        Route("GET", "/api/v1/zones", o.list_zones, "read", "The tree of zones with counts", returns=array),
+        Route(
+            "GET",
+            "/api/v1/names",
+            o.list_names,
+            "read",
+            "Host names of members and what they point to",
+            returns=array,
+        ),
+        Route(
+            "GET",
+            "/verify/{token}",
+            o.redeem_token,
+            "public",
+            "Fetched by a member's operator from the member itself",
+            page=True,
+        ),
+    )
