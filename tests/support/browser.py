@@ -123,7 +123,7 @@ class Tab:
     async def until(self, expression: str) -> Any:
         """Wait until a JavaScript expression is true."""
         async with asyncio.timeout(20):
-            while not (value := await self.evaluate(expression)):
+            while not (value := await self.evaluate(expression)):  # noqa: ASYNC110 - it lives in the browser
                 await asyncio.sleep(0.05)
         return value
 

@@ -1,0 +1,41 @@
+"""Pages about the box itself: its plugins and its manual."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from appliance.core.routes import Reply, Request
+from appliance_web import manual
+from appliance_web.site import Site
+from appliance_web.views import plugins as plugins_view
+
+
+class About:
+    """Handlers of /plugins and /help."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    async def plugins(self, request: Request) -> Reply:
+        found: Any = await self._site.operations.value(request, "/api/v1/plugins")
+        rows = plugins_view.rows(found if isinstance(found, list) else [])
+        return await self._site.page(
+            request, "plugins.html", "Plugins", here="/plugins", live="plugin health", topic="plugins",
+            same=[("CLI", "timeball plugin list"), ("API", "GET /api/v1/plugins"), ("API", "GET /api/v1/status")],
+            said=plugins_view.sentence(rows),
+            rows=rows,
+            box=await self._site.box(request),
+        )  # fmt: skip
+
+    async def contents(self, request: Request) -> Reply:
+        return await self._help(request, "contents.html", "Help")
+
+    async def manual_page(self, request: Request) -> Reply:
+        name = "/".join(request.params[part] for part in ("folder", "name") if part in request.params)
+        found = manual.page(name)
+        return await self._help(request, "manual.html", found.title, page=found, current=name)
+
+    async def _help(self, request: Request, template: str, title: str, **values: Any) -> Reply:
+        return await self._site.page(
+            request, template, title, here="/help", topic="web", entries=manual.contents(), **values
+        )

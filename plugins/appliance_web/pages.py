@@ -1,0 +1,170 @@
+"""The pages one looks at. Each handler gathers, hands to a view, and renders."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from appliance.api.contrib import Panel
+from appliance.api.errors import NotFound
+from appliance.api.services import Members
+from appliance.core.routes import Reply, Request
+from appliance_web import charts, words
+from appliance_web.actions import redirect
+from appliance_web.charts.scale import Arcsinh, Span, offset_axis
+from appliance_web.site import Site
+from appliance_web.views import member as member_view
+from appliance_web.views import members as members_view
+from appliance_web.views import overview as overview_view
+from appliance_web.views.standing import Probe, Row, member_sentence, pool_sentence, worst_first
+
+#: A card that is not ready by then says so; the page does not wait for it.
+PANEL_S = 2.0
+_SHORT = 8
+_RECENT = 20
+
+
+class Pages:
+    """Handlers of the overview and of the members' pages."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    async def overview(self, request: Request) -> Reply:
+        site = self._site
+        rows = site.rows()
+        box = await site.box(request)
+        shown = worst_first(rows)[:_SHORT] if rows else rows
+        return await site.page(
+            request, "overview.html", "Overview", here="/", live="verdict probes clock health plugin member",
+            same=[("CLI", "timeball member list"), ("API", "GET /api/v1/members"), ("API", "GET /api/v1/health")],
+            said=pool_sentence(rows, site.monitor()),
+            tally=overview_view.tally(rows or ()),
+            problems=overview_view.problems(overview_view.health(box)),
+            cards=await self._cards(),
+            rows=shown,
+            total=len(rows or ()),
+            sparks=self._sparks(shown or ()),
+            events=site.journal.latest(12),
+        )  # fmt: skip
+
+    async def members(self, request: Request) -> Reply:
+        site = self._site
+        rows = site.rows()
+        page = (
+            members_view.choose(rows, members_view.Query.parse(request.query)) if rows is not None else None
+        )
+        return await site.page(
+            request, "members.html", "Servers", here="/members", live="verdict probes member",
+            same=[("CLI", "timeball member list"), ("CLI", "timeball member list --json"), ("API", "GET /api/v1/members")],
+            said=pool_sentence(rows, site.monitor()),
+            page=page,
+            states=members_view.STATES,
+            columns=_COLUMNS,
+            sparks=self._sparks(page.rows if page else ()),
+        )  # fmt: skip
+
+    async def member(self, request: Request) -> Reply:
+        site = self._site
+        registry = site.ctx.find(Members)  # type: ignore[type-abstract]
+        if registry is None:
+            raise NotFound("the member registry is not running")
+        found = registry.find(request.params["id"])
+        if found.id != request.params["id"]:
+            return redirect(f"/members/{found.id}")
+        rows = {r.member.id: r for r in site.rows() or ()}
+        row = rows[found.id]
+        now = site.now()
+        chosen = member_view.RANGES.get(
+            request.query.get("range", ""), member_view.RANGES[member_view.DEFAULT_RANGE]
+        )
+        limits = await site.thresholds(request)
+        start = now - chosen.length_s
+        points = member_view.points(await self._history(request, found.id, chosen))
+        span = Span(start, now)
+        return await site.page(
+            request, "member.html", row.called, here="/members", live="verdict probes member", topic="web",
+            same=[
+                ("CLI", f"timeball member show {found.id}"),
+                ("CLI", f"timeball probe {row.place}"),
+                ("API", f"GET /api/v1/members/{found.id}"),
+                ("NTP Pool", f"GET /scores/{found.address}/json"),
+            ],
+            row=row,
+            said=member_sentence(row, now),
+            facts=member_view.facts(row, now),
+            siblings=[rows[m.id] for m in member_view.siblings(found, registry.table.get().values()) if m.id in rows],
+            ranges=member_view.RANGES.values(),
+            chosen=chosen,
+            csv=f"/api/v1/members/{found.id}/history.csv?range={chosen.key}",
+            points=points,
+            limits=limits,
+            offset_chart=charts.offset_chart(points, span, limits),
+            score_chart=charts.score_chart(points, span, limits),
+            rtt_chart=charts.rtt_chart(points, span),
+            strip=charts.strip(member_view.cells(points, start, now, limits), f"The last {chosen.label}, cell by cell"),
+            probes=[Probe.read(p) for p in site.recent(found.id, _RECENT)],
+            events=site.journal.latest(10, member=found.id),
+        )  # fmt: skip
+
+    async def scores(self, request: Request) -> Reply:
+        """The NTP Pool's address of a server's page."""
+        registry = self._site.ctx.find(Members)  # type: ignore[type-abstract]
+        if registry is None:
+            raise NotFound("the member registry is not running")
+        return redirect(f"/members/{registry.find(request.params['ip']).id}")
+
+    # -- parts ------------------------------------------------------------------------------------------------------
+
+    async def _history(
+        self, request: Request, member_id: str, chosen: member_view.Range
+    ) -> Sequence[Mapping[str, Any]]:
+        """From the database, or what the monitor has in memory when the database cannot be asked."""
+        path = f"/api/v1/members/{member_id}/history"
+        value = await self._site.operations.value(request, path, range=chosen.key)
+        rows = value.get("points") if isinstance(value, Mapping) else value
+        return rows if isinstance(rows, list) else self._site.recent(member_id, 500)
+
+    def _sparks(self, rows: Sequence[Row]) -> dict[str, object]:
+        """A line of the latest offsets for each row, all on one axis so that rows compare."""
+        recents = {
+            r.member.id: [p.get("offset_s") for p in reversed(self._site.recent(r.member.id, _RECENT))]
+            for r in rows
+        }
+        known = [v for values in recents.values() for v in values if v is not None]
+        wide = offset_axis(known, (), 16.0)
+        axis = Arcsinh(max(wide.limit, 0.1), wide.knee, 16.0)
+        return {
+            key: charts.sparkline(
+                values, f"Latest offsets; the last is {words.offset(values[-1])}", axis, zero=0.0
+            )
+            for key, values in recents.items()
+            if values
+        }
+
+    async def _cards(self) -> list[overview_view.Card]:
+        panels = sorted(self._site.ctx.contributions(Panel), key=lambda p: (p.order, p.title))
+        return list(await asyncio.gather(*(self._card(panel) for panel in panels)))
+
+    async def _card(self, panel: Panel) -> overview_view.Card:
+        try:
+            async with asyncio.timeout(PANEL_S):
+                return overview_view.card(panel, await panel.data())
+        except TimeoutError:
+            return overview_view.broken_card(panel, "It did not answer in time.")
+        except Exception:
+            self._site.ctx.log.exception("the card %r cannot be shown", panel.title)
+            return overview_view.broken_card(panel, "It cannot be shown; the log says why.")
+
+
+#: Key, heading and class of the sortable columns.
+_COLUMNS = (
+    ("server", "Server", ""),
+    ("state", "State", ""),
+    ("score", "Score", "n"),
+    ("offset", "Offset", "n"),
+    ("rtt", "Round trip", "n"),
+    ("stratum", "Stratum", "n"),
+    ("weight", "Weight", "n"),
+)

@@ -1,0 +1,72 @@
+"""Templates to text. Everything that goes in is escaped; markup comes only from templates and `appliance_web.charts`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from appliance.core.routes import Reply
+from appliance_web import charts, words
+from appliance_web.assets import Assets
+
+#: Name in the navigation, address.
+NAVIGATION = (
+    ("Overview", "/"),
+    ("Servers", "/members"),
+    ("DNS", "/dns"),
+    ("Log", "/log"),
+    ("Plugins", "/plugins"),
+    ("Help", "/help"),
+)
+
+
+def _visible(value: Any) -> Any:
+    """Make control bytes in any text visible; markup of ours passes."""
+    return words.printable(value) if type(value) is str and not value.isprintable() else value
+
+
+class Renderer:
+    """Holds the compiled templates."""
+
+    def __init__(self, assets: Assets) -> None:
+        self._env = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+            finalize=_visible,
+        )
+        self._env.filters |= {
+            name: getattr(words, name)
+            for name in (
+                "seconds",
+                "offset",
+                "duration",
+                "score",
+                "step",
+                "percent",
+                "count",
+                "moment",
+                "iso",
+                "leap",
+            )
+        }
+        self._env.globals |= {
+            "ago": words.ago,
+            "plural": words.plural,
+            "asset": assets.url,
+            "navigation": NAVIGATION,
+            "charts": charts,
+        }
+
+    def text(self, template: str, values: Mapping[str, Any]) -> str:
+        return self._env.get_template(template).render(values)
+
+    def page(self, template: str, values: Mapping[str, Any], status: int = 200) -> Reply:
+        """A whole page as reply; never kept by caches between us and the reader."""
+        return Reply(self.text(template, values), status, {"Cache-Control": "no-cache, private"}, "text/html")

@@ -1,0 +1,97 @@
+"""All addresses of the web plugin: pages, forms, static files and the event stream."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from aiohttp import web
+
+from appliance.api.context import SetupContext
+from appliance.api.contrib import Route
+from appliance.api.errors import ApiError
+from appliance.core.routes import Request
+from appliance_web.about import About
+from appliance_web.actions import Actions
+from appliance_web.journal import Journal
+from appliance_web.pages import Pages
+from appliance_web.site import Site
+from appliance_web.stream import Hub, TooManyStreams
+from appliance_web.tools import Tools
+
+#: A stream whose reader takes nothing for so long is ended.
+WRITE_S = 20.0
+
+
+class _Full(ApiError):
+    status = 503
+    code = "too_many_streams"
+
+
+def web_routes(ctx: SetupContext) -> tuple[Route, ...]:
+    """Everything this plugin answers."""
+    site = Site(ctx, ctx.get(Journal))
+    pages, tools, about, actions = Pages(site), Tools(site), About(site), Actions(site)
+
+    def page(path: str, handler: object, method: str = "GET", scope: str = "read") -> Route:
+        return Route(method, path, handler, scope, page=True)  # type: ignore[arg-type]
+
+    return (
+        page("/", pages.overview),
+        page("/members", pages.members),
+        page("/members/add", actions.add_form, scope="operate"),
+        page("/members/add", actions.add, "POST", "operate"),
+        page("/members/{id}", pages.member),
+        page("/members/{id}/pause", actions.pause, "POST", "operate"),
+        page("/members/{id}/resume", actions.resume, "POST", "operate"),
+        page("/members/{id}/probe", actions.probe, "POST", "operate"),
+        page("/scores/{ip}", pages.scores),
+        page("/dns", tools.dns),
+        page("/log", tools.log),
+        page("/plugins", about.plugins),
+        page("/help", about.contents, scope="public"),
+        page("/help/{name}", about.manual_page, scope="public"),
+        page("/help/{folder}/{name}", about.manual_page, scope="public"),
+        page("/static/{file}", site.assets.serve, scope="public"),
+        Route(
+            "GET",
+            "/api/v1/events",
+            EventStream(ctx).handle,
+            "read",
+            "What happens, as server-sent events",
+            stream=True,
+        ),
+    )
+
+
+class EventStream:
+    """Serves the hub to one reader after the other."""
+
+    def __init__(self, ctx: SetupContext) -> None:
+        self._ctx = ctx
+
+    async def handle(self, request: Request) -> web.StreamResponse:
+        """Stream until the reader goes or the plugin stops.
+
+        Raises:
+            ApiError: all places are taken.
+        """
+        raw: web.Request = request.raw
+        hub = self._ctx.get(Hub)
+        response = web.StreamResponse(
+            headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"}
+        )
+        try:
+            with hub.listen(request.headers.get("last-event-id", "")) as stream:
+                await response.prepare(raw)
+                # A reader that is gone shows itself at the next write, which is the next heartbeat at the latest.
+                with contextlib.suppress(ConnectionError, TimeoutError):
+                    async for line in stream:
+                        async with asyncio.timeout(WRITE_S):
+                            await response.write(line)
+        except TooManyStreams:
+            raise _Full(
+                "too many live pages are open; this one works without, but has to be loaded again"
+            ) from None
+        response.force_close()
+        return response

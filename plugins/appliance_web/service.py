@@ -1,0 +1,155 @@
+"""Serves the pages, and turns what happens in the box into events and journal entries."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+
+from appliance.api.context import RunContext
+from appliance.api.errors import ConfigError, NotReady
+from appliance.api.events import (
+    AnswersChanged,
+    ClockStepped,
+    MembersChanged,
+    PluginChanged,
+    ProbeFinished,
+    VerdictChanged,
+)
+from appliance.api.services import TimeSource
+from appliance.core.bus import Subscription
+from appliance.core.routes import Request, RouteTable, plain
+from appliance.dataplane.interface import Endpoint
+from appliance_web import guard, keeping
+from appliance_web.config import WebConfig
+from appliance_web.journal import TABLE, Journal, told
+from appliance_web.listener import Listener
+from appliance_web.operations import Operations
+from appliance_web.site import Site
+from appliance_web.stream import Hub
+
+HEARTBEAT_S = 15.0
+#: Probes are told together once in this time, and no more than so many of them by name.
+PROBES_S = 1.0
+PROBES_TOLD = 20
+HEALTH_S = 5.0
+
+_TOLD = (VerdictChanged, MembersChanged, PluginChanged, ClockStepped, AnswersChanged)
+
+
+async def serve(ctx: RunContext) -> None:
+    """The plugin's life.
+
+    Raises:
+        ConfigError: an address that must not be served.
+        NotReady: an address that cannot be bound now.
+    """
+    config: WebConfig = ctx.config
+    endpoints = [Endpoint.parse(text) for text in config.listen]
+    for endpoint in endpoints:
+        if (why := guard.refused_endpoint(endpoint)) is not None:
+            raise ConfigError("listen", why)
+    hub, journal = ctx.get(Hub), ctx.get(Journal)
+    site = Site(ctx, journal)
+    listener = Listener(ctx.get(RouteTable), site.error_page, hosts=config.hosts, most=config.max_connections)
+    listener.log_requests = config.access_log
+    journal.recall(await ctx.store.read(keeping.latest))
+    try:
+        async with listener.serve(endpoints, hub.close):
+            ctx.status("pages at " + ", ".join(f"http://{endpoint}/" for endpoint in listener.endpoints))
+            watcher = _Watcher(ctx, hub, journal, site.operations)
+            with contextlib.ExitStack() as queues:
+                for kind in _TOLD:
+                    ctx.spawn(
+                        kind.__name__, watcher.tell(queues.enter_context(ctx.subscribe(kind, maxsize=512)))
+                    )
+                ctx.spawn(
+                    "probes", watcher.count(queues.enter_context(ctx.subscribe(ProbeFinished, maxsize=4096)))
+                )
+                ctx.spawn("clock", watcher.watch_clock())
+                ctx.spawn("config", _take_changes(ctx, listener))
+                ctx.every(HEARTBEAT_S, hub.beat)
+                ctx.every(PROBES_S, watcher.tell_probes)
+                ctx.every(HEALTH_S, watcher.tell_health)
+                ctx.ready()
+                await asyncio.Event().wait()  # until the run ends
+    except OSError as error:
+        raise NotReady(f"cannot listen on {', '.join(config.listen)}: {error.strerror or error}") from error
+
+
+async def _take_changes(ctx: RunContext, listener: Listener) -> None:
+    async for config in ctx.config_changes.changes():
+        listener.log_requests = config.access_log
+
+
+class _Watcher:
+    """Listens to the bus and the cells."""
+
+    def __init__(self, ctx: RunContext, hub: Hub, journal: Journal, operations: Operations) -> None:
+        self._ctx = ctx
+        self._hub = hub
+        self._journal = journal
+        self._operations = operations
+        self._health: Any = None
+        self._probes: list[dict[str, Any]] = []
+        self._probed = 0
+
+    async def tell(self, events: Subscription[Any]) -> None:
+        """Pass on what is rare, one by one."""
+        async for event in events:
+            self._tell(event)
+
+    def _tell(self, event: object) -> None:
+        now = self._ctx.clock.wall_ns() / 1e9
+        if (entry := told(event, now)) is not None:
+            self._journal.add(entry)
+            self._ctx.store.append(TABLE, keeping.as_row(entry))
+        if isinstance(event, VerdictChanged):
+            self._hub.publish("verdict", plain(event.after))
+        elif isinstance(event, MembersChanged):
+            self._hub.publish("member", {"id": event.member.id, "action": event.action})
+        elif isinstance(event, PluginChanged):
+            status = event.status
+            self._hub.publish("plugin", {"id": status.id, "state": status.state.value, "why": status.why})
+        elif isinstance(event, ClockStepped):
+            self._hub.publish("clock", {"step_s": event.step_s})
+        elif isinstance(event, AnswersChanged):
+            self._hub.publish("answers", plain(event))
+
+    async def count(self, events: Subscription[ProbeFinished]) -> None:
+        """Collect what is frequent."""
+        async for event in events:
+            self._probed += 1
+            if len(self._probes) < PROBES_TOLD:
+                scored = event.scored
+                self._probes.append({
+                    "member": scored.probe.member, "ts": scored.probe.ts, "offset_s": scored.probe.offset_s,
+                    "score": scored.score, "rule": scored.step.rule, "error": scored.probe.error,
+                })  # fmt: skip
+
+    def tell_probes(self) -> None:
+        """One event for all probes since the last one."""
+        if self._probed:
+            self._hub.publish("probes", plain({"count": self._probed, "probes": self._probes}))
+            self._probes, self._probed = [], 0
+
+    async def tell_health(self) -> None:
+        """One event when something begins or ceases to be wrong."""
+        box = await self._operations.value(Request("GET", "", actor="web", scope="read"), "/api/v1/status")
+        health = (box or {}).get("health") or {}
+        seen = {"level": health.get("level"), "problems": [p.get("text") for p in health.get("problems", ())]}
+        if seen != self._health:
+            self._health = seen
+            self._hub.publish("health", seen)
+
+    async def watch_clock(self) -> None:
+        """Only whether it is synchronised, and by whom: the figures change all the time."""
+        source = self._ctx.find(TimeSource)  # type: ignore[type-abstract]
+        if source is None:
+            return
+        before = None
+        async for state in source.state.changes():
+            seen = (state.synchronised(self._ctx.clock.monotonic_ns()), state.stratum, state.source)
+            if seen != before:
+                self._hub.publish("clock", {"synchronised": seen[0], "stratum": seen[1], "source": seen[2]})
+                before = seen

@@ -1,0 +1,147 @@
+"""What all pages share: the services they look at, each of which may be missing, and the frame around each page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from appliance.api.context import SetupContext
+from appliance.api.model import Member
+from appliance.api.services import Members, ScoreBoard, TimeSource
+from appliance.core.routes import Reply, Request, RouteTable
+from appliance_web import manual
+from appliance_web.assets import Assets
+from appliance_web.charts import Thresholds
+from appliance_web.journal import Journal
+from appliance_web.operations import Operations
+from appliance_web.render import Renderer
+from appliance_web.views import errors, overview, scoring
+from appliance_web.views.standing import Row, row
+
+#: What a form that worked says on the page it leads to; the address line carries only the word.
+NOTICES = {
+    "added": "The server was added. It is watched from now on and answered once its score is high enough.",
+    "paused": "The server is paused: it is watched, but not answered.",
+    "resumed": "The server is active again.",
+    "probed": "The server was probed just now.",
+}
+
+
+class Site:
+    """The pages' view of the box.
+
+    Attributes:
+        operations: the API, asked from inside.
+        journal: what happened lately.
+    """
+
+    def __init__(self, ctx: SetupContext, journal: Journal) -> None:
+        self.ctx = ctx
+        self.journal = journal
+        self.assets = Assets()
+        self.renderer = Renderer(self.assets)
+        self.operations = Operations(ctx.get(RouteTable))
+
+    def now(self) -> float:
+        """Epoch seconds."""
+        return self.ctx.clock.wall_ns() / 1e9
+
+    # -- what it sees -----------------------------------------------------------------------------------------------
+
+    def members(self) -> Mapping[str, Member] | None:
+        """Everybody, or None when there is no registry."""
+        registry = self.ctx.find(Members)  # type: ignore[type-abstract]
+        return None if registry is None else registry.table.get()
+
+    def rows(self, *, recent: bool = True) -> list[Row] | None:
+        """Everybody with verdict and newest probe, or None when there is no registry."""
+        table = self.members()
+        if table is None:
+            return None
+        board = self.ctx.find(ScoreBoard)  # type: ignore[type-abstract]
+        if board is None:
+            return [row(member, None) for member in table.values()]
+        verdicts = board.verdicts.get()
+        return [
+            row(m, verdicts.get(m.id), next(iter(board.recent(m.id, 1)), None) if recent else None)
+            for m in table.values()
+        ]
+
+    def monitor(self) -> str:
+        """One word for the monitor: "ok", "quiet" (no verdict yet), "stale" or "missing"."""
+        board = self.ctx.find(ScoreBoard)  # type: ignore[type-abstract]
+        if board is None:
+            return "missing"
+        age_s = board.verdicts.age_s()
+        if age_s == float("inf"):
+            return "quiet"
+        return "stale" if age_s > board.stale_after_s() else "ok"
+
+    def recent(self, member_id: str, limit: int) -> Sequence[Mapping[str, Any]]:
+        """A member's last probes from memory, newest first."""
+        board = self.ctx.find(ScoreBoard)  # type: ignore[type-abstract]
+        return [] if board is None else board.recent(member_id, limit)
+
+    async def thresholds(self, request: Request) -> Thresholds | None:
+        """Where the scorer draws its lines, or None when it cannot be asked."""
+        return scoring.thresholds(await self.operations.value(request, "/api/v1/scoring"))
+
+    async def box(self, request: Request) -> Mapping[str, Any]:
+        """The host's status: version, health, store, loop_lag, bus_dropped."""
+        value = await self.operations.value(request, "/api/v1/status")
+        return value if isinstance(value, Mapping) else {}
+
+    # -- the frame --------------------------------------------------------------------------------------------------
+
+    async def page(
+        self,
+        request: Request,
+        template: str,
+        title: str,
+        *,
+        here: str = "",
+        live: str = "",
+        topic: str = "web",
+        same: Sequence[tuple[str, str]] = (),
+        status: int = 200,
+        **values: Any,
+    ) -> Reply:
+        """A page inside the frame.
+
+        Args:
+            request: of the reader.
+            template: file name.
+            title: of the window.
+            here: address of the navigation's entry that is the current one.
+            live: names of the events after which the page wants to be fresh, separated by spaces.
+            topic: page of the manual that explains this one.
+            same: (kind, line) pairs: how to get the same from the command line or the API.
+            status: HTTP status.
+            values: for the template.
+        """
+        frame = self._frame(title, await self.box(request), here=here, live=live, topic=topic, same=same)
+        frame["notice"] = NOTICES.get(request.query.get("done", ""), "")
+        return self.renderer.page(template, frame | values, status)
+
+    def error_page(self, status: int, detail: str) -> str:
+        """The page for a refusal or a fault, in plain words."""
+        said = errors.sentence(status)
+        frame = self._frame(said.text.rstrip("."), {}, topic="web")
+        return self.renderer.text("error.html", frame | {"said": said, "detail": detail, "notice": ""})
+
+    def _frame(self, title: str, box: Mapping[str, Any], *, here: str = "", live: str = "", topic: str = "web",
+               same: Sequence[tuple[str, str]] = ()) -> dict[str, Any]:  # fmt: skip
+        source = self.ctx.find(TimeSource)  # type: ignore[type-abstract]
+        return {
+            "title": title,
+            "here": here,
+            "live": live,
+            "help": f"/help/{topic}" if manual.exists(topic) else "/help",
+            "same": same,
+            "now": self.now(),
+            "clock": overview.clock_chip(
+                source.state.get() if source else None, self.ctx.clock.monotonic_ns()
+            ),
+            "health": overview.health_chip(overview.health(box)),
+            "version": box.get("version", ""),
+        }

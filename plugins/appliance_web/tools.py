@@ -1,0 +1,64 @@
+"""Pages that answer a question: what would DNS say, and what did the probes find."""
+
+from __future__ import annotations
+
+import contextlib
+from urllib.parse import urlencode
+
+from appliance.api.errors import ApiError
+from appliance.api.services import AnswerTable
+from appliance.core.routes import Reply, Request
+from appliance_web.site import Site
+from appliance_web.views import dns as dns_view
+from appliance_web.views import log as log_view
+
+
+class Tools:
+    """Handlers of /dns and /log."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    async def dns(self, request: Request) -> Reply:
+        site = self._site
+        answers = site.ctx.find(AnswerTable)  # type: ignore[type-abstract]
+        zone, told, why = None, None, ""
+        if answers is not None:
+            with contextlib.suppress(ApiError, LookupError, AssertionError):
+                zone = dns_view.zone(
+                    answers.explain("@", "SOA", None), await site.operations.value(request, "/api/v1/dns")
+                )
+        asked = dns_view.Question.parse(request.query, zone.name if zone else "")
+        if answers is not None and asked.name:
+            try:
+                told = dns_view.answer(
+                    answers.explain(asked.name, asked.rrtype, asked.client or request.remote or None)
+                )
+            except ApiError as error:
+                why = str(error)
+        return await site.page(
+            request, "dns.html", "DNS", here="/dns", live="answers verdict", topic="dns",
+            same=dns_view.same(asked, zone),
+            said=dns_view.sentence(zone, running=answers is not None),
+            zone=zone,
+            running=answers is not None,
+            asked=asked,
+            told=told,
+            why=why,
+            types=dns_view.TYPES,
+        )  # fmt: skip
+
+    async def log(self, request: Request) -> Reply:
+        site = self._site
+        asked = log_view.Question.parse(request.query)
+        members = site.members() or {}
+        found = await site.operations.ask(request, "GET", log_view.PATH, query=asked.api_query())
+        lines = log_view.lines(found.value, members) if found.status == 200 else None
+        return await site.page(
+            request, "log.html", "Log", here="/log", live="probes", topic="monitor",
+            same=[("API", f"GET {log_view.PATH}?{urlencode(asked.api_query())}"), ("CLI", "timeball member show ID")],
+            asked=asked,
+            lines=lines,
+            members=sorted(members.values(), key=lambda m: (m.name or m.address, m.port)),
+            rules=log_view.rules(await site.operations.value(request, "/api/v1/scoring")),
+        )  # fmt: skip

@@ -1,0 +1,112 @@
+"""A member's page: facts, points for the charts, and the table of its last probes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from appliance.api.model import Member
+from appliance_web import words
+from appliance_web.charts import Thresholds
+from appliance_web.charts.history import Point, classed
+from appliance_web.views.standing import Row, number
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """How far back the charts go."""
+
+    key: str
+    label: str
+    length_s: float
+
+
+RANGES: Mapping[str, Range] = {
+    r.key: r
+    for r in (
+        Range("1h", "1 hour", 3600),
+        Range("6h", "6 hours", 6 * 3600),
+        Range("1d", "1 day", 86400),
+        Range("7d", "7 days", 7 * 86400),
+        Range("30d", "30 days", 30 * 86400),
+        Range("1y", "1 year", 365 * 86400),
+    )
+}
+DEFAULT_RANGE = "6h"
+CELLS = 48
+
+
+def facts(row: Row, now: float) -> list[tuple[str, str]]:
+    """Label and value pairs, only those that say something."""
+    m: Member = row.member
+    pairs: list[tuple[str, str | None]] = [
+        ("Address", row.place),
+        ("Name", m.name or None),
+        ("Weight (netspeed)", words.count(m.netspeed) + ("" if m.netspeed else ", watched only")),
+        ("Zones", ", ".join(m.zones)),
+        ("Operator", m.operator or None),
+        ("Tags", ", ".join(m.tags) or None),
+        ("Stratum", None if row.last.stratum is None else str(row.last.stratum)),
+        ("Leap second", words.leap(row.last.leap) if row.last.leap is not None else None),
+        ("Share of its weight", _weight_factor(row)),
+        ("Vouched for", {"admin": "by an administrator", "declared": "by the configuration file", "http": "by a token on its web server",
+                         "txt": "by a DNS TXT record"}.get(m.verified_by, m.verified_by) or "not yet"),
+        ("Comes from", "the configuration file, which alone can change it" if m.declared else "this page, the API or the command line"),
+        ("Added", words.ago(m.added_at, now) if m.added_at else None),
+        ("Will be removed", words.ago(m.remove_at, now) if m.remove_at else None),
+        ("Note", m.note or None),
+    ]  # fmt: skip
+    return [(label, value) for label, value in pairs if value]
+
+
+def _weight_factor(row: Row) -> str | None:
+    if row.verdict is None or row.verdict.weight_factor >= 1 or not row.verdict.in_pool:
+        return None
+    return f"{words.percent(row.verdict.weight_factor)} (it has entered lately, or its score falls)"
+
+
+def siblings(member: Member, everybody: Iterable[Member]) -> list[Member]:
+    """Other addresses of the same host."""
+    return [m for m in everybody if member.name and m.name == member.name and m.id != member.id]
+
+
+def point(row: Mapping[str, Any]) -> Point | None:
+    """One row of a history as a point; None when it has no time."""
+    ts = number(row.get("ts"))
+    if ts is None:
+        return None
+    return Point(
+        ts=ts,
+        offset_s=number(row.get("offset_s")),
+        rtt_s=number(row.get("rtt_s")),
+        score=number(row.get("score")),
+        error=str(row["error"]) if row.get("error") else None,
+        low_s=number(row.get("offset_min_s")),
+        high_s=number(row.get("offset_max_s")),
+        count=int(number(row.get("n")) or 1),
+    )
+
+
+def points(rows: Iterable[Mapping[str, Any]]) -> list[Point]:
+    """Oldest first."""
+    return sorted((p for row in rows if (p := point(row)) is not None), key=lambda p: p.ts)
+
+
+_CELL = {"good": "ok", "fair": "degraded", "bad": "failing"}
+_RANK = {"none": 0, "ok": 1, "degraded": 2, "failing": 3}
+
+
+def cells(
+    found: Sequence[Point], start: float, end: float, limits: Thresholds | None, number: int = CELLS
+) -> list[str]:
+    """The window cut into cells, each with the worst of what was seen in it: "ok", "degraded", "failing", "none"."""
+    worst = ["none"] * number
+    for p in found:
+        at = int((p.ts - start) / (end - start) * number)
+        if not 0 <= at < number:
+            continue
+        seen = "failing" if p.offset_s is None else _CELL[classed(p.offset_s, limits)]
+        if _RANK[seen] > _RANK[worst[at]]:
+            worst[at] = seen
+    return worst

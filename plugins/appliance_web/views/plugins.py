@@ -1,0 +1,109 @@
+"""Plugins as people see them: state, reason, what they do for the box."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from appliance_web import words
+from appliance_web.views.standing import Sentence, Shape
+
+_SHAPES: Mapping[str, Shape] = {
+    "running": "ok",
+    "starting": "none",
+    "loaded": "none",
+    "backoff": "degraded",
+    "failed": "failing",
+    "stopping": "paused",
+    "stopped": "paused",
+    "disabled": "paused",
+}
+_WORDS = {"backoff": "will try again"}
+_RANK: Mapping[Shape, int] = {"failing": 0, "degraded": 1, "none": 2, "ok": 3, "paused": 4}
+
+
+@dataclass(frozen=True, slots=True)
+class PluginRow:
+    """One plugin; every text may be hostile."""
+
+    id: str
+    title: str
+    shape: Shape
+    word: str
+    why: str
+    text: str
+    since: float | None
+    restarts: int
+    strikes: int
+    version: str
+    origin: str
+    hooks: Sequence[str]
+    contributions: Sequence[str]
+
+
+def rows(found: Sequence[Mapping[str, Any]]) -> list[PluginRow]:
+    """From the answer of /api/v1/plugins; those in trouble first."""
+    made = [_row(p) for p in found]
+    return sorted(made, key=lambda r: (_RANK[r.shape], r.id))
+
+
+def _row(p: Mapping[str, Any]) -> PluginRow:
+    state = str(p.get("state", ""))
+    contributions = p.get("contributions") or {}
+    return PluginRow(
+        id=str(p.get("id", "")),
+        title=str(p.get("title", "")),
+        shape=_SHAPES.get(state, "none"),
+        word=_WORDS.get(state, state),
+        why=str(p.get("why", "")),
+        text=str(p.get("text", "")),
+        since=p.get("since") or None,
+        restarts=int(p.get("restarts") or 0),
+        strikes=int(p.get("strikes") or 0),
+        version=str(p.get("version", "")),
+        origin=str(p.get("origin", "")),
+        hooks=[str(h) for h in p.get("hooks") or ()],
+        contributions=[
+            words.plural(
+                int(n), *_NOUNS.get(str(hook), (str(hook).replace("_", " "), str(hook).replace("_", " ")))
+            )
+            for hook, n in contributions.items()
+            if n
+        ],
+    )
+
+
+_NOUNS = {
+    "routes": ("route", "routes"),
+    "panels": ("card", "cards"),
+    "metrics": ("metric", "metrics"),
+    "migrations": ("migration", "migrations"),
+    "retention": ("kept table", "kept tables"),
+    "probe_kinds": ("kind of probe", "kinds of probe"),
+    "score_rules": ("score rule", "score rules"),
+    "answer_sources": ("answer source", "answer sources"),
+    "packet_policies": ("packet policy", "packet policies"),
+    "health_checks": ("health check", "health checks"),
+}
+
+
+def sentence(found: Sequence[PluginRow]) -> Sentence:
+    """All plugins in one sentence."""
+    if not found:
+        return Sentence("failing", "The host does not say which plugins there are.")
+    wanted = [r for r in found if r.shape != "paused"]
+    running = sum(r.shape == "ok" for r in wanted)
+    failed = [r for r in wanted if r.shape == "failing"]
+    if failed:
+        names = ", ".join(r.title or r.id for r in failed)
+        return Sentence(
+            "failing",
+            f"{running} of {len(wanted)} plugins are running; {len(failed)} failed.",
+            f"{names}: see why below.",
+        )
+    if running < len(wanted):
+        return Sentence(
+            "degraded", f"{running} of {len(wanted)} plugins are running; the others are on their way."
+        )
+    return Sentence("ok", f"All {len(wanted)} plugins are running.")

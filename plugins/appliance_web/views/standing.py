@@ -1,0 +1,227 @@
+"""Where a member stands, in one word, one shape and one sentence; and where the whole pool stands."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from appliance.api.model import Member, Verdict
+from appliance_web import words
+
+Shape = Literal["ok", "degraded", "failing", "none", "paused"]
+
+#: Standing, with the shape it is drawn with; the order is from what needs a person most to what needs nobody.
+SHAPES: Mapping[str, Shape] = {
+    "wrong time": "failing",
+    "out": "failing",
+    "kept": "degraded",
+    "failing": "degraded",
+    "new": "none",
+    "unverified": "none",
+    "leaving": "paused",
+    "watched only": "none",
+    "paused": "paused",
+    "in the pool": "ok",
+}
+NEEDS_ATTENTION = frozenset({"wrong time", "out", "kept", "failing"})
+_URGENCY = {word: place for place, word in enumerate(SHAPES)}
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One probe as the score board tells it; None where there was nothing."""
+
+    ts: float | None = None
+    offset_s: float | None = None
+    rtt_s: float | None = None
+    stratum: int | None = None
+    leap: int | None = None
+    step: float | None = None
+    score: float | None = None
+    error: str = ""
+    rule: str = ""
+    why: str = ""
+
+    @classmethod
+    def read(cls, row: Mapping[str, Any]) -> Probe:
+        """From a row of `ScoreBoard.recent` or of the API; what is not there stays None."""
+        stratum, leap = number(row.get("stratum")), number(row.get("leap"))
+        return cls(
+            ts=number(row.get("ts")),
+            offset_s=number(row.get("offset_s")),
+            rtt_s=number(row.get("rtt_s")),
+            stratum=None if stratum is None else int(stratum),
+            leap=None if leap is None else int(leap),
+            step=number(row.get("step")),
+            score=number(row.get("score")),
+            error=str(row.get("error") or ""),
+            rule=str(row.get("rule") or ""),
+            why=str(row.get("why") or ""),
+        )
+
+
+def number(value: Any) -> float | None:
+    """A finite number, or None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A member as tables show it.
+
+    Attributes:
+        word: its standing, one of `SHAPES`.
+        last: newest probe, all None before the first.
+    """
+
+    member: Member
+    verdict: Verdict | None
+    word: str
+    last: Probe
+
+    @property
+    def shape(self) -> Shape:
+        return SHAPES[self.word]
+
+    @property
+    def urgency(self) -> int:
+        """Small numbers need a person most."""
+        return _URGENCY[self.word]
+
+    @property
+    def called(self) -> str:
+        return self.member.name or self.member.address
+
+    @property
+    def place(self) -> str:
+        """Address, with the port when it is not NTP's own."""
+        return place(self.member)
+
+    @property
+    def score(self) -> float | None:
+        return self.verdict.score if self.verdict else None
+
+    @property
+    def reason(self) -> str:
+        if self.verdict:
+            return self.verdict.reason
+        return "not probed yet" if self.member.state == "active" else self.member.state
+
+    @property
+    def in_pool(self) -> bool:
+        return self.verdict is not None and self.verdict.in_pool
+
+
+def place(member: Member) -> str:
+    """Where a member is asked: address, and port when it is not 123."""
+    if member.port == 123:
+        return member.address
+    return f"[{member.address}]:{member.port}" if member.family == 6 else f"{member.address}:{member.port}"
+
+
+def standing(member: Member, verdict: Verdict | None) -> str:
+    """The one word for a member; see `SHAPES`."""
+    if member.state == "paused":
+        return "paused"
+    if member.leaving:
+        return "leaving"
+    if verdict is None or verdict.score is None or verdict.code == "new":
+        return "new" if member.state == "active" else "unverified"
+    if verdict.in_pool:
+        if verdict.code == "kept":
+            return "kept"
+        return "failing" if verdict.failing else "in the pool"
+    if not verdict.truthful:
+        return "wrong time"
+    if member.state == "unverified":
+        return "unverified"
+    return "watched only" if member.netspeed == 0 else "out"
+
+
+def row(member: Member, verdict: Verdict | None, last: Mapping[str, Any] | None = None) -> Row:
+    return Row(member, verdict, standing(member, verdict), Probe.read(last or {}))
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """What a page says on top.
+
+    Attributes:
+        shape: how it looks.
+        text: the sentence.
+        more: a second one with the detail, or "".
+    """
+
+    shape: Shape
+    text: str
+    more: str = ""
+
+
+def pool_sentence(rows: Iterable[Row] | None, monitor: str) -> Sentence:
+    """The pool in one sentence.
+
+    Args:
+        rows: all members, or None when the registry is not there.
+        monitor: "ok", "stale" (no verdict for too long), "quiet" (none yet) or "missing".
+    """
+    if rows is None:
+        return Sentence("failing", "The member registry is not running.", "See Plugins for the reason.")
+    all_rows = list(rows)
+    if not all_rows:
+        return Sentence("none", "No servers yet.", "Add the first one: it is probed before it is accepted.")
+    inside = sum(r.in_pool for r in all_rows)
+    troubled = sum(r.word in NEEDS_ATTENTION for r in all_rows)
+    waiting = sum(r.word in ("new", "unverified") for r in all_rows)
+    resting = sum(r.word in ("paused", "leaving", "watched only") for r in all_rows)
+    total = len(all_rows)
+    if monitor in ("stale", "missing"):
+        return Sentence(
+            "failing",
+            "Nobody is watching the servers." if monitor == "missing" else "The monitor has fallen silent.",
+            f"The last answers stay: {inside} of {words.plural(total, 'server')} in the pool.",
+        )
+    if inside == total:
+        text = "The one server is in the pool." if total == 1 else f"All {total} servers are in the pool."
+    else:
+        text = f"{inside} of {words.plural(total, 'server')} {_are(inside)} in the pool"
+        parts = [f"{troubled} {'needs' if troubled == 1 else 'need'} attention"] if troubled else []
+        parts += [f"{waiting} {_are(waiting)} new"] if waiting else []
+        parts += [f"{resting} {_are(resting)} resting"] if resting else []
+        text = "; ".join([text, *parts]) + "."
+    if inside == 0 and waiting == total:
+        return Sentence("none", text, "A new server needs a number of good probes before it is answered.")
+    shape: Shape = "failing" if inside == 0 else "degraded" if troubled else "ok"
+    return Sentence(shape, text)
+
+
+def member_sentence(r: Row, now: float) -> Sentence:
+    """One member in one sentence."""
+    heads = {
+        "in the pool": "In the pool.",
+        "failing": "In the pool, but on its way out.",
+        "kept": "Kept in the pool for lack of others.",
+        "wrong time": "Out: its time is wrong.",
+        "out": "Out of the pool.",
+        "new": "New: not in the pool yet.",
+        "unverified": "Watched, not answered: nobody has vouched for it yet.",
+        "paused": "Paused: watched, not answered.",
+        "leaving": "Leaving: no longer answered, removed soon.",
+        "watched only": "Watched only: its weight is 0, so it is never answered.",
+    }
+    more = r.reason[:1].upper() + r.reason[1:]
+    if r.member.state == "paused" and r.member.paused_until:
+        more = f"The pause ends by itself {words.ago(r.member.paused_until, now)}. {more}"
+    return Sentence(r.shape, heads[r.word], more)
+
+
+def _are(number: int) -> str:
+    return "is" if number == 1 else "are"
+
+
+def worst_first(rows: Sequence[Row]) -> list[Row]:
+    """Those that need a person first, then by score, lowest first."""
+    return sorted(rows, key=lambda r: (r.urgency, r.score if r.score is not None else 0.0, r.called))

@@ -1,0 +1,115 @@
+"""How values read: one place turns seconds, scores, ages and counts into words, so that a unit is never said twice."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+
+DASH = "–"
+_SPANS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"))
+
+
+def seconds(value_s: float | None, *, signed: bool = False) -> str:
+    """A short time in the unit that suits it: "+0.41 ms", "12 µs", "1.25 s"; a dash for None."""
+    if value_s is None or not math.isfinite(value_s):
+        return DASH
+    size = abs(value_s)
+    if size >= 0.9995:
+        scaled, unit = value_s, "s"
+    elif size >= 0.9995e-3:
+        scaled, unit = value_s * 1e3, "ms"
+    elif size >= 0.5e-6:
+        scaled, unit = value_s * 1e6, "µs"
+    elif size >= 0.5e-9:
+        scaled, unit = value_s * 1e9, "ns"
+    else:
+        return "0 ms"
+    digits = 0 if abs(scaled) >= 99.95 else 1 if abs(scaled) >= 9.995 else 2
+    text = f"{scaled:+.{digits}f}" if signed else f"{scaled:.{digits}f}"
+    return f"{text.replace('-', '−')} {unit}"
+
+
+def offset(value_s: float | None) -> str:
+    """An offset always shows its sign: positive is ahead of us."""
+    return seconds(value_s, signed=True)
+
+
+def duration(value_s: float | None) -> str:
+    """A span of time in its largest fitting unit: "8 s", "9 min", "3 h", "12 d"."""
+    if value_s is None or not math.isfinite(value_s):
+        return DASH
+    for size, unit in _SPANS:
+        if abs(value_s) >= (100 if unit == "min" else size * 1.5):
+            return f"{value_s / size:.0f} {unit}"
+    return f"{value_s:.0f} s"
+
+
+def ago(ts: float | None, now: float) -> str:
+    """How long ago, or how far ahead: "just now", "9 min ago", "in 3 h"; "never" for None."""
+    if ts is None:
+        return "never"
+    age = now - ts
+    if abs(age) < 1.5:
+        return "just now"
+    return f"{duration(age)} ago" if age > 0 else f"in {duration(-age)}"
+
+
+def score(value: float | None) -> str:
+    """A score with one decimal, as the NTP Pool shows it."""
+    return DASH if value is None else f"{value:.1f}".replace("-", "−")
+
+
+def step(value: float | None) -> str:
+    """A score step with its sign and at most three decimals."""
+    if value is None:
+        return DASH
+    text = f"{value:+.3f}".rstrip("0").rstrip(".")
+    return text.replace("-", "−")
+
+
+def percent(share: float | None) -> str:
+    """0.0612 is "6.1 %"; anything that is not zero shows at least "<0.1 %"."""
+    if share is None:
+        return DASH
+    value = share * 100
+    if 0 < value < 0.05:
+        return "<0.1 %"
+    return f"{value:.0f} %" if value >= 99.95 or value == 0 else f"{value:.1f} %"
+
+
+def count(value: float | None) -> str:
+    """A whole number with thin spaces between thousands."""
+    return DASH if value is None else f"{value:,.0f}".replace(",", "\u202f")
+
+
+def plural(number: int, one: str, many: str = "") -> str:
+    """A number and its noun: "1 server", "5 servers"."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def moment(ts: float | None) -> str:
+    """UTC, as people write it: "2026-03-14 09:26:53"."""
+    return DASH if ts is None else _utc(ts).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def iso(ts: float | None) -> str:
+    """For `<time datetime>`: RFC 3339 in UTC."""
+    return "" if ts is None else _utc(ts).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _utc(ts: float) -> datetime:
+    """`ts` as a date, held inside what a date can be: a hostile or broken number must not break a page."""
+    return datetime.fromtimestamp(min(max(ts, -62_135_596_800.0), 253_402_300_799.0), UTC)
+
+
+_LEAP = {0: "none", 1: "last minute has 61 s", 2: "last minute has 59 s", 3: "not synchronised"}
+
+
+def leap(value: int | None) -> str:
+    """The leap indicator in words (RFC 5905 figure 9)."""
+    return DASH if value is None else _LEAP.get(value, str(value))
+
+
+def printable(text: object) -> str:
+    """Text from the network with control bytes made visible; HTML escaping is the template's work."""
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in str(text))
