@@ -67,7 +67,7 @@ class TrackingRecord:
         """The state that follows from a reply that came at `at`."""
         rate = self._correction_rate(tracking, at)
         self.tracking, self.heard, self._aged = tracking, at, False
-        self.slewing = abs(tracking.correction_s) >= CORRECTION_IGNORED_S
+        self.slewing = CORRECTION_IGNORED_S <= abs(tracking.correction_s) <= CORRECTION_REFUSED_S
         self._leap.note(tracking.leap, at.wall_ns)
         if self._distrusted_ns is not None and tracking.reference_ns != self._distrusted_ns:
             self._distrusted_ns = None

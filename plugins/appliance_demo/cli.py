@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import click
+
 from appliance.api.cli import admin, emit
 
 
 def register(cli: click.Group) -> None:
     """Add the commands to `cli`."""
-
     # `timeball demo` itself starts the pool to play with and belongs to the host; its sub-commands are ours.
     demo = cli.commands.get("demo")
     if not isinstance(demo, click.Group):

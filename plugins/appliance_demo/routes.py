@@ -37,7 +37,7 @@ _MEMBER = {
 def routes(playground: Playground) -> list[Route]:
     """The operations on simulated members."""
 
-    async def list_members(request: Request) -> list[dict[str, Any]]:  # noqa: ARG001 - every handler takes the request
+    async def list_members(request: Request) -> list[dict[str, Any]]:
         return playground.list()
 
     async def change_member(request: Request) -> dict[str, Any]:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
-from appliance.api.services import TimeSource
-from appliance.testing import FakeClock, running, wait_until
+from appliance.testing import running
 
 NOWHERE = {"chrony_address": "127.0.0.1:1", "chrony_socket": ""}
 
