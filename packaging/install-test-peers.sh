@@ -8,13 +8,18 @@ if ! command -v apt-get >/dev/null; then
     echo "install-test-peers: this needs a Debian system (apt-get). Elsewhere, install by hand what test-peers.txt lists." >&2
     exit 1
 fi
-mapfile -t wanted < <(sed -E 's/[[:space:]]*#.*//; /^$/d' test-peers.txt)
+mapfile -t wanted < <(sed -E '/: aside /d; s/[[:space:]]*#.*//; /^$/d' test-peers.txt)
+# "PACKAGE PROGRAM PATH" of those that would push others out
+aside() { sed -nE 's/^([a-z0-9.+-]+)[[:space:]]*# ([a-z0-9-]+): aside ([^,]+),.*/\1 \2 \3/p' test-peers.txt; }
 missing=()
 for package in "${wanted[@]}"; do
     [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
 done
+while read -r _ program _; do
+    [ -x "/usr/local/lib/timeball-peers/bin/$program" ] || missing+=("$program")
+done < <(aside)
 if [ ${#missing[@]} -eq 0 ]; then
-    echo "test peers: all ${#wanted[@]} packages are installed"
+    echo "test peers: all is installed"
     exit 0
 fi
 if [ "$(id -u)" -ne 0 ]; then
@@ -40,10 +45,11 @@ export DEBIAN_FRONTEND=noninteractive
 apt=(apt-get -qq -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0)
 log=$(mktemp)
 echo "test peers: installing ${missing[*]}"
-if ! { "${apt[@]}" update && "${apt[@]}" install --yes --no-install-recommends "${missing[@]}"; } >"$log" 2>&1 </dev/null; then
+if ! { "${apt[@]}" update && "${apt[@]}" install --yes --no-install-recommends "${wanted[@]}"; } >"$log" 2>&1 </dev/null; then
     tail -n 30 "$log" >&2
     echo "install-test-peers: apt-get failed (all of it: $log)" >&2
     exit 1
 fi
 rm -f "$log"
+aside | ./test-peers-aside.sh
 echo "test peers: ready"

@@ -20,7 +20,9 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[2]
 PEERS = REPOSITORY / "packaging" / "test-peers.txt"
 #: Servers live in sbin, which is not on the path of an ordinary user.
-SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"])
+SEARCH_PATH = os.pathsep.join(
+    [os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/lib/timeball-peers/bin"]
+)
 
 
 def in_ci() -> bool:
