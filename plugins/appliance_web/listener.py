@@ -16,7 +16,7 @@ from aiohttp import web
 from appliance.api.contrib import Scope
 from appliance.api.errors import ApiError
 from appliance.core.http import MAX_BODY, answer, as_response
-from appliance.core.routes import Reply, RouteTable, problem
+from appliance.core.routes import Reply, RouteTable, TooLarge, problem
 from appliance.dataplane.interface import Endpoint
 from appliance_web import guard
 from appliance_web.doorman import Doorman, Lobby
@@ -142,11 +142,14 @@ class Listener:
         try:
             self._check(raw)
             async with asyncio.timeout(BODY_S):
-                with contextlib.suppress(web.HTTPRequestEntityTooLarge):  # `answer` says it in our words
-                    await raw.read()
+                await raw.read()
             response = await answer(self._table, raw, actor="anonymous", scope=SCOPE)
         except ApiError as error:
             response = as_response(problem(error))
+        except web.HTTPRequestEntityTooLarge:
+            # What was read is a part: nobody may see it as a body.
+            response = as_response(problem(TooLarge(f"the body is larger than {MAX_BODY} bytes")))
+            response.force_close()
         except TimeoutError:
             response = as_response(problem(_TooSlow("the body did not come in time")))
             response.force_close()

@@ -6,6 +6,7 @@ import math
 from datetime import UTC, datetime
 
 DASH = "–"
+_OUR_SPACES = "\u202f\u00a0"
 _SPANS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"))
 
 
@@ -112,4 +113,4 @@ def leap(value: int | None) -> str:
 
 def printable(text: object) -> str:
     """Text from the network with control bytes made visible; HTML escaping is the template's work."""
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in str(text))
+    return "".join(c if c.isprintable() or c in _OUR_SPACES else f"\\x{ord(c):02x}" for c in str(text))

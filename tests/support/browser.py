@@ -127,6 +127,16 @@ class Tab:
                 await asyncio.sleep(0.05)
         return value
 
+    async def click(self, selector: str) -> None:
+        """Click the first element that fits, as a person does, and wait for the page it leads to."""
+        expression = f"(() => {{ const e = document.querySelector({json.dumps(selector)}); e.scrollIntoView({{block: 'center'}}); const r = e.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2]; }})()"
+        x, y = await self.evaluate(expression)
+        self._loaded.clear()
+        for kind in ("mousePressed", "mouseReleased"):
+            await self.ask("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+        async with asyncio.timeout(30):
+            await self._loaded.wait()
+
     async def picture(self, path: Path, *, whole: bool = True) -> None:
         """Save a PNG of the screen, or of the whole page."""
         shot = await self.ask("Page.captureScreenshot", format="png", captureBeyondViewport=whole)

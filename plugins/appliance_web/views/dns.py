@@ -134,7 +134,7 @@ def answer(value: Mapping[str, Any]) -> Answer:
         rrtype=str(value.get("type", "")),
         client=str(value.get("client", "")),
         rcode=str(value.get("rcode", "")),
-        ttl=words.duration(number(value.get("ttl"))),
+        ttl=f"{int(number(value.get('ttl')) or 0)} s",
         records=[str(r) for r in value.get("answer") or ()],
         candidates=rows[:SHOWN],
         note=str(value.get("note") or ""),
