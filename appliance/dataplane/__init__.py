@@ -2,18 +2,48 @@
 
 from __future__ import annotations
 
+import os
+
 from appliance.dataplane.interface import DataPlane
+
+#: "0" keeps the native plane out, "1" insists on it; for tests of both.
+SWITCH = "APPLIANCE_NATIVE"
 
 
 def choose(wanted: str) -> DataPlane:
     """Return the data plane for `wanted` ("auto", "python", "native", "xdp").
 
     Raises:
-        ValueError: the wanted one is not available here; the message says why.
+        ValueError: the wanted one is not available here; the message says why and what to do.
     """
     from appliance.dataplane.reference import PythonPlane
 
-    if wanted in ("auto", "python"):
-        why = "asked for" if wanted == "python" else "the native plane is not built into this version"
-        return PythonPlane(why=why)
-    raise ValueError(f'data plane "{wanted}" is not built into this version; use "auto" or "python"')
+    switch = os.environ.get(SWITCH, "auto")
+    if wanted == "auto" and switch in ("0", "1"):
+        wanted = "python" if switch == "0" else "native"
+    if wanted == "python":
+        return PythonPlane(why="asked for")
+    if wanted == "xdp":
+        raise ValueError('data plane "xdp" is not built into this version; use "auto", "native" or "python"')
+    missing = _why_not_native()
+    if missing is None:
+        from appliance.dataplane.native import NativePlane
+
+        return NativePlane(
+            why="asked for" if wanted == "native" else "it is built and is the fastest one here"
+        )
+    if wanted == "native":
+        raise ValueError(
+            f'data plane "native" cannot be used: {missing}; use "auto" or "python", or build it with `make native`'
+        )
+    return PythonPlane(why=f"the native plane cannot be used: {missing}")
+
+
+def _why_not_native() -> str | None:
+    """What keeps the native plane from being used, or None."""
+    try:
+        from appliance.dataplane import _native
+    except ImportError as error:
+        return "it is not built" if "_native" in str(error) else str(error)
+    del _native
+    return None

@@ -127,7 +127,7 @@ class _MMsgHdr(ctypes.Structure):
 
 
 @functools.cache
-def _libc() -> ctypes.PyDLL:
+def libc() -> ctypes.PyDLL:
     """The C library, called without giving up the interpreter lock: these calls do not wait.
 
     Giving it up would cost a switch of threads each time, and up to 5 ms until a busy event loop hands it back.
@@ -139,7 +139,7 @@ def _libc() -> ctypes.PyDLL:
     return libc
 
 
-class _Region:
+class Region:
     """`count` pieces of memory of `stride` bytes each, in a row."""
 
     def __init__(self, count: int, stride: int) -> None:
@@ -188,20 +188,19 @@ class BatchSlots:
     def __init__(self, sock: socket.socket, count: int = 16) -> None:
         family = _FAMILIES[sock.family]
         layout = _EnvelopeLayout(family)
-        libc = _libc()
-        self._recvmmsg, self._sendmmsg = libc.recvmmsg, libc.sendmmsg
+        self._recvmmsg, self._sendmmsg = libc().recvmmsg, libc().sendmmsg
         self._fd = sock.fileno()
         self._count = count
         self._layout = layout
         self._envelopes = _envelopes_v6 if sock.family == socket.AF_INET6 else _envelopes_v4
 
-        packets, replies = _Region(count, SLOT_BYTES), _Region(count, REPLY_BYTES)
+        packets, replies = Region(count, SLOT_BYTES), Region(count, REPLY_BYTES)
         self.packets, self.replies = packets.pieces, replies.pieces
-        self._in, self._out = _Region(count, layout.stride), _Region(count, layout.stride)
+        self._in, self._out = Region(count, layout.stride), Region(count, layout.stride)
         self._in_blank = bytes(self._in.view)
-        self._in_heads = _Heads(packets, self._in, _NAME_ROOM, _NAME_ROOM, layout.control_bytes)
+        self._in_heads = Heads(packets, self._in, _NAME_ROOM, _NAME_ROOM, layout.control_bytes)
         self._in_heads_blank = bytes(self._in_heads.view)
-        self._out_heads = _Heads(replies, self._out, family.name_bytes, layout.info_at, layout.info_space)
+        self._out_heads = Heads(replies, self._out, family.name_bytes, layout.info_at, layout.info_space)
 
         names, owns = slice(0, family.name_bytes), slice(layout.own_at, layout.own_at + layout.own_bytes)
         self._in_names = tuple(piece[names] for piece in self._in.pieces)
@@ -254,25 +253,25 @@ class BatchSlots:
         return failed
 
 
-class _Heads:
+class Heads:
     """A row of `struct mmsghdr`, one for each piece of `data` with its envelope."""
 
     def __init__(
-        self, data: _Region, envelopes: _Region, name_bytes: int, control_at: int, control_bytes: int
+        self, data: Region, envelopes: Region, name_bytes: int, control_at: int, control_bytes: int
     ) -> None:
         count = len(data.pieces)
         self._vectors = (_IoVec * count)()
-        self._heads = (_MMsgHdr * count)()
+        self.heads = (_MMsgHdr * count)()
         self._pointed_at = (data, envelopes)
         for i in range(count):
             self._vectors[i] = _IoVec(data.at(i), data.stride)
             vector = ctypes.addressof(self._vectors) + i * ctypes.sizeof(_IoVec)
             envelope = envelopes.at(i)
-            self._heads[i].header = _MsgHdr(
+            self.heads[i].header = _MsgHdr(
                 envelope, name_bytes, vector, 1, envelope + control_at, control_bytes, 0
             )
-        self.base = ctypes.addressof(self._heads)
-        self.view = memoryview(self._heads).cast("B")
+        self.base = ctypes.addressof(self.heads)
+        self.view = memoryview(self.heads).cast("B")
 
 
 #: The length of a received packet, at the end of its `struct mmsghdr`.

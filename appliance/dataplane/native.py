@@ -1,0 +1,102 @@
+"""The native data plane: common packets are answered in Rust, without the interpreter. `_native.pyi` is the boundary."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from appliance.api.model import ClockState
+from appliance.core.clock import Clock, SystemClock
+from appliance.dataplane import ntp_decide
+from appliance.dataplane.interface import Action, DnsServer, Endpoint, NtpPolicy, NtpServer, Reason
+
+if TYPE_CHECKING:
+    from appliance.dataplane import _native
+    from appliance.dataplane.dns_snapshot import AnswerSnapshot
+
+#: i64 in nanoseconds ends in 2262; what is further away is as good as never.
+_FURTHEST_NS = 2**63 - 1
+
+
+def clock_tuple(state: ClockState) -> _native.ClockTuple:
+    """A clock state as the native plane takes it."""
+    return (
+        state.leap, state.stratum if 0 <= state.stratum <= 15 else 0, state.refid.ljust(4, b"\0")[:4],
+        _clamped(state.reference_ns), state.root_delay_s, state.root_dispersion_s, state.dispersion_rate,
+        _clamped(state.as_of_mono_ns), state.correction_s, state.precision, state.max_distance_s,
+        _clamped(state.expires_mono_ns),
+    )  # fmt: skip
+
+
+def policy_rules(policy: NtpPolicy) -> list[_native.RuleTuple]:
+    """The rules of a policy as the native plane takes them."""
+    return [
+        (rule.network.version == 6, int(rule.network.network_address), rule.network.prefixlen, rule.action)
+        for rule in policy.rules
+    ]
+
+
+def _clamped(ns: int) -> int:
+    return max(-_FURTHEST_NS, min(_FURTHEST_NS, ns))
+
+
+class NativeNtpServer:
+    """See `appliance.dataplane.interface.NtpServer`."""
+
+    def __init__(
+        self, listen: Sequence[Endpoint], clock: ClockState, policy: NtpPolicy, workers: int
+    ) -> None:
+        from appliance.dataplane import _native
+
+        self._server = _native.NtpServer(
+            [(endpoint.host, endpoint.port) for endpoint in listen], clock_tuple(clock), policy_rules(policy), policy.default,
+            ntp_decide.LATE_NS, workers,
+        )  # fmt: skip
+        self.endpoints = tuple(Endpoint(*endpoint) for endpoint in self._server.endpoints)
+
+    def set_clock(self, state: ClockState) -> None:
+        self._server.set_clock(clock_tuple(state))
+
+    def set_policy(self, policy: NtpPolicy) -> None:
+        self._server.set_policy(policy_rules(policy), policy.default, ntp_decide.LATE_NS)
+
+    def counters(self) -> Mapping[tuple[Reason, Action], int]:
+        return {(Reason(reason), Action(action)): count for reason, action, count in self._server.outcomes()}
+
+    def traffic(self) -> Mapping[tuple[int, int, int], int]:
+        total: Counter[tuple[int, int, int]] = Counter()
+        for first, six, count in self._server.first_bytes():
+            total[first >> 3 & 7, first & 7, 6 if six else 4] += count
+        return total
+
+    def failure(self) -> BaseException | None:
+        why = self._server.failure()
+        return RuntimeError(why) if why else None
+
+    def close(self) -> None:
+        self._server.close()
+
+
+class NativePlane:
+    """NTP in Rust threads, one for each core; DNS in Python until its turn comes.
+
+    Attributes:
+        why: one sentence: why this plane was chosen.
+    """
+
+    name = "native"
+
+    def __init__(self, why: str = "", *, clock: Clock | None = None, workers: int = 0) -> None:
+        self.why = why
+        self._clock = clock or SystemClock()
+        self._workers = workers or len(os.sched_getaffinity(0))
+
+    def serve_ntp(self, listen: Sequence[Endpoint], clock: ClockState, policy: NtpPolicy) -> NtpServer:
+        return NativeNtpServer(listen, clock, policy, self._workers)
+
+    def serve_dns(self, listen: Sequence[Endpoint], snapshot: AnswerSnapshot) -> DnsServer:
+        from appliance.dataplane.python_dns import serve
+
+        return serve(listen, snapshot, self._clock)

@@ -1,0 +1,7 @@
+//! What to do with one packet: bytes, times, source and a snapshot in, a reply or a reason out.
+//!
+//! No clock, no socket, no allocation for a packet, no unsafe code. The Python plane (`ntp_decide.py`) is the law; a test
+//! compares the two byte by byte.
+
+pub mod ntp;
+pub mod prefix;

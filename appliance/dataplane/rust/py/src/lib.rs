@@ -1,0 +1,165 @@
+//! `appliance.dataplane._native`: the packet path in Rust. `_native.pyi` documents this boundary for Python.
+
+mod batch;
+mod clock;
+mod ntp_server;
+mod socket;
+
+use std::net::{IpAddr, SocketAddr};
+
+use pyo3::exceptions::{PyOSError, PyValueError};
+use pyo3::prelude::*;
+use timeball_core::ntp::{self, ClockState, HEADER_BYTES, Moment, Policy, Rule, Snapshot, Source};
+use timeball_core::prefix::PrefixTable;
+
+/// leap, stratum, refid, reference_ns, root_delay_s, root_dispersion_s, dispersion_rate, as_of_mono_ns, correction_s,
+/// precision, max_distance_s, expires_mono_ns
+type ClockTuple = (u8, u8, [u8; 4], i64, f64, f64, f64, i64, f64, i8, f64, i64);
+/// IPv6?, network address, prefix length, "allow" | "ignore" | "deny"
+type RuleTuple = (bool, u128, u32, String);
+
+fn to_clock(t: ClockTuple) -> ClockState {
+    ClockState {
+        leap: t.0,
+        stratum: t.1,
+        refid: t.2,
+        reference_ns: t.3,
+        root_delay_s: t.4,
+        root_dispersion_s: t.5,
+        dispersion_rate: t.6,
+        as_of_mono_ns: t.7,
+        correction_s: t.8,
+        precision: t.9,
+        max_distance_s: t.10,
+        expires_mono_ns: t.11,
+    }
+}
+
+fn to_rule(text: &str) -> PyResult<Rule> {
+    match text {
+        "allow" => Ok(Rule::Allow),
+        "ignore" => Ok(Rule::Ignore),
+        "deny" => Ok(Rule::Deny),
+        other => Err(PyValueError::new_err(format!("no action of a policy: {other}"))),
+    }
+}
+
+fn to_policy(rules: Vec<RuleTuple>, default: &str, late_ns: i64) -> PyResult<Policy> {
+    let mut tables: [Vec<(u128, u32, Rule)>; 2] = [Vec::new(), Vec::new()];
+    for (six, network, length, action) in rules {
+        tables[usize::from(six)].push((network, length, to_rule(&action)?));
+    }
+    Ok(Policy {
+        v4: PrefixTable::new(32, &tables[0]),
+        v6: PrefixTable::new(128, &tables[1]),
+        default: to_rule(default)?,
+        late_ns,
+    })
+}
+
+/// A running NTP service.
+#[pyclass]
+struct NtpServer {
+    inner: ntp_server::Server,
+}
+
+#[pymethods]
+impl NtpServer {
+    #[new]
+    fn new(
+        py: Python<'_>,
+        listen: Vec<(String, u16)>,
+        clock: ClockTuple,
+        rules: Vec<RuleTuple>,
+        default: &str,
+        late_ns: i64,
+        workers: u32,
+    ) -> PyResult<Self> {
+        let mut addresses = Vec::new();
+        for (host, port) in listen {
+            let ip: IpAddr = host.parse().map_err(|_| PyValueError::new_err(format!("not an IP address: {host}")))?;
+            addresses.push(SocketAddr::new(ip, port));
+        }
+        let policy = to_policy(rules, default, late_ns)?;
+        let state = to_clock(clock);
+        let started = py.detach(|| ntp_server::Server::start(&addresses, state, policy, workers.max(1)));
+        let inner = started.map_err(|(address, error)| {
+            PyOSError::new_err((error.raw_os_error().unwrap_or(0), error.to_string(), address.to_string()))
+        })?;
+        Ok(Self { inner })
+    }
+
+    /// (host, port) of what is bound.
+    #[getter]
+    fn endpoints(&self) -> Vec<(String, u16)> {
+        self.inner.endpoints.iter().map(|address| (address.ip().to_string(), address.port())).collect()
+    }
+
+    fn set_clock(&self, clock: ClockTuple) {
+        self.inner.set_clock(to_clock(clock));
+    }
+
+    fn set_policy(&self, rules: Vec<RuleTuple>, default: &str, late_ns: i64) -> PyResult<()> {
+        self.inner.set_policy(to_policy(rules, default, late_ns)?);
+        Ok(())
+    }
+
+    /// (reason, action, packets).
+    fn outcomes(&self) -> Vec<(usize, usize, u64)> {
+        self.inner.outcomes()
+    }
+
+    /// (first byte, IPv6?, packets).
+    fn first_bytes(&self) -> Vec<(usize, bool, u64)> {
+        self.inner.first_bytes()
+    }
+
+    fn failure(&self) -> Option<String> {
+        self.inner.failure()
+    }
+
+    fn close(&mut self, py: Python<'_>) {
+        py.detach(|| self.inner.close());
+    }
+}
+
+/// `ntp_decide.decide` in Rust, for the tests that compare the two: (reason, action, reply or None).
+#[pyfunction]
+#[allow(clippy::too_many_arguments)] // a test's view of one decision
+fn ntp_decide(
+    request: &[u8],
+    source: (bool, u128, u16),
+    own: (u128, u16),
+    rx_ns: i64,
+    tx_ns: i64,
+    noise: u64,
+    mono_ns: i64,
+    clock: ClockTuple,
+    rules: Vec<RuleTuple>,
+    default: &str,
+    late_ns: i64,
+) -> PyResult<(u8, u8, Option<[u8; HEADER_BYTES]>)> {
+    let policy = to_policy(rules, default, late_ns)?;
+    let from = Source { six: source.0, address: source.1, port: source.2 };
+    let to = Source { six: source.0, address: own.0, port: own.1 };
+    let snapshot = Snapshot::at(mono_ns, &to_clock(clock));
+    let mut reply = [0; HEADER_BYTES];
+    let moment = Moment { rx_ns, tx_ns, noise };
+    let (reason, action) = ntp::answer(request, request.len(), &from, &to, moment, &snapshot, &policy, &mut reply);
+    Ok((reason as u8, action as u8, (action != ntp::Action::Ignore).then_some(reply)))
+}
+
+/// Names and numbers of the reasons, to be compared with `interface.Reason`.
+#[pyfunction]
+fn reasons() -> Vec<(&'static str, u8)> {
+    ntp::REASONS.iter().map(|&(name, reason)| (name, reason as u8)).collect()
+}
+
+#[pymodule]
+fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<NtpServer>()?;
+    module.add_function(wrap_pyfunction!(ntp_decide, module)?)?;
+    module.add_function(wrap_pyfunction!(reasons, module)?)?;
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    Ok(())
+}

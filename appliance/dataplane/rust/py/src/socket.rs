@@ -1,0 +1,149 @@
+//! UDP sockets for servers: bound to one family, with receive times, and the address each packet was sent to.
+//!
+//! The only module with unsafe code besides `batch`: every block calls the C library with memory that it owns.
+
+use std::io;
+use std::mem::{size_of, size_of_val, zeroed};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+/// 64-bit seconds on every machine; from Linux' asm-generic/socket.h.
+pub const SO_TIMESTAMPNS_NEW: libc::c_int = 64;
+const SO_ATTACH_REUSEPORT_CBPF: libc::c_int = 51;
+
+/// A bound UDP socket.
+pub struct Udp {
+    fd: OwnedFd,
+    /// Where it is bound, port filled in.
+    pub bound: SocketAddr,
+}
+
+impl AsRawFd for Udp {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+}
+
+impl Udp {
+    /// Bind `address`; several sockets share it when `shared` says so.
+    pub fn bind(address: SocketAddr, shared: bool, receive_buffer: i32) -> io::Result<Self> {
+        let family = if address.is_ipv6() { libc::AF_INET6 } else { libc::AF_INET };
+        // SAFETY: no memory is passed.
+        let raw = check(unsafe { libc::socket(family, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) })?;
+        // SAFETY: the descriptor is new and nobody else's.
+        let fd = unsafe { OwnedFd::from_raw_fd(raw) };
+        let set = |level, name, value: libc::c_int| set_option(raw, level, name, &value);
+        if address.is_ipv6() {
+            set(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
+        }
+        if shared {
+            set(libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
+        }
+        if address.ip().is_unspecified() {
+            // Without it the kernel chooses the source address of a reply by its routes: wrong with several addresses.
+            if address.is_ipv6() {
+                set(libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)?;
+            } else {
+                set(libc::IPPROTO_IP, libc::IP_PKTINFO, 1)?;
+            }
+        }
+        set(libc::SOL_SOCKET, SO_TIMESTAMPNS_NEW, 1)?;
+        set(libc::SOL_SOCKET, libc::SO_RCVBUF, receive_buffer)?;
+        let (name, length) = to_name(address);
+        // SAFETY: `name` is a sockaddr of `length` bytes.
+        check(unsafe { libc::bind(raw, (&raw const name).cast(), length) })?;
+        let bound = own_name(raw)?;
+        Ok(Self { fd, bound })
+    }
+
+    /// Let the kernel choose among `count` sockets of one address by the *source address* of a packet alone.
+    ///
+    /// A client may change its port with each request (RFC 9109), and its next packet must find what is known of it.
+    pub fn shard_by_source(&self, count: u32) -> io::Result<()> {
+        const NET: u32 = (-0x10_0000_i32) as u32; // SKF_NET_OFF: from the IP header on
+        let load = |offset: u32| op(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, NET + offset);
+        let mut program = Vec::new();
+        if self.bound.is_ipv6() {
+            program.push(load(8));
+            for offset in [12, 16, 20] {
+                program.push(op(libc::BPF_MISC | libc::BPF_TAX, 0));
+                program.push(load(offset));
+                program.push(op(libc::BPF_ALU | libc::BPF_XOR | libc::BPF_X, 0));
+            }
+        } else {
+            program.push(load(12));
+        }
+        // Neighbours in one network differ in their last bits only: spread them before the remainder is taken.
+        program.push(op(libc::BPF_ALU | libc::BPF_MUL | libc::BPF_K, 0x9E37_79B1));
+        program.push(op(libc::BPF_ALU | libc::BPF_RSH | libc::BPF_K, 16));
+        program.push(op(libc::BPF_ALU | libc::BPF_MOD | libc::BPF_K, count));
+        program.push(op(libc::BPF_RET | libc::BPF_A, 0));
+        let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
+        set_option(self.as_raw_fd(), libc::SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &filter)
+    }
+
+    /// Wake whoever waits in a receive call, for good.
+    pub fn shut_down(&self) {
+        // SAFETY: no memory is passed. The kernel says "not connected", and wakes the receiver all the same.
+        unsafe { libc::shutdown(self.as_raw_fd(), libc::SHUT_RDWR) };
+    }
+}
+
+fn op(code: u32, k: u32) -> libc::sock_filter {
+    libc::sock_filter { code: code as u16, jt: 0, jf: 0, k }
+}
+
+fn set_option<T>(fd: RawFd, level: libc::c_int, name: libc::c_int, value: &T) -> io::Result<()> {
+    // SAFETY: `value` lives through the call and its size is given.
+    let done = unsafe { libc::setsockopt(fd, level, name, (&raw const *value).cast(), size_of_val(value) as u32) };
+    check(done).map(drop)
+}
+
+fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+fn to_name(address: SocketAddr) -> (libc::sockaddr_storage, u32) {
+    // SAFETY: all zeros is a valid sockaddr_storage.
+    let mut name: libc::sockaddr_storage = unsafe { zeroed() };
+    match address {
+        SocketAddr::V4(v4) => {
+            // SAFETY: a sockaddr_storage has room for, and the alignment of, any sockaddr.
+            let to = unsafe { &mut *(&raw mut name).cast::<libc::sockaddr_in>() };
+            to.sin_family = libc::AF_INET as u16;
+            to.sin_port = v4.port().to_be();
+            to.sin_addr.s_addr = u32::from(*v4.ip()).to_be();
+            (name, size_of::<libc::sockaddr_in>() as u32)
+        }
+        SocketAddr::V6(v6) => {
+            // SAFETY: as above.
+            let to = unsafe { &mut *(&raw mut name).cast::<libc::sockaddr_in6>() };
+            to.sin6_family = libc::AF_INET6 as u16;
+            to.sin6_port = v6.port().to_be();
+            to.sin6_addr.s6_addr = v6.ip().octets();
+            (name, size_of::<libc::sockaddr_in6>() as u32)
+        }
+    }
+}
+
+fn own_name(fd: RawFd) -> io::Result<SocketAddr> {
+    // SAFETY: all zeros is valid, and its size is given to the call that fills it.
+    let mut name: libc::sockaddr_storage = unsafe { zeroed() };
+    let mut length = size_of_val(&name) as u32;
+    // SAFETY: as above.
+    check(unsafe { libc::getsockname(fd, (&raw mut name).cast(), &raw mut length) })?;
+    Ok(from_name(&name))
+}
+
+/// The address in a sockaddr of either family.
+pub fn from_name(name: &libc::sockaddr_storage) -> SocketAddr {
+    if libc::c_int::from(name.ss_family) == libc::AF_INET6 {
+        // SAFETY: the family says that it is one.
+        let v6 = unsafe { &*(&raw const *name).cast::<libc::sockaddr_in6>() };
+        SocketAddr::new(IpAddr::V6(Ipv6Addr::from(v6.sin6_addr.s6_addr)), u16::from_be(v6.sin6_port))
+    } else {
+        // SAFETY: as above; a zeroed name is 0.0.0.0:0.
+        let v4 = unsafe { &*(&raw const *name).cast::<libc::sockaddr_in>() };
+        SocketAddr::new(IpAddr::V4(Ipv4Addr::from(u32::from_be(v4.sin_addr.s_addr))), u16::from_be(v4.sin_port))
+    }
+}
