@@ -24,7 +24,7 @@ class About:
             same=[("CLI", "timeball plugin list"), ("API", "GET /api/v1/plugins"), ("API", "GET /api/v1/status")],
             said=plugins_view.sentence(rows),
             rows=rows,
-            box=await self._site.box(request),
+            facts=plugins_view.host_facts(await self._site.box(request)),
         )  # fmt: skip
 
     async def contents(self, request: Request) -> Reply:

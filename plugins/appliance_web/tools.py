@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from urllib.parse import urlencode
+from dataclasses import replace
 
 from appliance.api.errors import ApiError
-from appliance.api.services import AnswerTable
+from appliance.api.services import AnswerTable, Members
 from appliance.core.routes import Reply, Request
 from appliance_web.site import Site
 from appliance_web.views import dns as dns_view
@@ -52,13 +52,29 @@ class Tools:
         site = self._site
         asked = log_view.Question.parse(request.query)
         members = site.members() or {}
-        found = await site.operations.ask(request, "GET", log_view.PATH, query=asked.api_query())
-        lines = log_view.lines(found.value, members) if found.status == 200 else None
+        registry = site.ctx.find(Members)  # type: ignore[type-abstract]
+        if asked.member and registry is not None:
+            with contextlib.suppress(ApiError):
+                asked = replace(asked, member=registry.find(asked.member).id)
+        recents = [(member, site.recent(member.id, log_view.SHOWN)) for member in members.values()]
+        found = log_view.lines(recents, asked)
+        chosen = members.get(asked.member)
         return await site.page(
             request, "log.html", "Log", here="/log", live="probes", topic="monitor",
-            same=[("API", f"GET {log_view.PATH}?{urlencode(asked.api_query())}"), ("CLI", "timeball member show ID")],
+            same=log_same(chosen.id if chosen else "ID", chosen.address if chosen else "ADDRESS"),
+            said=log_view.sentence(found, asked, site.monitor()),
             asked=asked,
-            lines=lines,
+            lines=found,
+            chosen=chosen,
             members=sorted(members.values(), key=lambda m: (m.name or m.address, m.port)),
-            rules=log_view.rules(await site.operations.value(request, "/api/v1/scoring")),
+            rules=log_view.rules(recents),
         )  # fmt: skip
+
+
+def log_same(member_id: str, address: str) -> list[tuple[str, str]]:
+    """The same from elsewhere."""
+    return [
+        ("CLI", f"timeball member show {member_id}"),
+        ("API", f"GET /api/v1/members/{member_id}"),
+        ("NTP Pool", f"GET /scores/{address}/log"),
+    ]

@@ -83,6 +83,17 @@ def count(value: float | None) -> str:
     return DASH if value is None else f"{value:,.0f}".replace(",", "\u202f")
 
 
+def size(value: float | None) -> str:
+    """Bytes in the unit that suits them: "4.1 kB", "83.6 GB"."""
+    if value is None:
+        return DASH
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(value) < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" or value >= 99.95 else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"
+
+
 def plural(number: int, one: str, many: str = "") -> str:
     """A number and its noun: "1 server", "5 servers"."""
     return f"{number} {one if number == 1 else many or one + 's'}"

@@ -37,9 +37,8 @@ class Arcsinh:
     height: float
 
     def y(self, value: float) -> float:
-        held = min(max(value, -self.limit), self.limit)
-        share = math.asinh(held / self.knee) / math.asinh(self.limit / self.knee)
-        return round(self.height / 2 * (1 - share), 1)
+        share = math.asinh(value / self.knee) / math.asinh(self.limit / self.knee)
+        return round(self.height / 2 * (1 - min(max(share, -1.0), 1.0)), 1)
 
 
 @dataclass(frozen=True, slots=True)

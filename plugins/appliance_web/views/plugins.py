@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from appliance_web import words
-from appliance_web.views.standing import Sentence, Shape
+from appliance_web.views.standing import Sentence, Shape, number
 
 _SHAPES: Mapping[str, Shape] = {
     "running": "ok",
@@ -86,6 +86,27 @@ _NOUNS = {
     "packet_policies": ("packet policy", "packet policies"),
     "health_checks": ("health check", "health checks"),
 }
+
+
+def host_facts(box: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What the host says of itself, only what says something."""
+    facts: list[tuple[str, str]] = []
+    if lag := box.get("loop_lag"):
+        culprit = f", by {lag['last_culprit']}" if lag.get("last_culprit") else ""
+        worst = words.seconds(number(lag.get("worst_s")))
+        facts.append(
+            ("Event loop", f"{words.seconds(number(lag.get('last_s')))} late now, {worst} at worst{culprit}")
+        )
+    for key, value in (box.get("store") or {}).items():
+        label = f"Store: {key.removesuffix('_bytes').replace('_', ' ')}"
+        if value:
+            facts.append((label, words.size(number(value)) if key.endswith("_bytes") else str(value)))
+    facts += [
+        (f"Events lost by {who}", words.count(lost))
+        for who, lost in (box.get("bus_dropped") or {}).items()
+        if lost
+    ]
+    return facts
 
 
 def sentence(found: Sequence[PluginRow]) -> Sentence:

@@ -64,6 +64,8 @@ class Probe:
 
 def number(value: Any) -> float | None:
     """A finite number, or None for anything else."""
+    if type(value) is float and math.isfinite(value):
+        return value  # the usual case, met thousands of times on a page
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         return None
     return float(value)
@@ -190,7 +192,7 @@ def pool_sentence(rows: Iterable[Row] | None, monitor: str) -> Sentence:
         text = f"{inside} of {words.plural(total, 'server')} {_are(inside)} in the pool"
         parts = [f"{troubled} {'needs' if troubled == 1 else 'need'} attention"] if troubled else []
         parts += [f"{waiting} {_are(waiting)} new"] if waiting else []
-        parts += [f"{resting} {_are(resting)} resting"] if resting else []
+        parts += [f"{resting} {_are(resting)} set aside"] if resting else []
         text = "; ".join([text, *parts]) + "."
     if inside == 0 and waiting == total:
         return Sentence("none", text, "A new server needs a number of good probes before it is answered.")
