@@ -245,8 +245,11 @@ async def test_the_plugin_follows_chronyd_through_its_death_and_return(chronyd, 
         gone = await wait_for(lost, "the clock to be given up")
         assert (gone["leap"], gone["stratum"]) == (3, 0)
 
+        await wait_for(lambda: "not synchronised" in caplog.text, "the loss to be logged")
+
         daemon.start()
         assert (await wait_for(synchronised, "the clock to be synchronised again"))["stratum"] == 3
+        await wait_for(lambda: caplog.text.count(" synchronised, stratum") == 2, "the return to be logged")
     told = [record.getMessage() for record in caplog.records if "ynchronised" in record.getMessage()]
     assert [line.startswith("not") for line in told][-3:] == [False, True, False]
     assert len(told) <= 4, told  # one more when the first poll came before chronyd was ready
