@@ -1,0 +1,163 @@
+"""What DNS says about itself: health in sentences, figures for /metrics, the card on the overview page."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from appliance.api.contrib import HealthCheck, Metric, Panel
+from appliance.api.model import Level
+from appliance_dns.pools import APEX
+from appliance_dns.service import DnsService
+
+Pairs = Iterable[tuple[tuple[str, ...], float]]
+
+
+class Checks:
+    """Reads the service; never waits for it."""
+
+    def __init__(self, service: DnsService) -> None:
+        self._service = service
+
+    def health_checks(self) -> list[HealthCheck]:
+        return [
+            HealthCheck(
+                "monitor",
+                self._stale,
+                remedy="look at the plugin monitor; until it speaks again, whoever was good stays in the answers",
+            ),
+            HealthCheck(
+                "empty",
+                self._empty,
+                level=Level.FAILING,
+                remedy="`timeball dns answer @` gives the reason for every member",
+            ),
+            HealthCheck(
+                "few", self._few, remedy="add members, or see why some are out: `timeball dns answer @`"
+            ),
+            HealthCheck(
+                "zone", self._problems, remedy="correct the configuration, or the plugin that is named"
+            ),
+        ]
+
+    async def _stale(self) -> str | None:
+        answers = self._service.answers
+        if not answers.stale:
+            return None
+        board = answers.inputs.board
+        if board is None:
+            return "there is no monitor: the last answers stay, with a shorter TTL"
+        age_s = board.verdicts.age_s()
+        since = "since the start" if age_s == float("inf") else f"for {age_s:.0f} s"
+        return f"the monitor has not spoken {since}: the last answers stay, with a shorter TTL"
+
+    async def _empty(self) -> str | None:
+        usable, registered = self.count()
+        if usable or not registered:
+            return None
+        zone = self._service.zone
+        notes = self._service.answers.notes
+        note = notes.get((APEX, 4)) or notes.get((APEX, 6)) or "nobody is usable"
+        return f"none of {registered} members is usable; {note}" if zone is not None else None
+
+    async def _few(self) -> str | None:
+        usable, registered = self.count()
+        if not registered:
+            return "the pool has no members yet"
+        zone = self._service.zone
+        most = zone.plan.config.max_records if zone is not None else 1
+        if usable == 0 or usable >= min(most, registered):
+            return (
+                "only one member is usable: nothing stands in for it" if usable == registered == 1 else None
+            )
+        return f"{usable} of {registered} members are usable; an answer has room for {most}"
+
+    async def _problems(self) -> str | None:
+        zone = self._service.zone
+        if zone is None or not zone.problems:
+            return None
+        more = f" (and {len(zone.problems) - 1} more)" if len(zone.problems) > 1 else ""
+        return zone.problems[0] + more
+
+    def count(self) -> tuple[int, int]:
+        """Members that may be answered, and all."""
+        candidates = self._service.answers.candidates
+        return sum(1 for c in candidates if c.weight > 0), len(candidates)
+
+    def counters(self) -> Mapping[tuple[str, str, str], int]:
+        server = self._service.server
+        return server.counters() if server is not None else {}
+
+    def shares(self) -> Mapping[str, tuple[int, float]]:
+        server = self._service.server
+        return server.shares() if server is not None else {}
+
+    def metrics(self) -> list[Metric]:
+        return [
+            Metric("dns_requests_total", "DNS queries", "counter", self._requests, ("proto", "type")),
+            Metric(
+                "dns_responses_total",
+                "DNS queries by what became of them",
+                "counter",
+                self._responses,
+                ("rcode",),
+            ),
+            Metric(
+                "dns_answers_total",
+                "Answers that held a member's address",
+                "counter",
+                self._given,
+                ("address",),
+            ),
+            Metric(
+                "dns_answers_fair_total",
+                "Answers that would have held it by its exact share",
+                "counter",
+                self._fair,
+                ("address",),
+            ),
+            Metric("dns_zone_serial", "Serial of the zone", "gauge", lambda: self._service.answers.serial),
+            Metric("dns_members_usable", "Members that may be answered", "gauge", lambda: self.count()[0]),
+        ]
+
+    def _requests(self) -> Pairs:
+        total: Counter[tuple[str, ...]] = Counter()
+        for (transport, rrtype, _outcome), number in self.counters().items():
+            total[transport, rrtype] += number
+        return list(total.items())
+
+    def _responses(self) -> Pairs:
+        total: Counter[tuple[str, ...]] = Counter()
+        for (_transport, _rrtype, outcome), number in self.counters().items():
+            total[(outcome,)] += number
+        return list(total.items())
+
+    def _given(self) -> Pairs:
+        return [((address,), given) for address, (given, _fair) in self.shares().items()]
+
+    def _fair(self) -> Pairs:
+        return [((address,), fair) for address, (_given, fair) in self.shares().items()]
+
+    def panel(self) -> Panel:
+        return Panel("answers", "Answers", self._facts, order=30, link="/dns")
+
+    async def _facts(self) -> dict[str, Any]:
+        usable, registered = self.count()
+        zone = self._service.zone
+        queries = sum(self.counters().values())
+        level = (
+            "failing" if registered and not usable else "degraded" if self._service.answers.stale else "ok"
+        )
+        if zone is None:
+            return {"verdict": "not answering yet", "level": "degraded", "facts": []}
+        return {
+            "verdict": f"{usable} of {registered} members are answered",
+            "level": level,
+            "facts": [
+                ["zone", zone.plan.config.zone],
+                ["serial", zone.snapshot.serial],
+                ["names", len(zone.names)],
+                ["queries", queries],
+            ],
+        }

@@ -1,0 +1,137 @@
+"""What the API tells about the answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from appliance.api.contrib import Route
+from appliance.api.errors import Conflict
+from appliance.core.routes import Reply, Request
+from appliance.wire.dns import name_text
+from appliance_dns.checks import Checks
+from appliance_dns.service import DnsService
+from appliance_dns.zone import Zone, name_servers, zone_file
+
+_STRING, _INTEGER, _BOOLEAN = {"type": "string"}, {"type": "integer"}, {"type": "boolean"}
+_ANSWER = {
+    "type": "object",
+    "properties": {
+        "name": _STRING,
+        "type": _STRING,
+        "zone": {"type": "string", "description": "path of the zone whose members the name gives, or empty"},
+        "client": _STRING,
+        "rcode": _STRING,
+        "serial": _INTEGER,
+        "ttl": {"type": ["integer", "null"]},
+        "answer": {"type": "array", "items": _STRING},
+        "stale": {"type": "boolean", "description": "the monitor is silent: answers are kept as they are"},
+        "note": _STRING,
+        "candidates": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "id": _STRING,
+                    "address": _STRING,
+                    "port": _INTEGER,
+                    "name": _STRING,
+                    "operator": _STRING,
+                    "netspeed": _INTEGER,
+                    "weight": _INTEGER,
+                    "probability": {"type": "number", "description": "to be in an answer, 0 to 1"},
+                    "in": _BOOLEAN,
+                    "in_answer": _BOOLEAN,
+                    "reason": _STRING,
+                    "code": _STRING,
+                    "score": {"type": ["number", "null"]},
+                },
+                "required": ["id", "address", "weight", "probability", "in", "in_answer", "reason"],
+            },
+        },
+    },
+    "required": ["name", "type", "rcode", "answer", "candidates", "serial"],
+}
+
+
+class Question(BaseModel):
+    """Query string of the answer tester."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    name: str = Field("@", max_length=300, description='such as "0", "@", "de" or "0.pool.example.org"')
+    type: str = Field("A", max_length=20, description="record type")
+    client: str = Field("", alias="from", max_length=60, description="address of the client that asks")
+
+
+def routes(service: DnsService, checks: Checks) -> list[Route]:
+    """The operations of this plugin."""
+
+    async def answer(request: Request) -> dict[str, Any]:
+        asked: Question = request.query_model
+        return service.answers.explain(asked.name, asked.type, asked.client or None)
+
+    async def overview(request: Request) -> dict[str, Any]:
+        return _overview(_built(service), service, checks)
+
+    async def as_text(request: Request) -> Reply:
+        return Reply(zone_file(_built(service)), content_type="text/plain")
+
+    return [
+        Route(
+            "GET",
+            "/api/v1/dns/answer",
+            answer,
+            scope="read",
+            summary="What a client would be answered now, and every candidate with its chance and reason",
+            query=Question,
+            returns=_ANSWER,
+        ),
+        Route("GET", "/api/v1/dns", overview, scope="read", summary="The zone, its names and counters"),
+        Route("GET", "/api/v1/dns/zone", as_text, scope="read", summary="The zone as a zone file"),
+    ]
+
+
+def _built(service: DnsService) -> Zone:
+    if service.zone is None:
+        raise Conflict("the zone is not built yet; try again in a second")
+    return service.zone
+
+
+def _overview(zone: Zone, service: DnsService, checks: Checks) -> dict[str, Any]:
+    config = zone.plan.config
+    server = service.server
+    usable, registered = checks.count()
+    counters = [
+        {"proto": proto, "type": rrtype, "outcome": outcome, "queries": number}
+        for (proto, rrtype, outcome), number in sorted(checks.counters().items())
+    ]
+    return {
+        "zone": config.zone,
+        "serial": zone.snapshot.serial,
+        "ttl": config.ttl,
+        "max_records": config.max_records,
+        "on_empty": config.on_empty,
+        "stale": service.answers.stale,
+        "listen": [str(endpoint) for endpoint in server.endpoints] if server is not None else [],
+        "members_usable": usable,
+        "members": registered,
+        "name_servers": [name_text(name) for name, _ in name_servers(zone.plan)],
+        "names": [
+            {"name": name_text(name), "zone": path, "a": _size(zone, path, 4), "aaaa": _size(zone, path, 6)}
+            for name, (path, _label) in zone.names.items()
+        ],
+        "problems": list(zone.problems),
+        "counters": counters,
+        "shares": [
+            {"address": address, "answers": given, "fair": fair}
+            for address, (given, fair) in sorted(checks.shares().items())
+        ],
+    }
+
+
+def _size(zone: Zone, path: str, family: int) -> int:
+    """How many different addresses a name may give."""
+    pool = zone.plan.pools.get((path, family))
+    return len(pool.choices) if pool is not None else 0
