@@ -29,17 +29,19 @@ class NameState:
         seen: epoch second at which each address was last among them.
         error: why the last lookup failed, "" when it worked.
         looked_at: epoch seconds of the last lookup.
+        answered_at: epoch seconds of the last one that worked.
     """
 
     addresses: tuple[str, ...] = ()
     seen: Mapping[str, float] = field(default_factory=dict)
     error: str = ""
     looked_at: float = 0.0
+    answered_at: float = 0.0
 
     def answered(self, addresses: Sequence[str], former: Iterable[str], now: float) -> NameState:
         """After a lookup that worked; `former` are addresses held by this name whose last sight nobody remembers."""
         seen = {**dict.fromkeys(former, now), **self.seen, **dict.fromkeys(addresses, now)}
-        return NameState(tuple(addresses), seen, "", now)
+        return NameState(tuple(addresses), seen, "", now, now)
 
     def failed(self, error: str, now: float) -> NameState:
         return replace(self, error=error, looked_at=now)
@@ -84,7 +86,6 @@ def wanted_entries(
     declared: Sequence[DeclaredMember],
     names: Mapping[str, NameState],
     registry: Registry,
-    now: float,
     grace_s: float,
 ) -> list[Entry]:
     """The declared members as entries: literal addresses as they stand, names by their last known addresses.
@@ -101,7 +102,7 @@ def wanted_entries(
         if not member.host:
             continue
         state = names.get(member.host, NameState())
-        for address in _known_addresses(member, state, registry, now, grace_s):
+        for address in _known_addresses(member, state, registry, grace_s):
             holder = registry.at(address, member.port)
             if holder is not None and not holder.declared:
                 continue
@@ -110,7 +111,7 @@ def wanted_entries(
 
 
 def _known_addresses(
-    member: DeclaredMember, state: NameState, registry: Registry, now: float, grace_s: float
+    member: DeclaredMember, state: NameState, registry: Registry, grace_s: float
 ) -> list[str]:
     former = [
         e.address
@@ -118,7 +119,7 @@ def _known_addresses(
         if e.declared and e.name == member.host and e.port == member.port and e.address not in state.addresses
     ]
     if state.addresses:
-        former = [a for a in former if now - state.seen.get(a, now) < grace_s]
+        former = [a for a in former if state.answered_at - state.seen.get(a, state.answered_at) < grace_s]
     return [*state.addresses, *former]
 
 

@@ -47,14 +47,11 @@ def order_of(asked: Mapping[str, Any]) -> Order:
     """
     errors: dict[str, str] = {}
     address = name = ""
-    port = asked.get("port")
+    given: int | None = None
     try:
         host, given = split_endpoint(str(asked.get("address") or ""))
         if host:
             address, name = canonical_target(host)
-        if given is not None and port not in (None, DEFAULT_PORT, given):
-            errors["port"] = f"the address says {given}, the port {port}"
-        port = given or port or DEFAULT_PORT
     except ValueError as error:
         errors["address"] = str(error)
     try:
@@ -64,8 +61,13 @@ def order_of(asked: Mapping[str, Any]) -> Order:
         errors["name"] = str(error)
     if not (address or name or errors):
         errors["address"] = "give an address or a host name"
-    if port is not None and (isinstance(port, bool) or not isinstance(port, int) or not 1 <= port <= 65535):
+    port = asked.get("port")
+    if port is None:
+        port = DEFAULT_PORT if given is None else given
+    elif isinstance(port, bool) or not isinstance(port, int) or not 1 <= port <= 65535:
         errors["port"] = f"{port!r} is not a port (1 to 65535)"
+    elif given is not None and port not in (DEFAULT_PORT, given):
+        errors["port"] = f"the address says {given}, the port says {port}"
     details: dict[str, Any] = {}
     try:
         details = checked_fields({k: asked[k] for k in _DETAILS if asked.get(k) is not None})
@@ -73,7 +75,7 @@ def order_of(asked: Mapping[str, Any]) -> Order:
         errors |= invalid.errors
     if errors:
         raise Invalid("this cannot be a member", errors=errors)
-    return Order(address, name, port or DEFAULT_PORT, {**details, "paused": asked.get("paused") is True})
+    return Order(address, name, given or int(port), {**details, "paused": asked.get("paused") is True})
 
 
 def orders_of(rows: Iterable[Mapping[str, Any]]) -> list[Order]:

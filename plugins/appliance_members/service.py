@@ -60,11 +60,10 @@ class Keeper:
         roster = self._roster
 
         def operation(registry: Registry) -> Registry:
-            now = roster.now()
             wanted = wanted_entries(
-                config.member, self._registrar.names, registry, now, config.name_grace_hours * 3600
+                config.member, self._registrar.names, registry, config.name_grace_hours * 3600
             )
-            return replace(registry, limit=config.max_members).declare(wanted, now)
+            return replace(registry, limit=config.max_members).declare(wanted, roster.now())
 
         await roster.apply(operation, must_keep=False)
 
