@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
 import threading
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
@@ -96,7 +95,9 @@ def write_rows(db: sqlite_utils.Database, rows: Iterable[Row]) -> Counter[str]:
     rows = list(rows)
     try:
         transaction(db, lambda db: _insert_grouped(db, rows))
-    except (sqlite3.Error, OverflowError, ValueError) as error:  # an int beyond 64 bits, a lone surrogate
+    except (
+        Exception
+    ) as error:  # an int beyond 64 bits, a lone surrogate, a key that is no text: anything but our business
         if fault_of(error) is not None:
             raise
         return transaction(db, lambda db: _insert_singly(db, rows))
@@ -116,7 +117,7 @@ def _insert_singly(db: sqlite_utils.Database, rows: Sequence[Row]) -> Counter[st
     for table, columns, values in rows:
         try:
             db.conn.execute(_insert_sql(table, columns), values)
-        except (sqlite3.Error, OverflowError, ValueError) as error:
+        except Exception as error:
             if fault_of(error) is not None:
                 raise
             if not refused[table]:

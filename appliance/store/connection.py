@@ -126,7 +126,11 @@ def _create_private(path: Path) -> None:
     try:
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
     except OSError as error:
-        # Reported as SQLite would, so that there is one kind of error to understand.
-        wrapped = sqlite3.OperationalError(f"{path}: {error.strerror}")
-        wrapped.sqlite_errorcode = _AS_SQLITE.get(error.errno or 0, sqlite3.SQLITE_CANTOPEN)
-        raise wrapped from error
+        raise as_sqlite(error) from error
+
+
+def as_sqlite(error: OSError) -> sqlite3.OperationalError:
+    """The same as SQLite would report it, so that there is one kind of error to understand."""
+    same = sqlite3.OperationalError(str(error))
+    same.sqlite_errorcode = _AS_SQLITE.get(error.errno or 0, sqlite3.SQLITE_CANTOPEN)
+    return same

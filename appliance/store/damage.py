@@ -13,7 +13,7 @@ from typing import Any, Final
 import sqlite_utils
 
 from appliance.store.batch import quoted
-from appliance.store.connection import open_reader, open_writer
+from appliance.store.connection import open_reader
 from appliance.store.faults import DAMAGED, fault_of
 
 log = logging.getLogger("appliance.store")
@@ -29,25 +29,16 @@ def suspicion(path: Path) -> Path:
     return path.with_name(path.name + ".suspect")
 
 
-def find_damage(path: Path) -> str | None:
-    """What is wrong inside the file, or None.
-
-    A file that does not exist is well. Opening it recovers what a kill or power cut left in the log.
+def find_damage(db: sqlite_utils.Database, path: Path) -> str | None:
+    """What is wrong inside the open file, or None; large files are read whole only when something was met before.
 
     Raises:
-        sqlite3.Error: it cannot be opened for another reason (disk full, read-only).
+        sqlite3.Error: it cannot be read for another reason.
     """
-    if not path.exists() or path.stat().st_size == 0:
+    if path.stat().st_size > QUICK_CHECK_BYTES and not suspicion(path).exists():
         return None
-    thorough = suspicion(path).exists() or path.stat().st_size <= QUICK_CHECK_BYTES
     try:
-        db = open_writer(path)
-        try:
-            if not thorough:
-                return None
-            found = [str(row[0]) for row in db.conn.execute("PRAGMA quick_check(1)")]
-        finally:
-            db.close()
+        found = [str(row[0]) for row in db.conn.execute("PRAGMA quick_check(1)")]
     except sqlite3.DatabaseError as error:
         if fault_of(error) is not DAMAGED:
             raise

@@ -14,7 +14,8 @@ import sqlite_utils
 from appliance.api.errors import StoreError
 from appliance.api.model import Level, Problem
 from appliance.core.clock import Clock
-from appliance.store.connection import MEMORY, PAGE_BYTES, open_writer
+from appliance.store import faults
+from appliance.store.connection import MEMORY, PAGE_BYTES, as_sqlite, open_writer
 from appliance.store.damage import find_damage, move_aside, suspicion
 from appliance.store.faults import fault_of
 
@@ -55,19 +56,18 @@ class StoreFile:
         if self.path is None:
             return open_writer(MEMORY)
         try:
-            if not self._checked:
-                self._set_damaged_aside(self.path)
-                self._checked = True
-            return open_writer(self.path)
+            return open_writer(self.path) if self._checked else self._open_and_check(self.path)
         except sqlite3.Error as error:
             fault = fault_of(error)
             if fault is None or _has_content(self.path):
                 raise
-            self.adrift = True
-            text = f"Nothing is kept over a restart: there is no database file and none can be made, because {fault.text}."
-            self.problems[ADRIFT] = Problem("store", Level.DEGRADED, text, fault.remedy)
-            log.error("%s (%s)", text, error)
-            return open_writer(MEMORY)
+        except OSError as error:  # of a look at the file, or of moving it
+            raise as_sqlite(error) from error
+        self.adrift = True
+        text = f"Nothing is kept over a restart: there is no database file and none can be made, because {fault.text}."
+        self.problems[ADRIFT] = Problem("store", Level.DEGRADED, text, fault.remedy)
+        log.error("%s", text)
+        return open_writer(MEMORY)
 
     def land(self, memory: sqlite_utils.Database) -> sqlite_utils.Database:
         """Make the file after all, and move what memory holds into it; returns the new connection.
@@ -101,17 +101,31 @@ class StoreFile:
             with contextlib.suppress(OSError):
                 self.free_bytes = shutil.disk_usage(self.path.parent).free
 
-    def _set_damaged_aside(self, path: Path) -> None:
-        damage = find_damage(path)
-        if damage is None:
-            suspicion(path).unlink(missing_ok=True)
-            return
+    def _open_and_check(self, path: Path) -> sqlite_utils.Database:
+        """The first time: opening takes in what a kill or power cut left in the log."""
+        try:
+            db = open_writer(path)
+            with contextlib.ExitStack() as if_it_fails:
+                if_it_fails.callback(db.close)
+                damage = find_damage(db, path)
+                if_it_fails.pop_all()
+        except sqlite3.DatabaseError as error:
+            if fault_of(error) is not faults.DAMAGED:
+                raise
+            damage = str(error)
+        else:
+            if damage is None:
+                suspicion(path).unlink(missing_ok=True)
+                self._checked = True
+                return db
+            db.close()
         self.aside = move_aside(path, self._clock.wall_ns())
         text = f"The database was damaged ({damage}); it was moved to {self.aside} and a new one begun."
-        self.problems[DAMAGED] = Problem(
-            "store", Level.DEGRADED, text, "restore a backup if you have one; then delete that file"
-        )
+        remedy = "restore a backup if you have one; then delete that file"
+        self.problems[DAMAGED] = Problem("store", Level.DEGRADED, text, remedy)
         log.error("%s", text)
+        self._checked = True
+        return open_writer(path)
 
 
 def copy(db: sqlite_utils.Database, path: Path) -> None:

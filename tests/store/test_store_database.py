@@ -176,9 +176,11 @@ async def test_one_bad_row_takes_no_other_with_it(store: Database, caplog: pytes
         store.append("x__rows", {"v": v})
     store.append("x__nowhere", {"v": 1})
     store.append("x__rows", {"w": 1})
+    store.append("x__rows", {7: 1})
+    store.append("x__rows", {"v": object()})
     await store.flush()
     assert await store.read(values) == [1, 2, 3]
-    assert store.stats()["rows_refused_by_table"] == {"x__rows": 4, "x__nowhere": 1}
+    assert store.stats()["rows_refused_by_table"] == {"x__rows": 6, "x__nowhere": 1}
     assert len([r for r in caplog.records if "refused" in r.message]) == 2, "once for each table"
 
 
