@@ -24,7 +24,7 @@ _AS_SQLITE: Final = {errno.ENOSPC: sqlite3.SQLITE_FULL, errno.EROFS: sqlite3.SQL
 
 
 class TidyConnection(sqlite3.Connection):
-    """A connection that can end every statement that is still being read.
+    """A connection that keeps to the store's transactions, and can end every statement that is still being read.
 
     One forgotten cursor (`INSERT ... RETURNING` and a single `fetchone`, kept alive by a traceback) makes every later
     COMMIT fail with "SQL statements in progress".
@@ -43,6 +43,21 @@ class TidyConnection(sqlite3.Connection):
         made = super().execute(*args)
         self._cursors.add(made)
         return made
+
+    def executescript(self, script: str) -> sqlite3.Cursor:
+        """Inside a transaction the driver's own version would commit it first; this one stays inside."""
+        if not self.in_transaction:
+            return super().executescript(script)
+        cursor: sqlite3.Cursor = self.cursor()
+        statement = ""
+        for part in script.split(";"):
+            statement += part + ";"
+            if sqlite3.complete_statement(statement):
+                cursor.execute(statement)
+                statement = ""
+        if statement.strip(" \n\t;"):
+            cursor.execute(statement)  # says what is wrong with it
+        return cursor
 
     def end_statements(self) -> None:
         for cursor in tuple(self._cursors):

@@ -74,6 +74,27 @@ async def test_a_function_that_commits_by_itself_is_told_so(store: Database) -> 
         await store.write(lambda db: db.conn.commit())
 
 
+async def test_a_script_stays_inside_the_transaction(store: Database) -> None:
+    """The driver's own executescript would commit what came before."""
+    script = """
+        CREATE TABLE x__a (v); -- a comment; with a semicolon
+        INSERT INTO x__a VALUES ('a;b');
+        CREATE TRIGGER x__t AFTER INSERT ON x__a BEGIN DELETE FROM x__a; SELECT 1; END;
+    """
+
+    def fails_late(db: sqlite_utils.Database) -> None:
+        db.conn.executescript(script)
+        raise KeyError("late")
+
+    with pytest.raises(KeyError):
+        await store.write(fails_late)
+    assert await store.read(lambda db: db["x__a"].exists()) is False
+    await store.write(lambda db: db.conn.executescript(script))
+    assert await store.read(lambda db: db.execute("SELECT v FROM x__a").fetchall()) == [("a;b",)]
+    with pytest.raises(sqlite3.OperationalError):
+        await store.write(lambda db: db.conn.executescript("SELECT 1; CREATE TABLE nonsense"))
+
+
 async def test_rows_that_would_be_fetched_too_late_are_refused(store: Database) -> None:
     with pytest.raises(TypeError, match="list"):
         await store.read(lambda db: db.query("SELECT 1"))
