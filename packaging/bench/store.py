@@ -1,7 +1,7 @@
 """Store: the size of a year of probes, how fast its charts are read, rows written a second, and memory.
 
-`--members 1000` makes the whole of it (some minutes); the default makes a tenth of the members for the whole year, which has the
-same shape. Every row goes through the store's own tables, roll-ups and retention; only the probes are made up inside SQLite.
+`--members 1000` makes the whole of it (more than an hour); the default makes a twentieth of the members for the whole year, which
+has the same shape. Every row goes through the store's own tables, roll-ups and retention; only the probes are made up inside SQLite.
 """
 
 from __future__ import annotations
@@ -25,29 +25,16 @@ from _common import ROOT, Row, main
 
 sys.path[:0] = [str(ROOT), str(ROOT / "plugins")]
 
-from appliance.api.contrib import Migration, Retention, Rollup  # noqa: E402
 from appliance.core.clock import SystemClock  # noqa: E402
 from appliance.store import Database  # noqa: E402
 from appliance.store.series import read_series  # noqa: E402
+from appliance_monitor.keeping import MIGRATIONS, PROBES, retention  # noqa: E402
 
 DAY_S = 86_400
 INTERVAL_S = 540
 BEGIN_S = 1_767_225_600  # 2026-01-01
 
-SCHEMA = Migration(
-    "probes",
-    lambda db: db.execute(
-        "CREATE TABLE monitor__probes (id INTEGER PRIMARY KEY, ts REAL NOT NULL, member TEXT NOT NULL, monitor TEXT, "
-        "offset_s REAL, rtt_s REAL, stratum INTEGER, leap INTEGER, step REAL, score REAL, error TEXT, rule TEXT)"
-    ),
-)
-RETENTION = Retention(
-    "monitor__probes",
-    raw_days=14,
-    key=("member",),
-    values=("offset_s", "rtt_s", "score"),
-    rollups=(Rollup(300, 7), Rollup(3600, 400), Rollup(86400, None)),
-)
+RETENTION = retention(raw_days=15)
 
 
 class Calendar(SystemClock):
@@ -89,7 +76,7 @@ def probe(db: sqlite_utils.Database, first: int, end: int, members: int) -> None
 
 async def make(store: Database, clock: Calendar, members: int, days: int) -> None:
     """Hour by hour, as it is in life: so pages are split, roll-ups merged and old rows deleted as they are in life."""
-    await store.migrate("monitor", [SCHEMA])
+    await store.migrate("monitor", MIGRATIONS)
     store.retain("monitor", [RETENTION])
     done = 0
     for hour in range(1, days * 24 + 1):
@@ -99,18 +86,26 @@ async def make(store: Database, clock: Calendar, members: int, days: int) -> Non
         clock.go_to(BEGIN_S + hour * 3600)
         await store.housekeeping()
         if hour % (24 * 30) == 0:
-            print(f"      {hour // 24} days, {store.stats()['size_bytes'] / 1e6:,.0f} MB", file=sys.stderr, flush=True)
+            print(
+                f"      {hour // 24} days, {store.stats()['size_bytes'] / 1e6:,.0f} MB",
+                file=sys.stderr,
+                flush=True,
+            )
 
 
-async def read_times_ms(store: Database, members: int, end_s: float, days: float, points: int, runs: int = 60) -> list[float]:
-    dice = random.Random(1)
+async def read_times_ms(
+    store: Database, members: int, end_s: float, days: float, points: int, runs: int = 60
+) -> list[float]:
+    dice = random.Random(1)  # noqa: S311 - picks members
     took = []
     for _ in range(runs):
         i = dice.randrange(members)
         member = f"10.0.{i // 250}.{i % 250}"
         begun = time.perf_counter()
         series = await store.read(
-            lambda db, member=member: read_series(db, RETENTION, (member,), end_s - days * DAY_S, end_s, points)
+            lambda db, member=member: read_series(
+                db, RETENTION, (member,), end_s - days * DAY_S, end_s, points
+            )
         )
         took.append((time.perf_counter() - begun) * 1e3)
         assert sum(series.n) >= min(days, 1) * 100, series
@@ -122,13 +117,19 @@ async def writes_per_s(store: Database, rows: int = 100_000) -> float:
     begun = time.perf_counter()
     for number in range(rows):
         store.append(
-            "monitor__probes",
-            {"ts": BEGIN_S + number, "member": f"w{number % 100}", "offset_s": 0.001, "rtt_s": 0.02, "score": 19.0},
+            PROBES,
+            {
+                "ts": BEGIN_S + number,
+                "member": f"w{number % 100}",
+                "monitor": "local",
+                "offset_s": 0.001,
+                "score": 19.0,
+            },
         )
         if number % 1000 == 0:
             await asyncio.sleep(0)
-            while store.stats()["rows_buffered"] > 20_000:
-                await asyncio.sleep(0.001)
+            if store.stats()["rows_buffered"] > 20_000:
+                await store.flush()
     await store.flush()
     assert store.stats()["rows_lost"] == 0
     return rows / (time.perf_counter() - begun)
@@ -139,8 +140,10 @@ def sizes(path: Path) -> dict[str, float]:
 
     conn = sqlite3.connect(path)
     conn.execute("PRAGMA query_only=ON")
-    rows = conn.execute("SELECT name, count(*) FROM sqlite_master WHERE type = 'table' AND name LIKE 'monitor%' GROUP BY 1").fetchall()
-    found = {name: conn.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name, _ in rows}
+    rows = conn.execute(
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE 'monitor%'"
+    ).fetchall()
+    found = {name: conn.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for (name,) in rows}  # noqa: S608
     conn.close()
     return found
 
@@ -169,8 +172,13 @@ async def run(folder: Path, members: int, days: int) -> dict[str, Any]:
     end_s = BEGIN_S + days * DAY_S
     async with Database(path, clock) as store:
         forget_cache(path)
-        facts["cold_year_ms"] = (await read_times_ms(store, members, end_s, days, 1000, 10))
-        for name, span, points in (("year", days, 1000), ("year_400", days, 400), ("month", 30, 500), ("day", 1, 500)):
+        facts["cold_year_ms"] = await read_times_ms(store, members, end_s, days, 1000, 10)
+        for name, span, points in (
+            ("year", days, 1000),
+            ("year_400", days, 400),
+            ("month", 30, 500),
+            ("day", 1, 500),
+        ):
             facts[f"{name}_ms"] = await read_times_ms(store, members, end_s, min(span, days), points)
         facts["peak_rss_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         facts["append_rows_per_s"] = await writes_per_s(store)
@@ -196,14 +204,18 @@ def rows_of(facts: dict[str, Any]) -> Iterable[Row]:
         ("day", "chart of a day, 500 points"),
     ):
         took = facts[f"{name}_ms"]
-        yield Row(what, f"{statistics.median(took):.1f} ms", note=f"p95 {percentile(took, 0.95):.1f} ms, {len(took)} reads")
+        yield Row(
+            what,
+            f"{statistics.median(took):.1f} ms",
+            note=f"p95 {percentile(took, 0.95):.1f} ms, {len(took)} reads",
+        )
     yield Row("rows appended", f"{facts['append_rows_per_s']:,.0f} /s", note="into a table with one index")
     yield Row("peak memory of the generator", f"{facts['peak_rss_bytes'] / 1e6:.0f} MB")
 
 
 def measure() -> Iterable[Row]:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--members", type=int, default=100)
+    parser.add_argument("--members", type=int, default=50)
     parser.add_argument("--days", type=int, default=365)
     parser.add_argument("--keep", type=Path, help="folder to leave the database in")
     parser.add_argument("--json", action="store_true", help="print the raw figures")
