@@ -59,7 +59,7 @@ class _Lane:
 
     def turn(self, snapshot: Snapshot, wall_ns: Callable[[], int]) -> None:
         """Answer what has arrived, up to what fits the slots. This is the hot path."""
-        slots, family, own_port = self.slots, self.family, self.endpoint.port
+        slots, own_port = self.slots, self.endpoint.port.to_bytes(2)
         packets, replies = slots.packets, slots.replies
         outcomes, first_bytes, to_count = self.outcomes, self.first_bytes, self._to_count
         filled = 0
@@ -69,7 +69,7 @@ class _Lane:
                 first_bytes[packet[0]] += 1
             tx_ns = wall_ns()
             outcome = answer(
-                packet, size, family, address, port, own_address, own_port,
+                packet, size, address, port, own_address, own_port,
                 rx_ns or tx_ns, tx_ns, getrandbits(64), snapshot, replies[filled],
             )  # fmt: skip
             if outcome >> 8 == _IGNORED:

@@ -4,7 +4,7 @@ Two ways with one shape: `BatchSlots` takes and sends up to 16 packets with one 
 through ctypes), `SingleSlot` one at a time with what the socket module has. `slots_for` takes the first that works: a
 hardened service may be forbidden to load ctypes.
 
-Both never wait. Addresses are numbers, as in `ntp_decide`.
+Both never wait.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from typing import Any, NamedTuple, Protocol
 from appliance.dataplane.udp_socket import IP_PKTINFO, SO_TIMESTAMPNS_NEW
 
 #: size, source address, source port, own address, receive time in ns since 1970. `size` is larger than the slot for a
-#: packet that was cut off; own address and receive time are 0 when the kernel did not say.
-Envelope = tuple[int, int, int, int, int]
+#: packet that was cut off. Addresses and port are bytes in network order, as they stand in a sockaddr: nothing is converted
+#: on its way. The own address is zero and the receive time 0 when the kernel did not say.
+Envelope = tuple[int, bytes, bytes, bytes, int]
 
 SLOT_BYTES = 2048
 REPLY_BYTES = 48
@@ -63,40 +64,37 @@ class Slots(Protocol):
 
 
 class _Family(NamedTuple):
-    """How an address family looks in memory.
+    """How an address family looks in memory; the port is always bytes 2 and 3 of a sockaddr.
 
     Attributes:
-        name: struct codes of a sockaddr up to the address.
+        address_at, address_bytes: the address within a sockaddr.
         name_bytes: length of a sockaddr.
-        number: struct codes of an address.
         level, kind: of the control message that holds the pktinfo.
         own_at: where our own address stands in the pktinfo.
         info_bytes: length of the pktinfo.
     """
 
-    name: str
+    address_at: int
+    address_bytes: int
     name_bytes: int
-    number: str
     level: int
     kind: int
     own_at: int
     info_bytes: int
 
-    @property
-    def address_bytes(self) -> int:
-        return struct.calcsize("=" + self.number)
-
 
 _FAMILIES = {
     # struct sockaddr_in: family, port, address; struct in_pktinfo: interface, address to answer from, address asked
-    socket.AF_INET: _Family("2xH", 16, "I", socket.IPPROTO_IP, IP_PKTINFO, 4, 12),
+    socket.AF_INET: _Family(4, 4, 16, socket.IPPROTO_IP, IP_PKTINFO, 4, 12),
     # struct sockaddr_in6: family, port, flow, address, scope; struct in6_pktinfo: address, interface
-    socket.AF_INET6: _Family("2xH4x", 28, "QQ", socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, 0, 20),
+    socket.AF_INET6: _Family(8, 16, 28, socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, 0, 20),
 }
 
 # A control message begins with its length, level and type, in the machine's own sizes (16 bytes, 12 on 32-bit ones).
 _CONTROL_HEAD = struct.Struct("Nii")
 _WORD = struct.calcsize("N")
+#: level and type of a control message
+_MARK = struct.Struct("=ii")
 _TIME = struct.Struct("=qq")
 #: The beginning of an envelope, for a sockaddr of either family.
 _NAME_ROOM = 32
@@ -132,11 +130,11 @@ def libc() -> ctypes.PyDLL:
 
     Giving it up would cost a switch of threads each time, and up to 5 ms until a busy event loop hands it back.
     """
-    libc = ctypes.PyDLL(None, use_errno=True)
+    library = ctypes.PyDLL(None, use_errno=True)
     pointer, number = ctypes.c_void_p, ctypes.c_int
-    libc.recvmmsg.argtypes = [number, pointer, ctypes.c_uint, number, pointer]
-    libc.sendmmsg.argtypes = [number, pointer, ctypes.c_uint, number]
-    return libc
+    library.recvmmsg.argtypes = [number, pointer, ctypes.c_uint, number, pointer]
+    library.sendmmsg.argtypes = [number, pointer, ctypes.c_uint, number]
+    return library
 
 
 class Region:
@@ -158,22 +156,22 @@ class _EnvelopeLayout:
 
     def __init__(self, family: _Family) -> None:
         head = _CONTROL_HEAD.size
+        time_at = _NAME_ROOM + head
         info_at = _NAME_ROOM + _control_space(_TIME.size)
         self.own_at = info_at + head + family.own_at
-        self.own_bytes = family.address_bytes
         self.info_at = info_at
         self.info_space = _control_space(family.info_bytes)
         self.stride = (info_at + self.info_space + 7) // 8 * 8
         self.control_bytes = info_at + self.info_space - _NAME_ROOM
-        # What is in network order, and what is in the machine's.
-        source = "!" + family.name + family.number
-        gap = self.own_at - struct.calcsize(source)
-        rest = self.stride - self.own_at - self.own_bytes
-        self.addresses = struct.Struct(f"{source}{gap}x{family.number}{rest}x")
-        gap = info_at - _NAME_ROOM - head - _TIME.size
-        rest = self.stride - info_at - head
-        self.controls = struct.Struct(f"={_NAME_ROOM + _WORD}xiiqq{gap + _WORD}xii{rest}x")
-        self.expected = (socket.SOL_SOCKET, SO_TIMESTAMPNS_NEW, family.level, family.kind)
+        #: port, address, mark and time of the first control message, mark of the second and own address
+        self.fields = struct.Struct(
+            f"=2x2s{family.address_at - 4}x{family.address_bytes}s"
+            f"{time_at - 8 - family.address_at - family.address_bytes}x8sqq"
+            f"{info_at + head - 8 - time_at - _TIME.size}x8s{family.own_at}x{family.address_bytes}s"
+            f"{self.stride - self.own_at - family.address_bytes}x"
+        )
+        self.time_mark = _MARK.pack(socket.SOL_SOCKET, SO_TIMESTAMPNS_NEW)
+        self.info_mark = _MARK.pack(family.level, family.kind)
 
 
 class BatchSlots:
@@ -192,7 +190,6 @@ class BatchSlots:
         self._fd = sock.fileno()
         self._count = count
         self._layout = layout
-        self._envelopes = _envelopes_v6 if sock.family == socket.AF_INET6 else _envelopes_v4
 
         packets, replies = Region(count, SLOT_BYTES), Region(count, REPLY_BYTES)
         self.packets, self.replies = packets.pieces, replies.pieces
@@ -202,7 +199,7 @@ class BatchSlots:
         self._in_heads_blank = bytes(self._in_heads.view)
         self._out_heads = Heads(replies, self._out, family.name_bytes, layout.info_at, layout.info_space)
 
-        names, owns = slice(0, family.name_bytes), slice(layout.own_at, layout.own_at + layout.own_bytes)
+        names, owns = slice(0, family.name_bytes), slice(layout.own_at, layout.own_at + family.address_bytes)
         self._in_names = tuple(piece[names] for piece in self._in.pieces)
         self._out_names = tuple(piece[names] for piece in self._out.pieces)
         self._in_owns = tuple(piece[owns] for piece in self._in.pieces)
@@ -225,13 +222,18 @@ class BatchSlots:
             if code in _AGAIN:
                 return iter(())
             raise OSError(code, os.strerror(code))
-        envelopes = self._in.view[: got * self._layout.stride]
-        return self._envelopes(
-            self._layout.expected,
-            _LENGTH.iter_unpack(self._in_heads.view[: got * _LENGTH.size]),
-            self._layout.addresses.iter_unpack(envelopes),
-            self._layout.controls.iter_unpack(envelopes),
-        )
+        return self._envelopes(got)
+
+    def _envelopes(self, count: int) -> Iterator[Envelope]:
+        layout = self._layout
+        time_mark, info_mark = layout.time_mark, layout.info_mark
+        lengths = _LENGTH.iter_unpack(self._in_heads.view[: count * _LENGTH.size])
+        fields = layout.fields.iter_unpack(self._in.view[: count * layout.stride])
+        for (size,), (port, address, first, seconds, ns, second, own) in zip(lengths, fields, strict=True):
+            if first == time_mark and second == info_mark:
+                yield size, address, port, own, seconds * _NS + ns
+            else:
+                yield size, address, port, bytes(len(own)), 0
 
     def address(self, reply: int, packet: int) -> None:
         self._out_names[reply][:] = self._in_names[packet]
@@ -278,27 +280,6 @@ class Heads:
 _LENGTH = struct.Struct(f"={_MMsgHdr.length.offset}xI{ctypes.sizeof(_MMsgHdr) - _MMsgHdr.length.offset - 4}x")
 
 
-def _envelopes_v4(
-    expected: tuple[int, ...], lengths: Iterator[Any], addresses: Iterator[Any], controls: Iterator[Any]
-) -> Iterator[Envelope]:
-    for (size,), (port, address, own), (level, kind, s, ns, *info) in zip(
-        lengths, addresses, controls, strict=True
-    ):
-        known = (level, kind, *info) == expected
-        yield size, address, port, own if known else 0, s * _NS + ns if known else 0
-
-
-def _envelopes_v6(
-    expected: tuple[int, ...], lengths: Iterator[Any], addresses: Iterator[Any], controls: Iterator[Any]
-) -> Iterator[Envelope]:
-    for (size,), (port, high, low, own_high, own_low), (level, kind, s, ns, *info) in zip(
-        lengths, addresses, controls, strict=True
-    ):
-        known = (level, kind, *info) == expected
-        own = own_high << 64 | own_low if known else 0
-        yield size, high << 64 | low, port, own, s * _NS + ns if known else 0
-
-
 class SingleSlot:
     """One packet at a time, with the socket module alone."""
 
@@ -310,7 +291,7 @@ class SingleSlot:
         self.packets: tuple[memoryview, ...] = (memoryview(bytearray(SLOT_BYTES)),)
         self.replies: tuple[memoryview, ...] = (memoryview(bytearray(REPLY_BYTES)),)
         self._source: Any = None
-        self._pktinfo = b""
+        self._own = b""
         self._to: Any = None
         self._from: list[tuple[int, int, bytes]] = []
 
@@ -322,23 +303,22 @@ class SingleSlot:
             )
         except (BlockingIOError, InterruptedError):
             return iter(())
-        self._source, self._pktinfo = source, b""
-        rx_ns = own = 0
+        self._source, self._own = source, bytes(family.address_bytes)
+        rx_ns = 0
         for level, kind, data in controls:
             if (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPNS_NEW) and len(data) == _TIME.size:
                 seconds, ns = _TIME.unpack(data)
                 rx_ns = seconds * _NS + ns
             elif (level, kind) == (family.level, family.kind) and len(data) == family.info_bytes:
-                self._pktinfo = data[family.own_at : family.own_at + family.address_bytes]
-                own = int.from_bytes(self._pktinfo)
-        address = int.from_bytes(socket.inet_pton(self._sock.family, source[0]))
-        return iter(((size, address, source[1], own, rx_ns),))
+                self._own = data[family.own_at : family.own_at + family.address_bytes]
+        address = socket.inet_pton(self._sock.family, source[0])
+        return iter(((size, address, source[1].to_bytes(2), self._own, rx_ns),))
 
     def address(self, reply: int, packet: int) -> None:
         family = self._family
         self._to = self._source
         info = bytearray(family.info_bytes)
-        info[family.own_at : family.own_at + len(self._pktinfo)] = self._pktinfo
+        info[family.own_at : family.own_at + family.address_bytes] = self._own
         self._from = [(family.level, family.kind, bytes(info))]
 
     def send(self, count: int) -> list[int]:

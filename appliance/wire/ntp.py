@@ -37,7 +37,8 @@ HEADER = struct.Struct("!BBbbII4sQQQQ")
 _ERA_S = 1 << 32
 _NS = 1_000_000_000
 _UNIX_TO_NTP_S = 2_208_988_800  # 1900-01-01 to 1970-01-01, 17 leap days
-_UNIX_TO_NTP_NS = _UNIX_TO_NTP_S * _NS
+#: What to add to ns since 1970 for ns since 1900.
+UNIX_TO_NTP_NS = _UNIX_TO_NTP_S * _NS
 _MIN_FIELD = 16  # RFC 7822 section 3
 _MAX_MAC = 24  # RFC 7822 section 3: a field may not start where this much or less remains
 _FIELD_HEAD = struct.Struct("!HH")
@@ -249,7 +250,7 @@ def server_reply(
 
 def ntp_from_unix_ns(unix_ns: int) -> int:
     """The 64-bit NTP timestamp of a moment given in ns since 1970; the era is lost, as on the wire."""
-    return (unix_ns + _UNIX_TO_NTP_NS << 32) // _NS & 0xFFFFFFFFFFFFFFFF
+    return (unix_ns + UNIX_TO_NTP_NS << 32) // _NS & 0xFFFFFFFFFFFFFFFF
 
 
 def unix_ns_from_ntp(timestamp: int, near_ns: int) -> int:

@@ -344,7 +344,7 @@ def test_a_process_without_ctypes_functions_takes_packets_one_by_one(monkeypatch
     def forbidden(*_):
         raise MemoryError
 
-    monkeypatch.setattr("appliance.dataplane.udp_slots._libc", forbidden)
+    monkeypatch.setattr("appliance.dataplane.udp_slots.libc", forbidden)
     with serving() as server:
         assert server.kind == "recvmsg"
         assert parse_header(ask(server)).origin == COOKIE
