@@ -1,0 +1,146 @@
+"""Everybody's standing and verdict: moved on by each scored probe, read by everybody else."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from appliance.api.events import VerdictChanged
+from appliance.api.model import Family, Member, ScoredProbe, Verdict
+from appliance.core.cells import Cell
+from appliance_monitor import gate
+from appliance_monitor.gate import GatePolicy
+from appliance_monitor.standing import Standing, after
+from appliance_monitor.truth import Untruth
+
+#: Probes of each member that are kept in memory.
+RECENT = 60
+
+
+class Board:
+    """Standings, verdicts and the last probes of all members.
+
+    Attributes:
+        verdicts: by member id; replaced whole.
+        standings: by member id, also of members that have none yet.
+        dirty: members whose standing has changed since it was last kept.
+    """
+
+    def __init__(self, verdicts: Cell[Mapping[str, Verdict]], publish: Callable[[object], None]) -> None:
+        self.verdicts = verdicts
+        self.standings: dict[str, Standing] = {}
+        self.dirty: set[str] = set()
+        self._members: Mapping[str, Member] = {}
+        self._recent: dict[str, deque[Mapping[str, Any]]] = {}
+        self._kept: dict[Family, frozenset[str]] = {4: frozenset(), 6: frozenset()}
+        self._publish = publish
+
+    def restore(self, standings: Iterable[Standing]) -> None:
+        """What was known before the restart; standings of members that are gone wait for them to come back."""
+        self.standings.update((standing.member, standing) for standing in standings)
+
+    def remember(self, member: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Probes from before the restart, oldest first."""
+        self._recent.setdefault(member, deque(maxlen=RECENT)).extend(rows)
+
+    def set_members(self, members: Mapping[str, Member], policy: GatePolicy, now: float) -> None:
+        """The registry changed: judge everybody anew."""
+        for gone in self._members.keys() - members.keys():
+            self.standings.pop(gone, None)
+            self._recent.pop(gone, None)
+            self.dirty.add(gone)
+        self._members = members
+        self.judge_all(policy, now)
+
+    def judge_all(self, policy: GatePolicy, now: float) -> None:
+        """Let everybody in or out under `policy` (after a change of members or configuration)."""
+        for member in self._members:
+            self.standings[member] = gate.decide(self.standing(member), policy, now)
+        for family in self._kept:
+            self._kept[family] = self._find_kept(family, policy, now)
+        self._show(self._members, policy)
+
+    def standing(self, member: str) -> Standing:
+        """What is remembered of a member; a new one's when nothing is."""
+        return self.standings.get(member) or Standing(member)
+
+    def absorb(self, scored: ScoredProbe, found: Untruth | None, policy: GatePolicy) -> Verdict | None:
+        """One more probe of a member; its new verdict, None when the member is gone."""
+        member = self._members.get(scored.probe.member)
+        if member is None:
+            return None
+        before = self.standing(member.id)
+        now = scored.probe.ts
+        standing = gate.decide(after(before, scored, found), policy, now)
+        self.standings[member.id] = standing
+        self.dirty.add(member.id)
+        self._recent.setdefault(member.id, deque(maxlen=RECENT)).append(log_row(scored))
+        touched = {member.id}
+        family = member.family
+        moved = (before.inside, before.misses, before.untrue) != (
+            standing.inside,
+            standing.misses,
+            standing.untrue,
+        )
+        if moved or self._kept[family]:
+            kept = self._find_kept(family, policy, now)
+            touched |= kept ^ self._kept[family]
+            self._kept[family] = kept
+        self._show(touched, policy)
+        return self.verdicts.get().get(member.id)
+
+    def recent(self, member: str, limit: int = 20) -> Sequence[Mapping[str, Any]]:
+        """The last probes from memory, newest first."""
+        rows = self._recent.get(member, ())
+        return list(reversed(rows))[: max(0, limit)]
+
+    def touch(self) -> None:
+        """Say that the verdicts are still what we think."""
+        self.verdicts.set(self.verdicts.get())
+
+    def _find_kept(self, family: Family, policy: GatePolicy, now: float) -> frozenset[str]:
+        if policy.plain:
+            return frozenset()
+        able = (
+            self.standings[m.id]
+            for m in self._members.values()
+            if m.family == family and m.id in self.standings and gate.barred(m) is None
+        )
+        return gate.kept(able, policy, now)
+
+    def _show(self, touched: Iterable[str], policy: GatePolicy) -> None:
+        """Publish the verdicts of `touched` members, and who crossed the line."""
+        old = self.verdicts.get()
+        new = {member: verdict for member, verdict in old.items() if member in self._members}
+        changes = []
+        for key in touched:
+            member = self._members.get(key)
+            if member is None:
+                continue
+            verdict = gate.verdict(member, self.standing(key), policy, keep=key in self._kept[member.family])
+            before = new.get(key)
+            new[key] = verdict
+            if (before.in_pool if before else False) != verdict.in_pool:
+                changes.append(VerdictChanged(member, before, verdict))
+        self.verdicts.set(new)
+        for change in changes:
+            self._publish(change)
+
+
+def log_row(scored: ScoredProbe) -> dict[str, Any]:
+    """One row of the monitor log."""
+    probe, step = scored.probe, scored.step
+    return {
+        "ts": round(probe.ts, 3),
+        "monitor": probe.monitor,
+        "offset_s": probe.offset_s,
+        "rtt_s": probe.rtt_s,
+        "stratum": probe.stratum,
+        "leap": probe.leap,
+        "step": step.step,
+        "score": scored.score,
+        "error": probe.error,
+        "rule": step.rule,
+        "why": step.why,
+    }

@@ -1,0 +1,48 @@
+"""A member's past for charts and files: columns from the store as points, and rows as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from appliance.store.series import Series
+
+RANGES_S = {"1h": 3600, "6h": 21_600, "1d": 86_400, "7d": 604_800, "30d": 2_592_000, "1y": 31_536_000}
+COLUMNS = ("ts", "offset_s", "offset_min_s", "offset_max_s", "rtt_s", "rtt_min_s", "rtt_max_s", "score", "n")
+
+
+def points(series: Series) -> list[dict[str, Any]]:
+    """One object for each point, oldest first; `n` 0 marks a gap. The score of a summary is its lowest."""
+    offset, rtt, score = (series.values[name] for name in ("offset_s", "rtt_s", "score"))
+    return [
+        {
+            "ts": series.ts[i],
+            "n": series.n[i],
+            "offset_s": offset.mean[i],
+            "offset_min_s": offset.min[i],
+            "offset_max_s": offset.max[i],
+            "rtt_s": rtt.mean[i],
+            "rtt_min_s": rtt.min[i],
+            "rtt_max_s": rtt.max[i],
+            "score": score.min[i],
+        }
+        for i in range(len(series.ts))
+    ]
+
+
+def as_csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str] = COLUMNS) -> str:
+    """Rows as CSV with a header; text that a spreadsheet would run as a formula is defused."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow([_cell(row.get(name)) for name in columns])
+    return out.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
+        return "'" + value
+    return value

@@ -1,0 +1,270 @@
+"""The monitor's operations: history, log, scoring figures, ad hoc probe, and the NTP Pool's own addresses."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from appliance.api.config import PluginConfig
+from appliance.api.contrib import Retention, Route
+from appliance.api.errors import Invalid, NotFound
+from appliance.api.model import Member
+from appliance.api.services import Members
+from appliance.core.routes import Reply, Request
+from appliance.store.series import Series, read_series
+from appliance_monitor import classic, keeping
+from appliance_monitor.history import COLUMNS, RANGES_S, as_csv, points
+from appliance_monitor.score import DECAY, POOL_SCORE, START
+from appliance_monitor.steps import TABLE
+from appliance_monitor.target import parse_target
+
+if TYPE_CHECKING:
+    import sqlite_utils
+
+    from appliance.api.context import SetupContext
+    from appliance_monitor.service import Monitor
+
+_LOG_COLUMNS = ("ts", "monitor", "offset_s", "rtt_s", "stratum", "leap", "step", "score", "error", "rule")
+_MOST_POINTS = 5000
+
+
+class HistoryQuery(PluginConfig):
+    """A window: `range` back from now, or `from`..`to` in epoch seconds."""
+
+    range: str = Field("6h", description=f"one of {', '.join(RANGES_S)}", pattern=f"^({'|'.join(RANGES_S)})$")
+    from_ts: float | None = Field(None, alias="from", ge=0, le=2**40)
+    to_ts: float | None = Field(None, alias="to", ge=0, le=2**40)
+    points: int = Field(400, ge=2, le=_MOST_POINTS)
+
+
+class LogQuery(PluginConfig):
+    """The newest rows of the log."""
+
+    limit: int = Field(100, ge=1, le=10_000)
+    member: str = Field("", description="id, address or name; all when empty")
+
+
+class ClassicQuery(PluginConfig):
+    """The NTP Pool's parameters."""
+
+    limit: int = Field(classic.DEFAULT_LIMIT, ge=1)
+    since: float | None = Field(None, ge=0, le=2**40)
+    monitor: str = ""
+    full_history: str = ""
+
+
+class ProbeBody(PluginConfig):
+    """What to look at."""
+
+    target: str = Field(
+        description='an address with or without port, such as "192.0.2.1" or "[2001:db8::1]:123"'
+    )
+    samples: int | None = Field(None, ge=1, le=8)
+
+
+def monitor_routes(ctx: SetupContext, monitor: Monitor, retention: Retention) -> tuple[Route, ...]:
+    """All routes."""
+    op = _Operations(ctx, monitor, retention)
+    return (
+        Route(
+            "GET",
+            "/api/v1/members/{id}/history",
+            op.history,
+            "read",
+            "Offset, round trip and score over time",
+            query=HistoryQuery,
+        ),
+        Route(
+            "GET",
+            "/api/v1/members/{id}/history.csv",
+            op.history_csv,
+            "read",
+            "The same as CSV",
+            query=HistoryQuery,
+        ),
+        Route(
+            "GET", "/api/v1/log", op.log, "read", "The newest probes with the rule that fired", query=LogQuery
+        ),
+        Route("GET", "/api/v1/log.csv", op.log_csv, "read", "The same as CSV", query=LogQuery),
+        Route(
+            "GET", "/api/v1/scoring", op.scoring, "read", "The scorer's rules and the lines that charts draw"
+        ),
+        Route(
+            "GET", "/api/v1/monitor", op.state, "read", "Whether the monitor can judge, and what it is doing"
+        ),
+        Route(
+            "POST",
+            "/api/v1/probe",
+            op.probe,
+            "operate",
+            "Look at any server once; scores nothing",
+            body=ProbeBody,
+        ),
+        Route(
+            "GET",
+            "/scores/{ip}/json",
+            op.classic_json,
+            "read",
+            "Scores in the NTP Pool's own shape",
+            query=ClassicQuery,
+        ),
+        Route(
+            "GET",
+            "/scores/{ip}/log",
+            op.classic_log,
+            "read",
+            "Scores in the NTP Pool's own CSV",
+            query=ClassicQuery,
+        ),
+    )
+
+
+class _Operations:
+    def __init__(self, ctx: SetupContext, monitor: Monitor, retention: Retention) -> None:
+        self._ctx = ctx
+        self._monitor = monitor
+        self._retention = retention
+
+    async def history(self, request: Request) -> dict[str, Any]:
+        member, series = await self._series(request)
+        return {
+            "member": member.id,
+            "bucket_s": series.bucket_s,
+            "step_s": series.step_s,
+            "points": points(series),
+        }
+
+    async def history_csv(self, request: Request) -> Reply:
+        member, series = await self._series(request)
+        return _csv(as_csv(points(series), COLUMNS), f"{member.id}.csv")
+
+    async def _series(self, request: Request) -> tuple[Member, Series]:
+        member = self._member(request.params["id"])
+        query: HistoryQuery = request.query_model
+        now = self._ctx.clock.wall_ns() / 1e9
+        end = query.to_ts if query.to_ts is not None else now + 1
+        start = query.from_ts if query.from_ts is not None else end - RANGES_S[query.range]
+        if start >= end:
+            raise Invalid("the window is empty", errors={"from": "must lie before to"})
+        await self._ctx.store.flush()
+        series = await self._ctx.store.read(
+            lambda db: read_series(db, self._retention, (member.id,), start, end, query.points)
+        )
+        return member, series
+
+    async def log(self, request: Request) -> list[dict[str, Any]]:
+        query: LogQuery = request.query_model
+        return await self._rows(query.limit, self._member(query.member).id if query.member else None)
+
+    async def log_csv(self, request: Request) -> Reply:
+        rows = await self.log(request)
+        return _csv(as_csv(rows, ("member", *_LOG_COLUMNS)), "log.csv")
+
+    async def _rows(
+        self, limit: int, member: str | None, *, since: float | None = None, oldest_first: bool = False
+    ) -> list[dict[str, Any]]:
+        await self._ctx.store.flush()
+        where, values = [], []
+        if member is not None:
+            where.append("member = ?")
+            values.append(member)
+        if since is not None:
+            where.append("ts >= ?")
+            values.append(since)  # type: ignore[arg-type]
+        order = "ts" if member is not None else "id"
+        sql = (
+            f"SELECT member, {', '.join(_LOG_COLUMNS)} FROM {keeping.PROBES}"  # noqa: S608 - our own words only
+            + (f" WHERE {' AND '.join(where)}" if where else "")
+            + f" ORDER BY {order} {'' if oldest_first else 'DESC'} LIMIT ?"
+        )
+
+        def read(db: sqlite_utils.Database) -> list[dict[str, Any]]:
+            rows = db.execute(sql, (*values, limit)).fetchall()
+            return [dict(zip(("member", *_LOG_COLUMNS), row, strict=True)) for row in rows]
+
+        return await self._ctx.store.read(read)
+
+    async def scoring(self, request: Request) -> dict[str, Any]:
+        config, policy = self._monitor.config, self._monitor.policy
+        full = 0.025 if config.profile == "ntppool" else 0.075
+        return {
+            "profile": config.profile,
+            "good_s": full,
+            "limit_s": config.tolerance_s,
+            "enter_score": policy.enter,
+            "leave_score": policy.leave if not policy.plain else policy.enter,
+            "pool_score": POOL_SCORE,
+            "start_score": START,
+            "decay": DECAY,
+            "top": 20.0,
+            "bottom": -100.0,
+            "gate": config.gate,
+            "rules": [
+                {"rule": line.id, "when": line.when, "step": line.worth, "cap": line.cap}
+                for line in TABLE
+                if config.profile in line.profiles
+            ],
+        }
+
+    async def state(self, request: Request) -> dict[str, Any]:
+        monitor = self._monitor
+        return {
+            "name": monitor.config.name,
+            "trouble": monitor.trouble,
+            "verdicts_age_s": monitor.verdicts.age_s(),
+            "in_flight": monitor.in_flight(),
+            "kernel_timestamps": monitor.sampler.kernel_stamps,
+            "results": dict(monitor.results),
+        }
+
+    async def probe(self, request: Request) -> dict[str, Any]:
+        body: ProbeBody = request.body
+        try:
+            target = parse_target(body.target)
+        except ValueError as error:
+            raise Invalid(str(error), errors={"target": str(error)}) from None
+        result = await self._monitor.probe(target, samples=body.samples)
+        from appliance_monitor.view import told
+
+        return told(result, self._monitor.rules())
+
+    async def classic_json(self, request: Request) -> dict[str, Any]:
+        member, rows = await self._classic(request)
+        overall = request.query_model.monitor == ""
+        return classic.as_json(member.address, rows, self._monitor.config.name, overall=overall)
+
+    async def classic_log(self, request: Request) -> Reply:
+        _, rows = await self._classic(request)
+        return Reply(classic.as_log(rows), content_type="text/plain")
+
+    async def _classic(self, request: Request) -> tuple[Member, list[dict[str, Any]]]:
+        member = self._member(request.params["ip"])
+        query: ClassicQuery = request.query_model
+        name = self._monitor.config.name
+        if query.monitor not in ("", "*", str(classic.MONITOR_ID)) and not name.startswith(query.monitor):
+            raise NotFound(f"there is no monitor {query.monitor}")
+        now = self._ctx.clock.wall_ns() / 1e9
+        since = now - classic.LOOKBACK_S if query.since is None else query.since
+        limit = min(query.limit, classic.MOST)
+        return member, await self._rows(limit, member.id, since=since, oldest_first=query.since is not None)
+
+    def _member(self, key: str) -> Member:
+        members = self._ctx.get(Members)  # type: ignore[type-abstract]
+        try:
+            return members.find(key)
+        except NotFound:
+            # Several ports on one address are several members; the pool's own addresses know no port: take the first.
+            try:
+                wanted = str(ipaddress.ip_address(key))
+            except ValueError:
+                raise NotFound(f"there is no member {key}") from None
+            for member in members.table.get().values():
+                if member.address == wanted:
+                    return member
+            raise
+
+
+def _csv(text: str, name: str) -> Reply:
+    return Reply(text, headers={"Content-Disposition": f'inline; filename="{name}"'}, content_type="text/csv")
