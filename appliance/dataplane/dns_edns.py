@@ -64,7 +64,8 @@ def make_cookie(client: bytes, source: str, now_s: int, secret: bytes) -> bytes:
 
 def cookie_age_s(cookie: bytes, source: str, now_s: int, secrets: tuple[bytes, ...]) -> int | None:
     """Age of a cookie that one of `secrets` made for `source`; None when it is not ours or not of this time."""
-    if len(cookie) != 24 or cookie[8:12] != b"\x01\0\0\0":
+    # The three reserved octets may hold anything: they are part of what is hashed (RFC 9018 section 4.2).
+    if len(cookie) != 24 or cookie[8] != 1:
         return None
     made_s = int.from_bytes(cookie[12:16], "big")
     age_s = (now_s - made_s + 0x80000000 & 0xFFFFFFFF) - 0x80000000  # serial number arithmetic, RFC 1982
