@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from appliance.api.model import ClockState, Member, ProbeResult, Target, Verdict
+from appliance.api.model import ClockState, Health, Member, PluginStatus, ProbeResult, Target, Verdict
 from appliance.core.cells import Cell
 
 if TYPE_CHECKING:
@@ -98,6 +98,44 @@ class AnswerTable(Protocol):
             NotFound: the name is not in our zone.
             Invalid: the type or address makes no sense.
         """
+        ...
+
+
+class HostView(Protocol):
+    """The host as plugins may see it: read-only, for pages and metrics (provided by the host itself)."""
+
+    @property
+    def version(self) -> str:
+        """The product's version."""
+        ...
+
+    @property
+    def health(self) -> Cell[Health]:
+        """The latest fold of everything."""
+        ...
+
+    def plugins(self) -> list[PluginStatus]:
+        """Every plugin's state."""
+        ...
+
+    def contributions(self, plugin_id: str) -> dict[str, int]:
+        """How many things a plugin contributes, by hook."""
+        ...
+
+    def contributed(self, kind: type[T]) -> list[tuple[str, T]]:
+        """Every contribution of one type with the id of the plugin that made it."""
+        ...
+
+    def lag(self) -> dict[str, Any]:
+        """Event-loop lag: last_s, worst_s, stalls, last_culprit."""
+        ...
+
+    def store(self) -> dict[str, Any]:
+        """As `Store.stats`."""
+        ...
+
+    def dropped(self) -> dict[str, int]:
+        """Events that slow subscribers lost, by `owner/Event`."""
         ...
 
 

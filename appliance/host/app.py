@@ -14,6 +14,7 @@ from typing import Any
 from appliance.api.contrib import HealthCheck
 from appliance.api.errors import ConfigError
 from appliance.api.model import Health, Level, PluginState, PluginStatus, Problem
+from appliance.api.services import HostView
 from appliance.core.bus import Bus
 from appliance.core.cells import Cell
 from appliance.core.clock import Clock, SystemClock
@@ -68,7 +69,7 @@ class Host:
         self._tasks: list[asyncio.Task[Any]] = []
         self.services.provide(RouteTable, self.routes, owner="host")
         self.services.provide(DataPlane, plane, owner="host")  # type: ignore[type-abstract]
-        self.services.provide(Inside, Inside(self), owner="host")
+        self.services.provide(HostView, Inside(self), owner="host")  # type: ignore[type-abstract]
 
     # -- start ------------------------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from appliance.api.model import Health, PluginStatus
 
@@ -11,9 +11,11 @@ if TYPE_CHECKING:
     from appliance.core.cells import Cell
     from appliance.host.app import Host
 
+T = TypeVar("T")
+
 
 class Inside:
-    """The host from inside: health, plugins, event-loop lag, store statistics, bus drops."""
+    """The host from inside: implements the service `HostView`."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
@@ -36,6 +38,16 @@ class Inside:
         return {
             hook: len(items) for hook, items in self._host.shared.contributions.get(plugin_id, {}).items()
         }
+
+    def contributed(self, kind: type[T]) -> list[tuple[str, T]]:
+        """Every contribution of one type with the id of the plugin that made it, in dependency order."""
+        return [
+            (plugin, item)
+            for plugin, hooks in self._host.shared.contributions.items()
+            for items in hooks.values()
+            for item in items
+            if isinstance(item, kind)
+        ]
 
     def lag(self) -> dict[str, Any]:
         """Event-loop lag: last_s, worst_s, stalls, last_culprit."""
