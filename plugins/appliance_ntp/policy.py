@@ -19,18 +19,28 @@ def rules_of(config: NtpConfig) -> tuple[PolicyRule, ...]:
     )
 
 
-def compile_policy(policies: Iterable[PacketPolicy]) -> NtpPolicy:
-    """One policy of all contributions: the longest prefix wins, and of equal ones that of the lowest `order`.
+def collect(policies: Iterable[PacketPolicy]) -> tuple[PolicyRule, ...]:
+    """What all contributions ask for now, those of the lowest `order` first."""
+    return tuple(
+        rule
+        for policy in sorted(policies, key=lambda policy: policy.order)
+        for rule in (policy.current() if policy.current else policy.rules)
+    )
+
+
+def compile_policy(collected: Iterable[PolicyRule]) -> NtpPolicy:
+    """One policy of all rules: the longest prefix wins, and of equal ones the first.
 
     Whoever matches no rule is ignored.
 
     Raises:
-        ValueError: a rule's prefix is none.
+        ValueError: a rule's prefix or action is none.
     """
     rules: dict[ipaddress.IPv4Network | ipaddress.IPv6Network, str] = {}
-    for policy in sorted(policies, key=lambda policy: policy.order):
-        for rule in policy.current() if policy.current else policy.rules:
-            rules.setdefault(ipaddress.ip_network(rule.prefix), rule.action)
+    for rule in collected:
+        if rule.action not in ("allow", "ignore", "deny"):
+            raise ValueError(f'the action of a rule is "allow", "ignore" or "deny", not {rule.action!r}')
+        rules.setdefault(ipaddress.ip_network(rule.prefix), rule.action)
     everybody = [ipaddress.ip_network(prefix) for prefix in ("0.0.0.0/0", "::/0")]
     default = "ignore"
     if len({rules.get(network) for network in everybody}) == 1:

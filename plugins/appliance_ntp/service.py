@@ -6,13 +6,13 @@ import errno
 from typing import Any
 
 from appliance.api.context import RunContext, SetupContext
-from appliance.api.contrib import PacketPolicy
+from appliance.api.contrib import PacketPolicy, PolicyRule
 from appliance.api.errors import ConfigError, NotReady
 from appliance.api.services import TimeSource
 from appliance.core.port_holder import port_holder
 from appliance.dataplane.interface import DataPlane, Endpoint, NtpPolicy, NtpServer
 from appliance_ntp.config import NtpConfig
-from appliance_ntp.policy import compile_policy
+from appliance_ntp.policy import collect, compile_policy
 from appliance_ntp.tally import Tally
 from appliance_ntp.view import summary
 
@@ -37,6 +37,8 @@ class NtpService:
         self.tally = Tally()
         self.policy = NtpPolicy(default="ignore")
         self.missing: dict[str, str] = {}
+        self._rules: tuple[PolicyRule, ...] | None = None
+        self._complaint = ""
 
     def endpoints(self) -> tuple[Endpoint, ...]:
         """What is bound now; nothing while the service does not run."""
@@ -53,8 +55,12 @@ class NtpService:
             NotReady: an address is taken, or not there yet.
             ConfigError: we may never have it.
         """
-        self.policy = self._compile()
-        server = self._bind(ctx.config)
+        self._follow_policy()
+        try:
+            server = self._bind(ctx.config)
+        except OSError as e:
+            # in a thread, because looking through all processes may take a moment
+            raise await ctx.to_thread(_refusal, e) from e
         self.tally.server = server
         ctx.on_stop(lambda: self._stop(server))
         ctx.on_stop(self.source.state.watch(server.set_clock))
@@ -82,9 +88,9 @@ class NtpService:
             try:
                 return self.plane.serve_ntp(wanted, self.source.state.get(), self.policy)
             except OSError as e:
-                endpoint = next((w for w in wanted if str(w) == e.filename), wanted[0])
-                if e.errno != errno.EAFNOSUPPORT:
-                    raise _refusal(e, endpoint) from e
+                endpoint = next((w for w in wanted if str(w) == e.filename), None)
+                if e.errno != errno.EAFNOSUPPORT or endpoint is None:
+                    raise
                 wanted.remove(endpoint)
                 self.missing[str(endpoint)] = "the kernel has no IPv6"
         raise NotReady("none of the addresses can be served: the kernel has no IPv6")
@@ -93,24 +99,34 @@ class NtpService:
         server.close()
         self.tally.retire()
 
-    def _compile(self) -> NtpPolicy:
-        try:
-            return compile_policy(self._ctx.contributions(PacketPolicy))
-        except ValueError as e:
-            raise ConfigError("", f"a packet policy makes no sense: {e}") from e
-
     def _follow_policy(self) -> None:
-        policy = self._compile()
-        if policy != self.policy and self.tally.server is not None:
-            self.policy = policy
-            self.tally.server.set_policy(policy)
-            self._ctx.log.info("policy changed: %d rules, others: %s", len(policy.rules), policy.default)
+        """Put what the contributions ask for now into force; asking is cheap, compiling happens on change only."""
+        try:
+            rules = collect(self._ctx.contributions(PacketPolicy))
+            if rules == self._rules:
+                return
+            policy = compile_policy(rules)
+        except Exception as e:
+            # Another plugin's doing. Before the first packet that must stop us; later what was in force stays in force.
+            if self._rules is None:
+                raise ConfigError("", f"a packet policy makes no sense: {e}") from e
+            if str(e) != self._complaint:
+                self._complaint = str(e)
+                self._ctx.log.exception("a packet policy makes no sense, the old one stays in force")
+            return
+        self._rules, self._complaint, self.policy = rules, "", policy
+        if self.tally.server is not None:
+            self.tally.server.set_policy(self.policy)
+            self._ctx.log.info(
+                "policy changed: %d rules, others: %s", len(self.policy.rules), self.policy.default
+            )
 
 
-def _refusal(error: OSError, endpoint: Endpoint) -> Exception:
-    """What an address that cannot be bound means for a person."""
+def _refusal(error: OSError) -> Exception:
+    """What an address that cannot be bound (`filename` names it) means for a person."""
+    endpoint = error.filename
     if error.errno == errno.EADDRINUSE:
-        holder = port_holder(endpoint.port) or "another program (run as root to see which)"
+        holder = port_holder(Endpoint.parse(endpoint).port) or "another program (run as root to see which)"
         return NotReady(
             f"{endpoint} is in use by {holder}: stop it, or let it serve no time (for chronyd: `port 0` in its configuration)"
         )

@@ -12,17 +12,19 @@ from appliance.api.contrib import PacketPolicy, PolicyRule
 from appliance.core.port_holder import port_holder
 from appliance.dataplane.interface import Action, Reason
 from appliance_ntp.config import NtpConfig
-from appliance_ntp.policy import compile_policy, rules_of
+from appliance_ntp.policy import collect, compile_policy, rules_of
 from appliance_ntp.tally import Tally
 
 
 def test_by_default_everybody_is_answered_at_no_cost():
-    policy = compile_policy([PacketPolicy(rules_of(NtpConfig()))])
+    policy = compile_policy(collect([PacketPolicy(rules_of(NtpConfig()))]))
     assert (policy.rules, policy.default) == ((), "allow")
 
 
 def test_an_allow_list_closes_the_service_for_others():
-    policy = compile_policy([PacketPolicy(rules_of(NtpConfig(allow=("10.0.0.0/8",), deny=("10.1.0.0/16",))))])
+    policy = compile_policy(
+        collect([PacketPolicy(rules_of(NtpConfig(allow=("10.0.0.0/8",), deny=("10.1.0.0/16",))))])
+    )
     assert policy.default == "ignore"
     assert {(str(rule.network), rule.action) for rule in policy.rules} == {
         ("10.0.0.0/8", "allow"), ("10.1.0.0/16", "deny")
@@ -30,7 +32,7 @@ def test_an_allow_list_closes_the_service_for_others():
 
 
 def test_one_open_family_does_not_open_the_other():
-    policy = compile_policy([PacketPolicy(rules_of(NtpConfig(allow=("0.0.0.0/0",))))])
+    policy = compile_policy(collect([PacketPolicy(rules_of(NtpConfig(allow=("0.0.0.0/0",))))]))
     assert policy.default == "ignore"
     assert [rule.network for rule in policy.rules] == [ipaddress.ip_network("0.0.0.0/0")]
 
@@ -38,8 +40,14 @@ def test_one_open_family_does_not_open_the_other():
 def test_of_equal_prefixes_the_lower_order_counts():
     later = PacketPolicy((PolicyRule("10.0.0.0/8", "deny"), PolicyRule("10.2.0.0/16", "deny")), order=100)
     first = PacketPolicy((PolicyRule("10.0.0.0/8", "allow"),), order=0)
-    rules = {str(rule.network): rule.action for rule in compile_policy([later, first]).rules}
+    rules = {str(rule.network): rule.action for rule in compile_policy(collect([later, first])).rules}
     assert rules == {"10.0.0.0/8": "allow", "10.2.0.0/16": "deny"}
+
+
+@pytest.mark.parametrize("rule", [PolicyRule("10.0.0.0/8", "block"), PolicyRule("10.0.0.1/8", "allow")])
+def test_rules_that_make_no_sense_are_refused(rule):
+    with pytest.raises(ValueError, match=r"block|host bits"):
+        compile_policy([rule])
 
 
 @pytest.mark.parametrize(

@@ -167,7 +167,7 @@ async def test_whoever_is_in_no_list_is_ignored(serving):
         assert (await ask(app, family=6)).stratum == 3
 
 
-async def test_other_plugins_add_rules_that_may_change(serving):
+async def test_other_plugins_add_rules_that_may_change(serving, caplog):
     rules = [PolicyRule("127.0.0.1/32", "deny")]
     neighbour = ModuleType("neighbour")
     neighbour.plugin = PluginInfo(id="neighbour", title="Neighbour", api=1)
@@ -179,6 +179,9 @@ async def test_other_plugins_add_rules_that_may_change(serving):
     neighbour.packet_policies = packet_policies
     async with serving(plugins=("ntp", neighbour)) as app:
         await app.until_running("ntp")
+        assert (await ask(app)).kiss_code == "DENY"
+        rules.append(PolicyRule("not a prefix", "allow"))
+        await wait_for(lambda: "makes no sense" in caplog.text, "the log to say that a rule is wrong")
         assert (await ask(app)).kiss_code == "DENY"
         rules.clear()
         await wait_for(lambda: answered(app), "the withdrawal to be in force")
