@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from appliance.api.context import RunContext
 from appliance.api.errors import NotFound, NotReady
 from appliance.core.clock import Clock
 from appliance_demo.config import DemoConfig
 from appliance_demo.fault import Fault
-from appliance_demo.simulator import MemberState, Simulator
+
+if TYPE_CHECKING:
+    from appliance_demo.simulator import MemberState
 
 
 class Playground:
     """The simulated members of this process; outlives restarts of the plugin, so that faults set by hand stay."""
 
     def __init__(self, config: DemoConfig, clock: Clock) -> None:
+        # Not at the top: `python -m appliance_demo.simulator` imports this package first, and must not find it loaded.
+        from appliance_demo.simulator import Simulator
+
         self.simulator = Simulator(
             {member.address: member.fault() for member in config.member}, port=config.port, clock=clock
         )

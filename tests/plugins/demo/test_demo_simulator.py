@@ -158,7 +158,7 @@ def test_faults_read_like_a_sentence(fault, words):
 def test_the_child_process_serves_takes_orders_and_ends_with_its_input():
     spec = {"members": [{"address": "127.0.0.11"}, {"address": "127.1.0.1", "count": 300, "stratum": 3}]}
     with subprocess.Popen(
-        [sys.executable, "-m", "appliance_demo.simulator", json.dumps(spec)],
+        [sys.executable, "-W", "error", "-m", "appliance_demo.simulator", json.dumps(spec)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
