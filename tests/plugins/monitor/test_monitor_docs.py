@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from appliance_monitor.steps import TABLE
-
 import appliance
+from appliance_monitor.steps import TABLE
 
 PAGE = Path(appliance.__file__).parent / "docs" / "scoring.md"
 
