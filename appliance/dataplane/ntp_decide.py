@@ -11,7 +11,7 @@ import ipaddress
 import struct
 from typing import NamedTuple
 
-from appliance.api.model import ClockState
+from appliance.api.model import ClockState, Family
 from appliance.dataplane.interface import Action, NtpPolicy, Reason
 from appliance.wire.errors import WireError
 from appliance.wire.ntp import (
@@ -91,19 +91,17 @@ _BEHIND_CLIENTS = {4: b"\xe0\0\0\0", 16: b"\xff" + bytes(15)}
 
 
 class Source(NamedTuple):
-    """Where a packet came from, or went to: address (4 or 16 bytes) and port (2 bytes) in network order."""
+    """Where a packet came from, the address as a number."""
 
-    address: bytes
-    port: bytes
+    family: Family
+    address: int
+    port: int
 
     @classmethod
     def of(cls, host: str, port: int) -> Source:
         """From an address as text (a zone such as "%eth0" is dropped)."""
-        return cls(ipaddress.ip_address(host.partition("%")[0]).packed, port.to_bytes(2))
-
-
-#: When it is not known which of our addresses a packet was sent to.
-NOWHERE = Source(b"", _NO_PORT)
+        address = ipaddress.ip_address(host.partition("%")[0])
+        return cls(6 if address.version == 6 else 4, int(address), port)
 
 
 class PolicyTable:
@@ -221,7 +219,7 @@ def decide(
     tx_ns: int,
     noise: int,
     snapshot: Snapshot,
-    own: Source = NOWHERE,
+    own: tuple[int, int] = (0, 0),
 ) -> Decision:
     """Decide about one packet.
 
@@ -232,10 +230,14 @@ def decide(
         tx_ns: now, by the same clock.
         noise: 64 random bits.
         snapshot: clock and policy.
-        own: the address and port of ours that it was sent to.
+        own: address (as a number) and port that it was sent to; an unknown address is 0.
     """
     reply = bytearray(HEADER_BYTES)
-    outcome = answer(request, len(request), *source, *own, rx_ns, tx_ns, noise, snapshot, reply)
+    length = 16 if source.family == 6 else 4
+    outcome = answer(
+        request, len(request), source.address.to_bytes(length), source.port.to_bytes(2), own[0].to_bytes(length),
+        own[1].to_bytes(2), rx_ns, tx_ns, noise, snapshot, reply,
+    )  # fmt: skip
     reason, action = split(outcome)
     return Decision(reason, action, None if action is Action.IGNORE else bytes(reply))
 
@@ -256,6 +258,7 @@ def answer(
     """`decide` without an object for each packet: writes 48 bytes into `reply` unless the outcome is to ignore it.
 
     `packet` is a buffer that begins with the packet, `size` its length: more than the buffer holds if it was cut off.
+    Addresses (4 or 16 bytes) and ports (2 bytes) are in network order, as they stand in a sockaddr.
     """
     if size < HEADER_BYTES:
         return _too_short(packet, size)
