@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs, quote
 
-from appliance.api.errors import ApiError, Invalid
+from appliance.api.errors import ApiError, Invalid, NotFound
+from appliance.api.services import Members
 from appliance.core.routes import Reply, Request
 from appliance_web.operations import refusal
 from appliance_web.site import Site
+from appliance_web.views.look import target
 
 #: A form has a handful of short fields; more is not from our pages.
 _MOST_BYTES = 64 * 1024
@@ -65,7 +67,18 @@ class Actions:
         return await self._done(request, "resume", "resumed")
 
     async def probe(self, request: Request) -> Reply:
-        return await self._done(request, "probe", "probed")
+        """Look at a member besides its schedule; its page shows what was found. No score moves."""
+        registry = self._site.ctx.find(Members)  # type: ignore[type-abstract]
+        if registry is None:
+            raise NotFound("the member registry is not running")
+        member = registry.find(request.params["id"])
+        reply = await self._site.operations.ask(
+            request, "POST", "/api/v1/probe", body={"target": target(member)}
+        )
+        if reply.status >= 300:
+            raise _as_error(reply)
+        self._site.looks.keep(member.id, self._site.now(), reply.value)
+        return redirect(f"/members/{quote(member.id)}#look")
 
     # -- parts ------------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from appliance.api.events import ClockStepped, MembersChanged, PluginChanged, VerdictChanged
 from appliance.api.model import Level, Member, PluginState
+from appliance_web import words
 
 TABLE = "web__event"
 KEPT = 400
@@ -86,7 +87,7 @@ def _with_port(member: Member) -> str:
 
 
 def _verdict(event: VerdictChanged, ts: float) -> Entry | None:
-    name, reason = called(event.member), event.after.reason
+    name, reason = called(event.member), words.bare(event.after.reason)
     if event.before is None and not event.after.in_pool:
         return None
     if event.after.in_pool:

@@ -76,12 +76,14 @@ class Pages:
         rows = {r.member.id: r for r in site.rows() or ()}
         row = rows[found.id]
         now = site.now()
+        look = site.looks.fresh(found.id, now)
+        classic = found.address if found.port == 123 else found.id  # addresses may be shared by ports
         chosen = member_view.RANGES.get(
             request.query.get("range", ""), member_view.RANGES[member_view.DEFAULT_RANGE]
         )
         limits = await site.thresholds(request)
-        start = now - chosen.length_s
         points = member_view.points(await self._history(request, found.id, chosen))
+        start = member_view.beginning(points, now, chosen)
         span = Span(start, now)
         return await site.page(
             request, "member.html", row.called, here="/members", live="verdict probes member", topic="web",
@@ -89,9 +91,13 @@ class Pages:
                 ("CLI", f"timeball member show {found.id}"),
                 ("CLI", f"timeball probe {row.place}"),
                 ("API", f"GET /api/v1/members/{found.id}"),
-                ("NTP Pool", f"GET /scores/{found.address}/json"),
+                ("NTP Pool", f"GET /scores/{classic}/json"),
             ],
             row=row,
+            look=look,
+            samples=[(s, member_view.shape(s, limits)) for s in look.samples] if look else [],
+            cell_s=(now - start) / member_view.CELLS,
+            classic=classic,
             said=member_sentence(row, now),
             facts=member_view.facts(row, now),
             siblings=[rows[m.id] for m in member_view.siblings(found, registry.table.get().values()) if m.id in rows],
@@ -113,7 +119,15 @@ class Pages:
         registry = self._site.ctx.find(Members)  # type: ignore[type-abstract]
         if registry is None:
             raise NotFound("the member registry is not running")
-        return redirect(f"/members/{registry.find(request.params['ip']).id}")
+        key = request.params["ip"]
+        try:
+            return redirect(f"/members/{registry.find(key).id}")
+        except NotFound:
+            # Several ports on one address: the pool's own addresses know no port, so the first one is meant.
+            found = next((m for m in registry.table.get().values() if m.address == key), None)
+            if found is None:
+                raise
+            return redirect(f"/members/{found.id}")
 
     # -- parts ------------------------------------------------------------------------------------------------------
 

@@ -54,6 +54,7 @@ class Renderer:
                 "moment",
                 "iso",
                 "leap",
+                "ticks",
             )
         }
         self._env.globals |= {

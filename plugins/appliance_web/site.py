@@ -16,6 +16,7 @@ from appliance_web.journal import Journal
 from appliance_web.operations import Operations
 from appliance_web.render import Renderer
 from appliance_web.views import errors, overview, scoring
+from appliance_web.views.look import Looks
 from appliance_web.views.standing import Row, row
 
 #: What a form that worked says on the page it leads to; the address line carries only the word.
@@ -23,7 +24,6 @@ NOTICES = {
     "added": "The server was added. It is watched from now on and answered once its score is high enough.",
     "paused": "The server is paused: it is watched, but not answered.",
     "resumed": "The server is active again.",
-    "probed": "The server was probed just now.",
 }
 
 
@@ -33,11 +33,13 @@ class Site:
     Attributes:
         operations: the API, asked from inside.
         journal: what happened lately.
+        looks: what single looks at members found.
     """
 
     def __init__(self, ctx: SetupContext, journal: Journal) -> None:
         self.ctx = ctx
         self.journal = journal
+        self.looks = Looks()
         self.assets = Assets()
         self.renderer = Renderer(self.assets)
         self.operations = Operations(ctx.get(RouteTable))

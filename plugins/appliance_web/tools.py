@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import replace
+from urllib.parse import quote
 
 from appliance.api.errors import ApiError
+from appliance.api.model import Member
 from appliance.api.services import AnswerTable, Members
 from appliance.core.routes import Reply, Request
 from appliance_web.site import Site
 from appliance_web.views import dns as dns_view
 from appliance_web.views import log as log_view
+from appliance_web.views import scoring
+from appliance_web.views import zone as zone_view
 
 
 class Tools:
@@ -25,7 +29,7 @@ class Tools:
         zone, told, why = None, None, ""
         if answers is not None:
             with contextlib.suppress(ApiError, LookupError, AssertionError):
-                zone = dns_view.zone(
+                zone = zone_view.zone(
                     answers.explain("@", "SOA", None), await site.operations.value(request, "/api/v1/dns")
                 )
         asked = dns_view.Question.parse(request.query, zone.name if zone else "")
@@ -61,20 +65,27 @@ class Tools:
         chosen = members.get(asked.member)
         return await site.page(
             request, "log.html", "Log", here="/log", live="probes", topic="monitor",
-            same=log_same(chosen.id if chosen else "ID", chosen.address if chosen else "ADDRESS"),
+            same=log_same(chosen),
             said=log_view.sentence(found, asked, site.monitor()),
             asked=asked,
             lines=found,
             chosen=chosen,
+            file=f"&member={quote(chosen.id)}" if chosen else "",
             members=sorted(members.values(), key=lambda m: (m.name or m.address, m.port)),
-            rules=log_view.rules(recents),
+            rules=scoring.rules(await site.operations.value(request, "/api/v1/scoring")) or log_view.rules(recents),
         )  # fmt: skip
 
 
-def log_same(member_id: str, address: str) -> list[tuple[str, str]]:
+def log_same(chosen: Member | None) -> list[tuple[str, str]]:
     """The same from elsewhere."""
+    if chosen is None:
+        return [
+            ("CLI", "timeball log"),
+            ("API", "GET /api/v1/log"),
+            ("API", "GET /api/v1/log.csv?limit=1000"),
+        ]
     return [
-        ("CLI", f"timeball member show {member_id}"),
-        ("API", f"GET /api/v1/members/{member_id}"),
-        ("NTP Pool", f"GET /scores/{address}/log"),
+        ("CLI", f"timeball member show {chosen.id}"),
+        ("API", f"GET /api/v1/log?member={chosen.id}"),
+        ("NTP Pool", f"GET /scores/{chosen.address}/log"),
     ]

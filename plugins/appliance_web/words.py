@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 
+from markupsafe import Markup, escape
+
 DASH = "–"
 _OUR_SPACES = "\u202f\u00a0"
 _SPANS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"))
@@ -120,6 +122,21 @@ _LEAP = {0: "none", 1: "last minute has 61 s", 2: "last minute has 59 s", 3: "no
 def leap(value: int | None) -> str:
     """The leap indicator in words (RFC 5905 figure 9)."""
     return DASH if value is None else _LEAP.get(value, str(value))
+
+
+def bare(reason: str) -> str:
+    """A reason without the "in: " or "out: " before it, for where the state stands beside it."""
+    return reason.removeprefix("in: ").removeprefix("out: ")
+
+
+def ticks(text: str) -> Markup:
+    """Text with `commands` in backticks, as markup; everything in it is escaped."""
+    parts = printable(text).split("`")
+    if len(parts) % 2 == 0:
+        return escape("`".join(parts))
+    return Markup("").join(
+        Markup("<code>{}</code>").format(p) if i % 2 else escape(p) for i, p in enumerate(parts)
+    )
 
 
 def printable(text: object) -> str:

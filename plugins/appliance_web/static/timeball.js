@@ -78,9 +78,10 @@
     }
   }
   let timer = 0;
-  function soon() {
+  function soon(event) {
     if (timer) return;
-    timer = setTimeout(() => { timer = 0; refresh(); }, Math.max(150, LEAST_MS - (performance.now() - last)));
+    const least = event && event.type === "probes" ? 2 * LEAST_MS : LEAST_MS;
+    timer = setTimeout(() => { timer = 0; refresh(); }, Math.max(150, least - (performance.now() - last)));
   }
 
   // -- the stream -------------------------------------------------------------------------------------------------

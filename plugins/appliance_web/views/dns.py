@@ -12,26 +12,11 @@ from markupsafe import Markup
 from appliance_web import words
 from appliance_web.charts import share_bar
 from appliance_web.views.standing import Sentence, Shape, number
+from appliance_web.views.zone import Zone
 
 #: Candidates on the page; the API has all of them.
 SHOWN = 100
 TYPES = ("A", "AAAA", "SOA", "NS", "TXT", "MX", "CAA")
-
-
-@dataclass(frozen=True, slots=True)
-class Zone:
-    """What DNS tells of its zone.
-
-    Attributes:
-        host, port: where to ask it.
-        stale: the answers are older than they should be.
-    """
-
-    name: str
-    serial: int | None = None
-    host: str = "127.0.0.1"
-    port: int = 53
-    stale: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,37 +78,6 @@ class Answer:
         )
 
 
-def zone(apex: Mapping[str, Any], service: Any) -> Zone:
-    """The zone.
-
-    Args:
-        apex: `AnswerTable.explain` of the zone itself.
-        service: the answer of /api/v1/dns, or None.
-    """
-    serial = number(apex.get("serial"))
-    host, port = _endpoint(service)
-    return Zone(
-        str(apex.get("name", "")).rstrip("."),
-        None if serial is None else int(serial),
-        host,
-        port,
-        bool(apex.get("stale")),
-    )
-
-
-def _endpoint(service: Any) -> tuple[str, int]:
-    """Where the real service listens: the first address, an unspecified one read as loopback."""
-    found = service.get("endpoints") or service.get("listen") if isinstance(service, Mapping) else None
-    first = str(found[0]) if isinstance(found, list) and found else ""
-    if isinstance(found, list) and found and isinstance(found[0], list) and len(found[0]) == 2:
-        first = f"{found[0][0]}:{found[0][1]}"
-    host, _, port = first.rpartition(":")
-    host = host.strip("[]")
-    if not host or not port.isdigit():
-        return "127.0.0.1", 53
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), int(port)  # noqa: S104 - read, not bound
-
-
 def answer(value: Mapping[str, Any]) -> Answer:
     """From `AnswerTable.explain`."""
     rows = sorted(
@@ -148,20 +102,21 @@ _ORDER = {"answered now": 0, "may be answered": 1, "left out": 2}
 
 def _candidate(c: Mapping[str, Any]) -> CandidateRow:
     address, port = str(c.get("address", "")), int(number(c.get("port")) or 123)
+    at = address if port == 123 else f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
     chance = number(c.get("probability")) or 0.0
     inside = bool(c.get("in"))
     word = "answered now" if c.get("in_answer") else "may be answered" if inside else "left out"
     return CandidateRow(
         member=str(c.get("id", "")),
-        called=str(c.get("name") or address),
-        place=address if port == 123 else f"[{address}]:{port}" if ":" in address else f"{address}:{port}",
+        called=str(c.get("name") or at),
+        place=at,
         shape="ok" if c.get("in_answer") else "none" if inside else "failing",
         word=word,
         weight=words.count(number(c.get("weight"))),
         chance=words.percent(chance),
         bar=share_bar(chance, f"in {words.percent(chance)} of the answers"),
         score=number(c.get("score")),
-        reason=str(c.get("reason", "")),
+        reason=words.bare(str(c.get("reason", ""))),
     )
 
 

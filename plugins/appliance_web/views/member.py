@@ -10,7 +10,7 @@ from appliance.api.model import Member
 from appliance_web import words
 from appliance_web.charts import Thresholds
 from appliance_web.charts.history import Point, classed
-from appliance_web.views.standing import Row, number
+from appliance_web.views.standing import Probe, Row, Shape, number
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,19 @@ def points(rows: Iterable[Mapping[str, Any]]) -> list[Point]:
     return sorted((p for row in rows if (p := point(row)) is not None), key=lambda p: p.ts)
 
 
-_CELL = {"good": "ok", "fair": "degraded", "bad": "failing"}
+def beginning(found: Sequence[Point], now: float, chosen: Range) -> float:
+    """Where the charts start: the range's start, or the first value when the history is younger than that."""
+    start = now - chosen.length_s
+    first = found[0].ts if found else start
+    return first if start + chosen.length_s / 10 < first < now - 1 else start
+
+
+def shape(probe: Probe, limits: Thresholds | None) -> Shape:
+    """How good a single answer is."""
+    return "failing" if probe.error or probe.offset_s is None else _CELL[classed(probe.offset_s, limits)]
+
+
+_CELL: Mapping[str, Shape] = {"good": "ok", "fair": "degraded", "bad": "failing"}
 _RANK = {"none": 0, "ok": 1, "degraded": 2, "failing": 3}
 
 

@@ -78,7 +78,7 @@ def problems(health: Health | None) -> list[Problem]:
         return []
     order = {Level.FAILING: 0, Level.DEGRADED: 1, Level.OK: 2}
     return [
-        Problem(_shape(p.level), p.source, p.text, p.remedy)
+        Problem(_shape(p.level), "" if p.text.lower().startswith(p.source) else p.source, p.text, p.remedy)
         for p in sorted(health.problems, key=lambda p: order[p.level])
     ]
 
@@ -116,7 +116,7 @@ def card(panel: Panel, data: Mapping[str, Any]) -> Card:
     return Card(
         panel.title, panel.link, _shape(Level(level)) if level in set(Level) else "none",
         verdict=str(data.get("verdict", "")),
-        facts=[(str(label), _cell(value)) for label, value in pairs[:_MOST_FACTS]],
+        facts=[_fact(str(label), value) for label, value in pairs[:_MOST_FACTS]],
         spark=sparkline(numbers, f"{panel.title}: lately") if numbers else Markup(""),
     )  # fmt: skip
 
@@ -131,6 +131,12 @@ def _shape(level: Level) -> Shape:
 
 def _list(value: Any) -> list[Any]:
     return list(value) if isinstance(value, (list, tuple)) else []
+
+
+def _fact(label: str, value: Any) -> tuple[str, str]:
+    # A serial is a name made of digits, not an amount.
+    said = str(value) if label.lower() in ("serial", "port") else _cell(value)
+    return label[:1].upper() + label[1:], said
 
 
 def _cell(value: Any) -> str:

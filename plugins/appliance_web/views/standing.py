@@ -96,7 +96,7 @@ class Row:
 
     @property
     def called(self) -> str:
-        return self.member.name or self.member.address
+        return self.member.name or place(self.member)
 
     @property
     def place(self) -> str:
@@ -110,7 +110,7 @@ class Row:
     @property
     def reason(self) -> str:
         if self.verdict:
-            return self.verdict.reason
+            return words.bare(self.verdict.reason)
         return "not probed yet" if self.member.state == "active" else self.member.state
 
     @property

@@ -40,6 +40,20 @@ def fake_members_api(seen):
             raise Conflict("it is declared in the configuration")
         return {}
 
+    async def probe(request):
+        seen.append((request.path, request.content, request.actor, request.scope))
+        samples = [
+            {"offset_s": 0.0004, "rtt_s": 0.01, "error": None},
+            {"offset_s": None, "rtt_s": None, "error": "timeout <i>"},
+        ]
+        return {
+            "verdict": "Stratum 2, +400 µs from our clock.",
+            "why": "offset +400 µs",
+            "step": 1,
+            "warnings": ["odd <u>"],
+            "samples": samples,
+        }
+
     module = types.ModuleType("fake_members_api")
     module.plugin = PluginInfo(id="fakeapi", title="Fake", api=1)
 
@@ -47,8 +61,9 @@ def fake_members_api(seen):
     def routes(ctx):
         one = "/api/v1/members/{id}"
         return [
+            Route("POST", "/api/v1/probe", probe, "operate"),
             Route("POST", "/api/v1/members", add, "operate"),
-            *(Route("POST", f"{one}/{v}", verb, "operate") for v in ("pause", "resume", "probe")),
+            *(Route("POST", f"{one}/{v}", verb, "operate") for v in ("pause", "resume")),
         ]
 
     routes.__module__ = "fake_members_api"
@@ -115,7 +130,7 @@ async def test_a_refusal_shows_the_form_again_with_the_reason_and_what_was_typed
         assert read(text).complaints == []
 
 
-async def test_pause_resume_and_probe_go_through_the_api(tmp_path):
+async def test_pause_and_resume_go_through_the_api(tmp_path):
     seen = []
     async with visited(tmp_path, plugins=("web", fake_members_api(seen))) as visitor:
         assert (await post(visitor, "/members/m00001/pause", hours="8"))[::2] == (
@@ -124,14 +139,27 @@ async def test_pause_resume_and_probe_go_through_the_api(tmp_path):
         )
         assert (await post(visitor, "/members/m00001/pause", hours=""))[0] == 303
         assert (await post(visitor, "/members/m00001/resume"))[::2] == (303, "/members/m00001?done=resumed")
-        assert (await post(visitor, "/members/m00001/probe"))[::2] == (303, "/members/m00001?done=probed")
         assert [(s[0].rpartition("/")[2], s[1]) for s in seen] == [
             ("pause", b'{"for_s": 28800.0}'),
             ("pause", b"{}"),
             ("resume", b""),
-            ("probe", b""),
         ]
         assert {s[3] for s in seen} == {"operate"}
+
+
+async def test_a_look_is_shown_on_the_page_it_leads_to(tmp_path):
+    """It asks the address and port of the member, and shows each sample; hostile text stays text."""
+    seen = []
+    async with visited(tmp_path, plugins=("web", fake_members_api(seen))) as visitor:
+        assert "moves no score" not in (await visitor.get("/members/m00002"))[1]
+        assert (await post(visitor, "/members/m00002/probe"))[::2] == (303, "/members/m00002#look")
+        assert seen == [("/api/v1/probe", b'{"target": "10.0.0.2:11123"}', "anonymous", "operate")]
+        _, text, _ = await visitor.get("/members/m00002")
+        assert "Stratum 2, +400 µs from our clock." in text
+        assert "timeout &lt;i&gt;" in text
+        assert "odd &lt;u&gt;" in text
+        assert read(text).complaints == []
+        assert "Stratum 2, +400 µs from our clock." not in (await visitor.get("/members/m00001"))[1]
 
 
 async def test_what_the_api_refuses_is_a_page_with_the_reason(tmp_path):

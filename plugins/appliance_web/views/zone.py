@@ -1,0 +1,134 @@
+"""The zone as the DNS page shows it: where it is served, its names, and whether its answers are fair."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from appliance_web import words
+from appliance_web.charts import share_bar
+from appliance_web.views.standing import number
+
+#: Names and shares on the page; the API has all of them.
+SHOWN = 50
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneName:
+    """A name that gives members, and how many addresses of each family it draws from."""
+
+    name: str
+    ipv4: int
+    ipv6: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShareRow:
+    """How many answers held an address, beside how many its weight entitles it to."""
+
+    address: str
+    given: float
+    fair: float
+    bar: Markup
+    fair_bar: Markup
+
+
+@dataclass(frozen=True, slots=True)
+class Zone:
+    """What DNS tells of its zone.
+
+    Attributes:
+        host, port: where to ask it.
+        stale: the answers are older than they should be.
+        facts: label and value.
+    """
+
+    name: str
+    serial: int | None
+    host: str
+    port: int
+    stale: bool
+    facts: Sequence[tuple[str, str]]
+    names: Sequence[ZoneName]
+    problems: Sequence[str]
+    shares: Sequence[ShareRow]
+
+
+def zone(apex: Mapping[str, Any], service: Any) -> Zone:
+    """The zone.
+
+    Args:
+        apex: `AnswerTable.explain` of the zone itself.
+        service: the answer of /api/v1/dns, or None.
+    """
+    told: Mapping[str, Any] = service if isinstance(service, Mapping) else {}
+    serial = number(apex.get("serial"))
+    host, port = _endpoint(told.get("listen") or ())
+    names = [
+        ZoneName(
+            str(n.get("name", "")).rstrip("."), int(number(n.get("a")) or 0), int(number(n.get("aaaa")) or 0)
+        )
+        for n in told.get("names") or ()
+    ]
+    return Zone(
+        name=str(apex.get("name", "")).rstrip("."),
+        serial=None if serial is None else int(serial),
+        host=host,
+        port=port,
+        stale=bool(apex.get("stale")),
+        facts=_facts(told),
+        names=[n for n in names if n.ipv4 or n.ipv6][:SHOWN],
+        problems=[str(p) for p in told.get("problems") or ()],
+        shares=_shares(told.get("shares") or ()),
+    )
+
+
+def _endpoint(listen: Sequence[Any]) -> tuple[str, int]:
+    """Where to ask: the first address, an unspecified one read as loopback."""
+    host, _, port = (str(listen[0]) if listen else "").rpartition(":")
+    host = host.strip("[]")
+    if not host or not port.isdigit():
+        return "127.0.0.1", 53
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), int(port)  # noqa: S104 - read, not bound
+
+
+def _facts(told: Mapping[str, Any]) -> list[tuple[str, str]]:
+    pairs = [
+        ("Time to live", f"{told['ttl']} s" if "ttl" in told else ""),
+        ("Addresses in an answer", f"at most {told['max_records']}" if "max_records" in told else ""),
+        (
+            "Members usable",
+            f"{told['members_usable']} of {told.get('members')}" if "members_usable" in told else "",
+        ),
+        ("When nobody is usable", str(told.get("on_empty", ""))),
+        ("Listens on", ", ".join(str(e) for e in told.get("listen") or ())),
+        ("Name servers", ", ".join(str(n).rstrip(".") for n in told.get("name_servers") or ())),
+    ]
+    queries: dict[str, float] = {}
+    for counter in told.get("counters") or ():
+        outcome = str(counter.get("outcome"))
+        queries[outcome] = queries.get(outcome, 0.0) + (number(counter.get("queries")) or 0.0)
+    pairs += [(f"Queries: {outcome}", words.count(n)) for outcome, n in sorted(queries.items())]
+    return [(label, value) for label, value in pairs if value]
+
+
+def _shares(rows: Sequence[Mapping[str, Any]]) -> list[ShareRow]:
+    """The largest fair shares first, all bars on one scale."""
+    values = [
+        (str(r.get("address", "")), number(r.get("answers")) or 0.0, number(r.get("fair")) or 0.0)
+        for r in rows
+    ]
+    most = max((max(given, fair) for _, given, fair in values), default=0.0) or 1.0
+    return [
+        ShareRow(
+            address,
+            given,
+            fair,
+            share_bar(given / most, f"{given:.0f} answers"),
+            share_bar(fair / most, f"{fair:.0f} would be fair"),
+        )
+        for address, given, fair in sorted(values, key=lambda v: (-v[2], v[0]))[:SHOWN]
+    ]

@@ -1,0 +1,283 @@
+"""View models: how members stand, which rows a query shows, and what pages say of the scorer and the zone."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from appliance.api.model import ClockState, Health, Level, Member, Problem, Verdict
+from appliance_web.charts import Thresholds
+from appliance_web.charts.history import Point
+from appliance_web.views import dns, log, member, members, overview, plugins, scoring, zone
+from appliance_web.views.look import KEPT, Looks, target
+from appliance_web.views.standing import SHAPES, Probe, pool_sentence, row, standing, worst_first
+
+NOW = 1.8e9
+
+
+def one(number=0, **verdict):
+    fields = {
+        k: verdict.pop(k)
+        for k in ("state", "leaving", "netspeed", "name", "zones", "address")
+        if k in verdict
+    }
+    m = Member(f"m{number}", fields.pop("address", f"192.0.2.{number}"), **fields)
+    values = {"score": 20.0, "in_pool": True, "reason": "in: score 20.0", "code": "ok"} | verdict
+    return m, Verdict(m.id, **values)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "word"),
+    [
+        ({}, "in the pool"),
+        ({"failing": True}, "failing"),
+        ({"code": "kept"}, "kept"),
+        ({"in_pool": False, "code": "low_score", "score": 3.0}, "out"),
+        ({"in_pool": False, "code": "wrong_time", "truthful": False}, "wrong time"),
+        ({"in_pool": False, "code": "new", "score": 2.0}, "new"),
+        ({"in_pool": False, "score": None, "code": "new"}, "new"),
+        ({"state": "paused"}, "paused"),
+        ({"leaving": True}, "leaving"),
+        ({"state": "unverified", "in_pool": False, "code": "unverified"}, "unverified"),
+        ({"netspeed": 0, "in_pool": False, "code": "watched"}, "watched only"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else str(value),
+)
+def test_every_standing_has_one_word_and_a_shape(verdict, word):
+    m, v = one(**verdict)
+    assert standing(m, v) == word
+    assert word in SHAPES
+
+
+def rows_of(*verdicts):
+    return [row(*one(i, **v)) for i, v in enumerate(verdicts)]
+
+
+WRONG = {"in_pool": False, "truthful": False, "code": "wrong_time"}
+NEW = {"in_pool": False, "code": "new", "score": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "monitor", "text", "shape"),
+    [
+        ([], "ok", "No servers yet.", "none"),
+        ([{}], "ok", "The one server is in the pool.", "ok"),
+        ([{}] * 5, "ok", "All 5 servers are in the pool.", "ok"),
+        ([{}] * 4 + [WRONG], "ok", "4 of 5 servers are in the pool; 1 needs attention.", "degraded"),
+        ([{}] + [WRONG] * 2 + [NEW, {"state": "paused", "in_pool": False}], "ok", "1 of 5 servers is in the pool; 2 need attention; 1 is new; 1 is set aside.", "degraded"),
+        ([WRONG] * 2, "ok", "0 of 2 servers are in the pool; 2 need attention.", "failing"),
+        ([NEW] * 2, "ok", "0 of 2 servers are in the pool; 2 are new.", "none"),
+        ([{}] * 2, "stale", "The monitor has fallen silent.", "failing"),
+        ([{}] * 2, "missing", "Nobody is watching the servers.", "failing"),
+    ],
+)  # fmt: skip
+def test_the_pool_in_one_sentence(verdicts, monitor, text, shape):
+    said = pool_sentence(rows_of(*verdicts), monitor)
+    assert (said.text, said.shape) == (text, shape)
+
+
+def test_whoever_needs_a_person_comes_first():
+    words = [r.word for r in worst_first(rows_of({}, NEW, WRONG, {"state": "paused"}, {"code": "kept"}))]
+    assert words == ["wrong time", "kept", "new", "paused", "in the pool"]
+
+
+def test_reasons_do_not_repeat_the_state_beside_them():
+    assert row(*one()).reason == "score 20.0"
+
+
+query_text = st.dictionaries(
+    st.sampled_from(["q", "zone", "state", "family", "sort", "page", "x"]),
+    st.text(max_size=12) | st.sampled_from(["-score", "score", "2", "attention", "6"]),
+)
+
+
+@settings(max_examples=120)
+@given(
+    query_text,
+    st.lists(
+        st.sampled_from(
+            [{}, WRONG, NEW, {"state": "paused"}, {"zones": ("de",)}, {"address": "2001:db8::1"}]
+        ),
+        max_size=8,
+    ),
+)
+def test_any_query_shows_a_page_and_links_back_to_itself(query, verdicts):
+    from urllib.parse import parse_qsl
+
+    page = members.choose(rows_of(*verdicts), members.Query.parse(query))
+    assert 1 <= page.query.page <= page.pages
+    assert len(page.rows) <= page.matching <= page.total
+    assert members.Query.parse(dict(parse_qsl(page.query.link()[1:]))) == page.query
+
+
+def test_rows_without_a_value_come_last_whichever_way_one_sorts():
+    rows = [row(*one(1, score=5.0)), row(*one(2, score=None, in_pool=False)), row(*one(3, score=9.0))]
+    for sort, order in (("score", ["m1", "m3", "m2"]), ("-score", ["m3", "m1", "m2"])):
+        assert [r.member.id for r in members.choose(rows, members.Query.parse({"sort": sort})).rows] == order
+
+
+def test_large_tables_are_cut_into_pages_of_a_hundred():
+    rows = [row(*one(i, address=f"10.0.{i // 250}.{i % 250}")) for i in range(250)]
+    pages = [
+        members.choose(rows, members.Query.parse({"page": str(n), "sort": "server"})) for n in (1, 2, 3, 99)
+    ]
+    assert [(p.first, p.last) for p in pages] == [(1, 100), (101, 200), (201, 250), (201, 250)]
+    assert len({r.member.id for p in pages for r in p.rows}) == 250
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        {},
+        [],
+        "x",
+        {"good_s": 0.025},
+        {"good_s": "a", "limit_s": 0.1, "enter_score": 10},
+        {"good_s": 0, "limit_s": 0.1, "enter_score": 10},
+    ],
+)
+def test_a_scorer_that_does_not_say_where_its_lines_are_gives_none(value):
+    assert scoring.thresholds(value) is None
+
+
+def test_lines_come_from_the_scorer():
+    told = {
+        "good_s": 0.025,
+        "limit_s": 0.1,
+        "enter_score": 10,
+        "top": 20.0,
+        "bottom": -100.0,
+        "rules": [{"rule": "no_response"}],
+    }
+    assert scoring.thresholds(told) == Thresholds(0.025, 0.1, 10.0, 20.0, -100.0)
+    assert scoring.rules(told) == ["no_response"]
+
+
+@given(st.dictionaries(st.text(max_size=8), st.none() | st.booleans() | st.floats() | st.text(max_size=5)))
+def test_any_row_of_a_history_is_a_point_or_nothing(value):
+    value = {**value, "ts": value.get("ts")}
+    point = member.point(value)
+    assert point is None or isinstance(point.ts, float)
+    Probe.read(value)
+
+
+def test_a_strip_shows_the_worst_of_each_cell():
+    limits = Thresholds(0.025, 0.1, 10)
+    found = [
+        Point(0.0, 0.001),
+        Point(1.0, 0.05),
+        Point(10.0, 0.3),
+        Point(11.0, 0.0),
+        Point(20.0, None),
+        Point(30.0, 0.0),
+        Point(99.0, 0.0),
+    ]
+    assert member.cells(found, 0, 50, limits, 5) == ["degraded", "failing", "failing", "ok", "none"]
+
+
+def test_charts_begin_where_a_young_history_does():
+    day = member.RANGES["1d"]
+    assert member.beginning([Point(NOW - 600)], NOW, day) == NOW - 600
+    assert member.beginning([Point(NOW - 86000)], NOW, day) == NOW - 86400
+    assert member.beginning([Point(NOW)], NOW, day) == NOW - 86400
+    assert member.beginning([], NOW, day) == NOW - 86400
+
+
+def test_the_clock_in_a_few_words():
+    good = ClockState(
+        leap=0,
+        stratum=2,
+        refid=b"GPS\0",
+        reference_ns=0,
+        root_delay_s=0.002,
+        root_dispersion_s=0.001,
+        dispersion_rate=0,
+        as_of_mono_ns=0,
+        why="chrony",
+    )
+    assert overview.clock_chip(good, 0) == overview.Chip("ok", "stratum 2, ±2.00 ms", "chrony")
+    assert overview.clock_chip(ClockState.unsynchronised("no source"), 0).text == "not synchronised"
+    assert overview.clock_chip(None, 0).shape == "failing"
+
+
+def test_problems_are_told_the_worst_first_and_once():
+    health = Health(
+        Level.FAILING,
+        (
+            Problem("dns", Level.DEGRADED, "few servers"),
+            Problem("web", Level.FAILING, "web has failed: x", "see `timeball plugin list`"),
+        ),
+        NOW,
+    )
+    assert [(p.shape, p.source, p.text) for p in overview.problems(health)] == [
+        ("failing", "", "web has failed: x"),
+        ("degraded", "dns", "few servers"),
+    ]
+    assert overview.health_chip(health).text == "2 things not right"
+
+
+def test_plugins_in_trouble_come_first():
+    found = plugins.rows(
+        [
+            {"id": "a", "state": "running"},
+            {"id": "b", "state": "failed", "why": "x", "title": "B"},
+            {"id": "c", "state": "disabled"},
+        ]
+    )
+    assert [r.id for r in found] == ["b", "a", "c"]
+    assert plugins.sentence(found).text == "1 of 2 plugins are running; 1 failed."
+
+
+def test_what_a_person_typed_is_quoted_for_the_shell():
+    asked = dns.Question.parse(
+        {"name": "x; rm -rf /", "type": "a`b`", "from": "$(reboot)"}, "pool.example.org"
+    )
+    lines = dict(dns.same(asked, zone.zone({"name": "pool.example.org."}, {"listen": ["0.0.0.0:53"]})))
+    assert lines["CLI"] == "timeball dns answer 'x; rm -rf /' --type 'A`B`' --from '$(reboot)'"
+    assert lines["dig"] == "dig @127.0.0.1 -p 53 'x; rm -rf /' 'A`B`'"
+
+
+@pytest.mark.parametrize(
+    ("listen", "where"),
+    [
+        (["127.0.0.1:11053"], ("127.0.0.1", 11053)),
+        (["[::]:53"], ("::1", 53)),
+        ([], ("127.0.0.1", 53)),
+        (["nonsense"], ("127.0.0.1", 53)),
+    ],
+)
+def test_dig_is_told_where_the_service_listens(listen, where):
+    found = zone.zone({"name": "p."}, {"listen": listen})
+    assert (found.host, found.port) == where
+
+
+def test_a_zone_that_says_little_is_shown_as_far_as_it_goes():
+    found = zone.zone({}, None)
+    assert (found.name, found.names, found.shares, found.problems) == ("", [], [], [])
+
+
+def test_the_log_shows_the_newest_of_everybody_and_filters():
+    a, b = Member("a", "192.0.2.1"), Member("b", "192.0.2.2")
+    recents = [
+        (a, [{"ts": 5.0, "offset_s": 0.1, "rule": "x", "step": 1}, {"ts": 1.0, "rule": "y", "step": -5}]),
+        (b, [{"ts": 3.0, "offset_s": 0.1, "rule": "x", "step": -1}]),
+    ]
+    asked = log.Question.parse({})
+    assert [line.probe.ts for line in log.lines(recents, asked)] == [5.0, 3.0, 1.0]
+    assert [line.probe.ts for line in log.lines(recents, asked, limit=1)] == [5.0]
+    assert [line.probe.ts for line in log.lines(recents, log.Question.parse({"trouble": "1"}))] == [3.0, 1.0]
+    assert [
+        line.probe.ts for line in log.lines(recents, log.Question.parse({"member": "a", "rule": "y"}))
+    ] == [1.0]
+
+
+def test_looks_are_few_and_fresh():
+    looks = Looks()
+    for i in range(KEPT + 5):
+        looks.keep(f"m{i}", NOW, {"verdict": "x"})
+    assert looks.fresh("m0", NOW) is None
+    assert looks.fresh(f"m{KEPT}", NOW).verdict == "x"
+    assert looks.fresh(f"m{KEPT}", NOW + 3600) is None
+    assert target(Member("a", "2001:db8::1", port=11123)) == "[2001:db8::1]:11123"
