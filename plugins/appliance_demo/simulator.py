@@ -222,11 +222,11 @@ class Simulator:
             self._send(udp, reply, member, client)
 
     def _send(self, udp: socket.socket, reply: bytes, member: _Simulated, client: tuple[str, int]) -> None:
-        with contextlib.suppress(
-            OSError
-        ):  # the client's port is closed, or its buffer is full: the packet is lost
+        member.replies += 1  # before the client can look at the count
+        try:
             udp.sendmsg([reply], member.pktinfo, 0, client)
-            member.replies += 1
+        except OSError:  # the client's port is closed, or its buffer is full: the packet is lost
+            member.replies -= 1
 
 
 def spread(first: str, count: int) -> Iterable[str]:
