@@ -81,7 +81,7 @@ def judge(result: ProbeResult, limits: Limits) -> Check:
     if best is None:
         error = result.error or "no answer"
         spoke = "answered, but not usably" if result.responded else "gave no answer"
-        why = f"{endpoint(target.address, target.port)} {spoke}: {error}{_hint(error, responded=result.responded)}"
+        why = f"{_at(target)} {spoke}: {error}{_hint(error, responded=result.responded)}"
         return Check(
             target.address,
             target.port,
@@ -95,10 +95,14 @@ def judge(result: ProbeResult, limits: Limits) -> Check:
     offset_s, rtt_s = best.offset_s or 0.0, best.rtt_s or 0.0
     figures = f"stratum {best.stratum}, {offset_s * 1e3:+.1f} ms, round trip {rtt_s * 1e3:.1f} ms"
     return Check(
-        target.address, target.port, accepted=not fault, why=f"{fault} ({figures})" if fault else f"answered: {figures}",
+        target.address, target.port, accepted=not fault, why=f"{_at(target)}: {fault} ({figures})" if fault else f"answered: {figures}",
         warnings=() if fault else warnings,
         offset_s=best.offset_s, rtt_s=best.rtt_s, stratum=best.stratum, leap=best.leap, error=fault or None,
     )  # fmt: skip
+
+
+def _at(target: Target) -> str:
+    return endpoint(target.address, target.port)
 
 
 def _answers(samples: Sequence[Sample]) -> list[Sample]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import IO, Any
 
 import click
@@ -216,21 +215,22 @@ def export_members(form: str | None) -> None:
 )
 def import_members(file: IO[str], force: bool, partial: bool) -> None:
     """Check and add the servers of a CSV or JSON file (- reads standard input)."""
+    name = str(getattr(file, "name", "-"))
     try:
         text = file.read()
     except UnicodeDecodeError:
-        raise Failure(f"{file.name} is not UTF-8 text") from None
-    body = {**_content(text, Path(file.name)), "force": force, "partial": partial}
+        raise Failure(f"{name} is not UTF-8 text") from None
+    body = {**_content(text, name), "force": force, "partial": partial}
     emit(admin().ask("POST", "/api/v1/members/import", body=body, timeout_s=_PATIENCE_S), telling.print_added)
 
 
-def _content(text: str, path: Path) -> dict[str, Any]:
-    if path.suffix != ".json" and not text.lstrip().startswith("["):
+def _content(text: str, name: str) -> dict[str, Any]:
+    if not name.endswith(".json") and not text.lstrip().startswith("["):
         return {"csv": text}
     try:
         return {"members": json.loads(text)}
     except ValueError as error:
-        raise Failure(f"{path.name} is not JSON: {error}") from None
+        raise Failure(f"{name} is not JSON: {error}") from None
 
 
 @click.group()

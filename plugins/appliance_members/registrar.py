@@ -30,6 +30,15 @@ class CheckFailed(ApiError):
     code = "check_failed"
 
 
+def _failed(refused: Sequence[admission.Check], asked: int) -> CheckFailed:
+    if len(refused) == 1:
+        return CheckFailed(f"{refused[0].why}. Nothing was added; force adds it all the same")
+    return CheckFailed(
+        f"{len(refused)} of {asked} servers failed the live check; nothing was added",
+        errors={endpoint(c.address, c.port): c.why for c in refused},
+    )
+
+
 class NoProber(ApiError):
     """Nobody can look at the server now."""
 
@@ -94,12 +103,7 @@ class Registrar:
         checks = await self._check(fresh, force=force)
         refused = [c for c in checks if not c.accepted]
         if refused and (not partial or len(refused) == len(checks)):
-            raise CheckFailed(
-                refused[0].why
-                if len(refused) == 1
-                else f"{len(refused)} of {len(checks)} servers failed the live check",
-                errors={endpoint(c.address, c.port): c.why for c in refused},
-            )
+            raise _failed(refused, len(checks))
         config: Config = self._ctx.config
         trusted = trust.parse_networks(config.verify.trusted_networks)
         now = self.roster.now()

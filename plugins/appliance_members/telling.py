@@ -37,8 +37,7 @@ def print_list(rows: Sequence[Row]) -> None:
 def print_member(row: Row) -> None:
     """Everything about one member."""
     title = endpoint(row["address"], row["port"]) + (f" ({row['name']})" if row["name"] else "")
-    verb = "is in the answers" if row["in_pool"] else "is not in the answers"
-    _headline(f"{title} {verb}: {row['reason']}.", good=row["in_pool"])
+    _headline(f"{title} is {_standing(row)}.", good=row["in_pool"])
     for warning in row["warnings"]:
         _line("warning", warning)
     _line("id", row["id"])
@@ -93,11 +92,8 @@ def print_done(what: str) -> Callable[[Row], None]:
     """A printer for one changed member."""
 
     def show(row: Row) -> None:
-        verb = "in the answers" if row["in_pool"] else "not in the answers"
         date = f" on {moment(row['remove_at'])}" if row["remove_at"] is not None else ""
-        click.echo(
-            printable(f"{endpoint(row['address'], row['port'])} {what}{date}; now {verb}: {row['reason']}.")
-        )
+        click.echo(printable(f"{endpoint(row['address'], row['port'])} {what}{date}; now {_standing(row)}."))
 
     return show
 
@@ -132,6 +128,11 @@ def print_zones(zones: Sequence[Row]) -> None:
         ],
         right=("members", "active IPv4", "active IPv6", "netspeed"),
     )  # fmt: skip
+
+
+def _standing(row: Row) -> str:
+    reason = str(row["reason"]).removeprefix("out: ").removeprefix("in: ")
+    return f"{'in' if row['in_pool'] else 'not in'} the answers: {reason}"
 
 
 def _headline(text: str, *, good: bool) -> None:
