@@ -4,13 +4,14 @@ PYTHON ?= python3
 DEV = @exec $(PYTHON) packaging/dev.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow lint bench fuzz peers lock changelog clean
+.PHONY: help run test test-slow lint native bench fuzz peers lock changelog clean
 
 help:
 	@echo "make run         start a small pool on this machine and watch it in the browser"
 	@echo "make test        style, types and every test that is not slow"
 	@echo "make test-slow   the slow tests"
 	@echo "make lint        style, format and types alone"
+	@echo "make native      build the native data plane (cargo); run and test do it by themselves where they can"
 	@echo "make fuzz        hostile input; TIMEBALL_FUZZ_EXAMPLES, TIMEBALL_FUZZ_PACKETS say how much"
 	@echo "make bench       figures, side by side with other servers where they are installed"
 	@echo "sudo make peers  install the real programs that tests and benchmarks talk to (Debian)"
@@ -18,5 +19,5 @@ help:
 	@echo "make changelog   what the next release brings"
 	@echo "make clean       remove .venv and what builds leave"
 
-run test test-slow lint bench fuzz peers lock changelog clean:
+run test test-slow lint native bench fuzz peers lock changelog clean:
 	$(DEV) $@ $(ARGS)

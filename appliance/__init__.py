@@ -4,4 +4,13 @@ from appliance.api.context import RunContext, SetupContext
 from appliance.api.errors import ConfigError, NotReady
 from appliance.api.plugin import API, API_MIN, PluginInfo, hookimpl
 
-__all__ = ["API", "API_MIN", "ConfigError", "NotReady", "PluginInfo", "RunContext", "SetupContext", "hookimpl"]
+__all__ = [
+    "API",
+    "API_MIN",
+    "ConfigError",
+    "NotReady",
+    "PluginInfo",
+    "RunContext",
+    "SetupContext",
+    "hookimpl",
+]

@@ -25,7 +25,8 @@ if sys.version_info < (3, 11):  # noqa: UP036 - it is there to be said in words
         )
     )
 
-from environment import BIN, CACHE, SetupError, clean_environment, ensure  # noqa: E402 - see above
+import native as native_plane  # noqa: E402 - see above
+from environment import BIN, CACHE, SetupError, clean_environment, ensure  # noqa: E402
 
 
 def tool_environment() -> dict[str, str]:
@@ -48,6 +49,7 @@ def call(*command: str | Path, **environment: str) -> int:
 def run(arguments: list[str]) -> int:
     """Start a small pool on this machine's loopback and show it in the browser."""
     ensure(tests=False)
+    print(native_plane.build(), file=sys.stderr, flush=True)
     timeball = str(BIN / "timeball")
     # In place of this process: Ctrl-C and SIGTERM reach the appliance itself.
     os.execve(timeball, [timeball, "demo", *arguments], clean_environment())  # noqa: S606
@@ -80,8 +82,15 @@ def pytest(*arguments: str, **environment: str) -> int:
 def test(arguments: list[str]) -> int:
     """Lint, then every test that is not slow."""
     linted = lint([])
+    print(native_plane.build(), flush=True)
     tested = pytest("-q", "-m", "not slow", *arguments)
     return tested or linted
+
+
+def native(arguments: list[str]) -> int:
+    """Build the native data plane (needs cargo); `make run` and `make test` do it by themselves where they can."""
+    print(native_plane.build(insist=True))
+    return 0
 
 
 def test_slow(arguments: list[str]) -> int:
@@ -101,6 +110,7 @@ def fuzz(arguments: list[str]) -> int:
 def bench(arguments: list[str]) -> int:
     """Measure, side by side with other servers where they are installed."""
     ensure(tests=True)
+    print(native_plane.build(), file=sys.stderr, flush=True)
     return call(BIN / "python", ROOT / "packaging/bench/all.py", *arguments)
 
 
@@ -147,6 +157,7 @@ COMMANDS = {
     "test": test,
     "test-slow": test_slow,
     "lint": lint,
+    "native": native,
     "fuzz": fuzz,
     "bench": bench,
     "peers": peers,

@@ -20,8 +20,13 @@ class NtpServer:
     endpoints: list[tuple[str, int]]
 
     def __init__(
-        self, listen: list[tuple[str, int]], clock: ClockTuple, rules: list[RuleTuple], default: str,
-        late_ns: int, workers: int
+        self,
+        listen: list[tuple[str, int]],
+        clock: ClockTuple,
+        rules: list[RuleTuple],
+        default: str,
+        late_ns: int,
+        workers: int,
     ) -> None: ...
     def set_clock(self, clock: ClockTuple) -> None: ...
     def set_policy(self, rules: list[RuleTuple], default: str, late_ns: int) -> None: ...
@@ -37,8 +42,17 @@ class NtpServer:
     def close(self) -> None: ...
 
 def ntp_decide(
-    request: bytes, source: tuple[bool, int, int], own: tuple[int, int], rx_ns: int, tx_ns: int, noise: int, mono_ns: int,
-    clock: ClockTuple, rules: list[RuleTuple], default: str, late_ns: int,
+    request: bytes,
+    source: tuple[bool, int, int],
+    own: tuple[int, int],
+    rx_ns: int,
+    tx_ns: int,
+    noise: int,
+    mono_ns: int,
+    clock: ClockTuple,
+    rules: list[RuleTuple],
+    default: str,
+    late_ns: int,
 ) -> tuple[int, int, bytes | None]:
     """One decision: (Reason, Action, reply or None); for the tests that compare it with `ntp_decide.decide`."""
 
