@@ -1,4 +1,4 @@
-"""The Python NTP service over real sockets on loopback; both ways to move packets run through everything."""
+"""The NTP service over real sockets on loopback; every way to move packets runs through what it can be asked."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ import pytest
 from appliance.api.model import ClockState
 from appliance.core.clock import SystemClock
 from appliance.dataplane import choose, ntp_decide
-from appliance.dataplane.interface import Action, Endpoint, NtpPolicy, PrefixRule, Reason
+from appliance.dataplane.interface import Action, Endpoint, NtpPolicy, NtpServer, PrefixRule, Reason
 from appliance.dataplane.python_ntp import PythonNtpServer
 from appliance.dataplane.udp_slots import BatchSlots, SingleSlot, slots_for
 from appliance.wire.ntp import parse_header, unix_ns_from_ntp
 from tests.support.mutation import mutated
+from tests.support.native import need_native
 from tests.support.ntp_packets import (
     COOKIE,
     MAC_20,
@@ -34,6 +35,7 @@ from tests.support.wait import wait_until
 
 CLOCK = SystemClock()
 ANYWHERE = (Endpoint("0.0.0.0", 0), Endpoint("::", 0))
+NATIVE = "native"
 ANSWERED, SILENT = Action.REPLY, Action.IGNORE
 
 
@@ -56,16 +58,26 @@ def synchronised(**changes) -> ClockState:
 
 @pytest.fixture(params=[BatchSlots, SingleSlot], ids=["recvmmsg", "recvmsg"])
 def make_slots(request):
+    """Ways to move packets in Python, for tests that put something of their own in between."""
+    return request.param
+
+
+@pytest.fixture(params=[BatchSlots, SingleSlot, NATIVE], ids=["recvmmsg", "recvmsg", "native"])
+def way(request):
+    """Every implementation there is: what the outside sees must be the same."""
+    if request.param is NATIVE:
+        need_native()
     return request.param
 
 
 @contextmanager
-def serving(
-    make_slots=slots_for, listen=ANYWHERE, state=None, policy=None, clock=CLOCK
-) -> Iterator[PythonNtpServer]:
-    server = PythonNtpServer(
-        listen, state or synchronised(), policy or NtpPolicy(), clock, make_slots=make_slots
-    )
+def serving(way=slots_for, listen=ANYWHERE, state=None, policy=None, clock=CLOCK) -> Iterator[NtpServer]:
+    """A service that moves packets in this way."""
+    state, policy = state or synchronised(), policy or NtpPolicy()
+    if way is NATIVE:
+        server = choose("native").serve_ntp(listen, state, policy)
+    else:
+        server = PythonNtpServer(listen, state, policy, clock, make_slots=way)
     try:
         yield server
     finally:
@@ -117,8 +129,8 @@ MATRIX = [
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-def test_every_kind_of_packet_is_answered_or_not_and_counted_once(make_slots, host):
-    with serving(make_slots) as server, client(server, host) as sock:
+def test_every_kind_of_packet_is_answered_or_not_and_counted_once(way, host):
+    with serving(way) as server, client(server, host) as sock:
         for index, (packet, first_byte, reason) in enumerate(MATRIX):
             before = server.counters()
             sock.send(packet)
@@ -144,8 +156,8 @@ def test_every_kind_of_packet_is_answered_or_not_and_counted_once(make_slots, ho
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "127.0.0.3", "::1"])
-def test_a_wildcard_service_replies_from_the_address_that_was_asked(make_slots, host):
-    with serving(make_slots) as server:
+def test_a_wildcard_service_replies_from_the_address_that_was_asked(way, host):
+    with serving(way) as server:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         with socket.socket(family, socket.SOCK_DGRAM) as sock:
             sock.settimeout(10)
@@ -155,8 +167,8 @@ def test_a_wildcard_service_replies_from_the_address_that_was_asked(make_slots, 
         assert source[:2] == (host, endpoint.port)
 
 
-def test_a_service_on_one_address_has_no_other():
-    with serving(listen=[Endpoint("127.0.0.2", 0)]) as server:
+def test_a_service_on_one_address_has_no_other(way):
+    with serving(way, listen=[Endpoint("127.0.0.2", 0)]) as server:
         assert parse_header(ask(server, host="127.0.0.2")).origin == COOKIE
         with client(server, "127.0.0.3") as sock:
             sock.send(request())
@@ -164,16 +176,16 @@ def test_a_service_on_one_address_has_no_other():
                 sock.recv(2048)
 
 
-def test_the_wildcards_of_both_families_share_a_port():
-    with serving(listen=[Endpoint("0.0.0.0", 0)]) as first:
+def test_the_wildcards_of_both_families_share_a_port(make_slots):
+    with serving(make_slots, listen=[Endpoint("0.0.0.0", 0)]) as first:
         port = first.endpoints[0].port
-    with serving(listen=[Endpoint("0.0.0.0", port), Endpoint("::", port)]) as server:
+    with serving(make_slots, listen=[Endpoint("0.0.0.0", port), Endpoint("::", port)]) as server:
         assert ask(server, host="127.0.0.1")
         assert ask(server, host="::1")
 
 
-def test_times_come_from_the_kernel_and_stand_in_order(make_slots):
-    with serving(make_slots) as server:
+def test_times_come_from_the_kernel_and_stand_in_order(way):
+    with serving(way) as server:
         before_ns = CLOCK.wall_ns()
         reply = parse_header(ask(server))
         after_ns = CLOCK.wall_ns()
@@ -213,8 +225,8 @@ def test_what_waited_too_long_is_dropped_as_late(make_slots):
         wait_until(lambda: server.counters() == {(Reason.LATE, SILENT): 1}, "the late request to be dropped")
 
 
-def test_a_new_clock_state_is_served_with_the_next_reply(make_slots):
-    with serving(make_slots, state=ClockState.unsynchronised("not yet")) as server:
+def test_a_new_clock_state_is_served_with_the_next_reply(way):
+    with serving(way, state=ClockState.unsynchronised("not yet")) as server:
         assert parse_header(ask(server)).leap == 3
         server.set_clock(synchronised(stratum=7))
         assert parse_header(ask(server)).stratum == 7
@@ -223,16 +235,16 @@ def test_a_new_clock_state_is_served_with_the_next_reply(make_slots):
         assert (reply.leap, reply.stratum) == (3, 0)
 
 
-def test_a_clock_that_nobody_renews_becomes_unsynchronised_by_itself():
+def test_a_clock_that_nobody_renews_becomes_unsynchronised_by_itself(way):
     state = synchronised(root_dispersion_s=0.0, root_delay_s=0.0, dispersion_rate=1.0, max_distance_s=0.3)
-    with serving(state=state) as server:
+    with serving(way, state=state) as server:
         assert parse_header(ask(server)).leap == 0
         wait_until(lambda: parse_header(ask(server)).leap == 3, "replies that say unsynchronised")
         assert parse_header(ask(server)).stratum == 0
 
 
-def test_a_new_policy_is_in_force_with_the_next_packet(make_slots):
-    with serving(make_slots) as server:
+def test_a_new_policy_is_in_force_with_the_next_packet(way):
+    with serving(way) as server:
         assert parse_header(ask(server)).stratum == 2
         server.set_policy(NtpPolicy((PrefixRule(ipaddress.ip_network("127.0.0.0/8"), "deny"),)))
         assert parse_header(ask(server)).kiss_code == "DENY"
@@ -244,9 +256,9 @@ def test_a_new_policy_is_in_force_with_the_next_packet(make_slots):
         assert server.counters()[Reason.POLICY, Action.KISS] == 1
 
 
-def test_a_burst_larger_than_the_slots_is_answered_whole(make_slots):
+def test_a_burst_larger_than_the_slots_is_answered_whole(way):
     """Answered and ignored packets mixed, each reply to its own asker."""
-    with serving(make_slots) as server, client(server, "127.0.0.2") as a, client(server, "127.0.0.3") as b:
+    with serving(way) as server, client(server, "127.0.0.2") as a, client(server, "127.0.0.3") as b:
         for number in range(60):
             a.send(request(cookie=1000 + number))
             b.send(request(cookie=2000 + number))
@@ -309,9 +321,9 @@ def test_a_broken_socket_ends_the_thread_and_says_why(make_slots):
         assert failure.errno == errno.EBADF
 
 
-def test_clients_that_are_gone_do_no_harm(make_slots):
+def test_clients_that_are_gone_do_no_harm(way):
     """Their ICMP errors come back to nobody."""
-    with serving(make_slots) as server:
+    with serving(way) as server:
         for _ in range(20):
             with client(server) as sock:
                 sock.send(request())
@@ -320,23 +332,24 @@ def test_clients_that_are_gone_do_no_harm(make_slots):
         assert server.failure() is None
 
 
-def test_a_port_in_use_is_named():
-    with serving(listen=[Endpoint("127.0.0.1", 0)]) as server:
+def test_a_port_in_use_is_named(make_slots):
+    with serving(make_slots, listen=[Endpoint("127.0.0.1", 0)]) as server:
         taken = server.endpoints[0]
-        with pytest.raises(OSError, match="in use") as caught:
-            PythonNtpServer([Endpoint("127.0.0.2", 0), taken], synchronised(), NtpPolicy(), CLOCK)
+        both = [Endpoint("127.0.0.2", 0), taken]
+        with pytest.raises(OSError, match="in use") as caught, serving(make_slots, listen=both):
+            pass
         assert caught.value.errno == errno.EADDRINUSE
         assert caught.value.filename == str(taken)
 
 
-def test_close_is_prompt_and_frees_the_ports():
-    with serving(listen=[Endpoint("127.0.0.1", 0), Endpoint("::1", 0)]) as server:
+def test_close_is_prompt_and_frees_the_ports(way):
+    with serving(way, listen=[Endpoint("127.0.0.1", 0), Endpoint("::1", 0)]) as server:
         endpoints = server.endpoints
         started_ns = CLOCK.monotonic_ns()
         server.close()
         assert CLOCK.monotonic_ns() - started_ns < 5e9
         server.close()
-    with serving(listen=endpoints) as again:
+    with serving(way, listen=endpoints) as again:
         assert again.endpoints == endpoints
 
 
@@ -358,10 +371,10 @@ def test_the_plane_that_is_chosen_serves_ntp():
         server.close()
 
 
-def flood(make_slots, count: int) -> None:
+def flood(way, count: int) -> None:
     """Send `count` damaged packets, never more at once than the socket's queue holds; see that all are accounted for."""
     replies = 0
-    with serving(make_slots, listen=[Endpoint("127.0.0.1", 0)]) as server, client(server) as sock:
+    with serving(way, listen=[Endpoint("127.0.0.1", 0)]) as server, client(server) as sock:
         sock.setblocking(False)
         for number, packet in enumerate(mutated(SEEDS, count, seed=count), start=1):
             sock.send(packet)
@@ -386,11 +399,14 @@ def flood(make_slots, count: int) -> None:
         assert parse_header(sock.recv(4096)).origin == COOKIE
 
 
-def test_damaged_packets_over_a_socket(make_slots):
-    flood(make_slots, 10_000)
+def test_damaged_packets_over_a_socket(way):
+    flood(way, 10_000)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_a_million_damaged_packets_over_a_socket():
-    flood(BatchSlots, 1_000_000)
+@pytest.mark.parametrize("way", [BatchSlots, NATIVE], ids=["recvmmsg", "native"])
+def test_a_million_damaged_packets_over_a_socket(way):
+    if way is NATIVE:
+        need_native()
+    flood(way, 1_000_000)
