@@ -18,12 +18,12 @@ from random import getrandbits
 from appliance.api.model import ClockState
 from appliance.core.clock import Clock
 from appliance.dataplane.interface import Action, Endpoint, NtpPolicy, Reason
-from appliance.dataplane.ntp_decide import PolicyTable, Snapshot, answer, split
+from appliance.dataplane.ntp_decide import PolicyTable, Snapshot, answer, outcome_of, split
 from appliance.dataplane.udp_slots import Slots, slots_for
 from appliance.dataplane.udp_socket import bound, open_udp
 
 _IGNORED = int(Action.IGNORE)
-_SEND_FAILED = Action.IGNORE << 8 | Reason.SEND_FAILED
+_SEND_FAILED = outcome_of(Reason.SEND_FAILED)
 _OUTCOMES = 3 << 8
 
 #: What a socket may say about the network without being broken itself: an interface went down, a route is gone.
