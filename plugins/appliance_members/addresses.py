@@ -14,6 +14,8 @@ DEFAULT_PORT: Final = 123
 ID_LENGTH: Final = 8
 
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_THIS_NETWORK = ipaddress.IPv4Network("0.0.0.0/8")
+_BROADCAST = ipaddress.IPv4Address("255.255.255.255")
 _NUMBER = re.compile(r"0x[0-9a-f]*|[0-9]+")
 
 
@@ -62,9 +64,9 @@ def _refusal(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
             if address.is_link_local
             else ""
         )
-    if address in ipaddress.IPv4Network("0.0.0.0/8"):
+    if address in _THIS_NETWORK:
         return "lies in 0.0.0.0/8, which is never a destination (RFC 1122)"
-    if address == ipaddress.IPv4Address("255.255.255.255"):
+    if address == _BROADCAST:
         return "is the broadcast address; a member is one server"
     if address.is_reserved:
         return "lies in 240.0.0.0/4, which is reserved (RFC 1112)"

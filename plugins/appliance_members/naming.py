@@ -95,6 +95,7 @@ def wanted_entries(
     member that stands there in its own right: whoever controls DNS must not be able to rewrite it.
     """
     entries: dict[tuple[str, int], Entry] = {}
+    holders = registry.by_endpoint()
     for member in declared:
         if not member.host:
             entries[member.address, member.port] = _entry(member, member.address, member.name)
@@ -103,7 +104,7 @@ def wanted_entries(
             continue
         state = names.get(member.host, NameState())
         for address in _known_addresses(member, state, registry, grace_s):
-            holder = registry.at(address, member.port)
+            holder = holders.get((address, member.port))
             if holder is not None and not holder.declared:
                 continue
             entries.setdefault((address, member.port), _entry(member, address, member.host))

@@ -94,8 +94,9 @@ class Registrar:
         """
         candidates = await self._candidates(orders)
         registry = self.roster.registry
-        present = [e for e in candidates if registry.at(e.address, e.port) is not None]
-        fresh = [e for e in candidates if e not in present]
+        known = registry.by_endpoint()
+        present = [e for e in candidates if (e.address, e.port) in known]
+        fresh = [e for e in candidates if (e.address, e.port) not in known]
         if not fresh:
             registry.add(candidates)  # says who they are
         # Before any packet is sent: is there room at all?
@@ -120,8 +121,9 @@ class Registrar:
             if check.accepted
         ]
         await self.roster.apply(lambda r: r.add(entries))
+        taken, table = self.roster.registry.by_endpoint(), self.roster.table.get()
         return Outcome(
-            tuple(self.roster.at(e.address, e.port) for e in entries),
+            tuple(table[taken[e.address, e.port].id] for e in entries),
             tuple(checks),
             tuple(endpoint(e.address, e.port) for e in present),
         )

@@ -112,12 +112,13 @@ class Registry:
             raise NotFound(f"{key!r} means more than one member: {several}; say which by its id")
         return hits[0]
 
+    def by_endpoint(self) -> dict[tuple[str, int], Entry]:
+        """All members by canonical address and port."""
+        return {(e.address, e.port): e for e in self.entries.values()}
+
     def at(self, address: str, port: int) -> Entry | None:
-        """The member at that canonical address and port."""
-        for candidate in self.entries.values():
-            if candidate.address == address and candidate.port == port:
-                return candidate
-        return None
+        """The member at that canonical address and port; for many questions ask `by_endpoint` once."""
+        return self.by_endpoint().get((address, port))
 
     def next_due(self, now: float) -> float | None:
         """The next epoch second at which time alone changes something; at most `now` when something is overdue."""
@@ -142,7 +143,7 @@ class Registry:
             Conflict: one is there already, or the registry is full.
         """
         merged = dict(self.entries)
-        known = {(e.address, e.port): e for e in merged.values()}
+        known = self.by_endpoint()
         for entry in entries:
             present = known.get((entry.address, entry.port))
             if present is not None:
@@ -243,7 +244,7 @@ class Registry:
         by hand now belongs to the file; its pause stays. Ids in `wanted` are ignored.
         """
         merged = {k: e for k, e in self.entries.items() if not e.declared}
-        endpoints = {(e.address, e.port): e for e in self.entries.values()}
+        endpoints = self.by_endpoint()
         for entry in wanted:
             known = endpoints.get((entry.address, entry.port))
             new = replace(entry, declared=True, verified_by="declared", added_at=now)

@@ -21,7 +21,6 @@ from appliance.core.cells import Cell
 from appliance.core.clock import Clock
 from appliance.core.tasks import spawn
 from appliance_members import keeping
-from appliance_members.addresses import endpoint
 from appliance_members.registry import Entry, Registry, difference
 
 Operation = Callable[[Registry], Registry]
@@ -77,17 +76,6 @@ class Roster:
             NotFound, Conflict (declared in the configuration), Invalid, StoreError.
         """
         return await self.update(member_id, lambda registry: registry.change(member_id, fields))
-
-    def at(self, address: str, port: int) -> Member:
-        """The member at that canonical address and port.
-
-        Raises:
-            NotFound: there is none.
-        """
-        entry = self.registry.at(address, port)
-        if entry is None:
-            raise NotFound(f"there is no member at {endpoint(address, port)}")
-        return self.table.get()[entry.id]
 
     # -- for this plugin -----------------------------------------------------------------------------------------
 
