@@ -20,8 +20,10 @@ def siphash(key: bytes, data: bytes, c_rounds: int = 2, d_rounds: int = 4) -> in
     """
     if len(key) != 16:
         raise ValueError(f"a SipHash key has 16 bytes, not {len(key)}")
+    k0: int
+    k1: int
     k0, k1 = _KEY.unpack(key)
-    state = (
+    v0, v1, v2, v3 = (
         k0 ^ 0x736F6D6570736575,
         k1 ^ 0x646F72616E646F6D,
         k0 ^ 0x6C7967656E657261,
@@ -29,25 +31,24 @@ def siphash(key: bytes, data: bytes, c_rounds: int = 2, d_rounds: int = 4) -> in
     )
     whole = len(data) & ~7
     tail = data[whole:] + bytes(7 - (len(data) - whole)) + bytes((len(data) & 255,))
-    for (word,) in _WORD.iter_unpack(data[:whole] + tail):
-        v0, v1, v2, v3 = state
-        v0, v1, v2, v3 = _rounds(v0, v1, v2, v3 ^ word, c_rounds)
-        state = (v0 ^ word, v1, v2, v3)
-    v0, v1, v2, v3 = state
-    v0, v1, v2, v3 = _rounds(v0, v1, v2 ^ 0xFF, v3, d_rounds)
+    words = [word for (word,) in _WORD.iter_unpack(data[:whole] + tail)]
+    # The last turn of the loop has no word: it is the finalisation. One loop, because this runs for many queries.
+    for turn in range(len(words) + 1):
+        last = turn == len(words)
+        word = 0 if last else words[turn]
+        if last:
+            v2 ^= 0xFF
+        v3 ^= word
+        for _ in range(d_rounds if last else c_rounds):
+            v0 = (v0 + v1) & _MASK
+            v1 = ((v1 << 13) & _MASK | v1 >> 51) ^ v0
+            v0 = (v0 << 32) & _MASK | v0 >> 32
+            v2 = (v2 + v3) & _MASK
+            v3 = ((v3 << 16) & _MASK | v3 >> 48) ^ v2
+            v0 = (v0 + v3) & _MASK
+            v3 = ((v3 << 21) & _MASK | v3 >> 43) ^ v0
+            v2 = (v2 + v1) & _MASK
+            v1 = ((v1 << 17) & _MASK | v1 >> 47) ^ v2
+            v2 = (v2 << 32) & _MASK | v2 >> 32
+        v0 ^= word
     return v0 ^ v1 ^ v2 ^ v3
-
-
-def _rounds(v0: int, v1: int, v2: int, v3: int, count: int) -> tuple[int, int, int, int]:
-    for _ in range(count):
-        v0 = (v0 + v1) & _MASK
-        v1 = ((v1 << 13) & _MASK | v1 >> 51) ^ v0
-        v0 = (v0 << 32) & _MASK | v0 >> 32
-        v2 = (v2 + v3) & _MASK
-        v3 = ((v3 << 16) & _MASK | v3 >> 48) ^ v2
-        v0 = (v0 + v3) & _MASK
-        v3 = ((v3 << 21) & _MASK | v3 >> 43) ^ v0
-        v2 = (v2 + v1) & _MASK
-        v1 = ((v1 << 17) & _MASK | v1 >> 47) ^ v2
-        v2 = (v2 << 32) & _MASK | v2 >> 32
-    return v0, v1, v2, v3

@@ -48,6 +48,7 @@ class Answers:
         standing: by zone path and family: who stands where.
         stale: whether the monitor must be taken for dead.
         last: what was answered before the restart; it counts until the monitor has spoken.
+        idle: nobody keeps the table up to date, so it must look for itself before it explains.
     """
 
     def __init__(self, inputs: Inputs, last: LastAnswers, log: logging.Logger) -> None:
@@ -57,6 +58,7 @@ class Answers:
         self.candidates: tuple[Candidate, ...] = ()
         self.standing: Mapping[tuple[str, int], Sequence[Place]] = {}
         self.stale = False
+        self.idle = True
         self.notes: Mapping[tuple[str, int], str] = {}
         self._serial = last.serial
         self._good: dict[tuple[str, int], tuple[Choice, ...]] = {}
@@ -67,20 +69,19 @@ class Answers:
     def serial(self) -> int:
         return self._serial
 
-    def refresh(self) -> bool:
-        """Look at all inputs; returns whether the zone changed."""
+    def refresh(self) -> None:
+        """Look at all inputs; `zone` is another one afterwards if anything in it changed."""
         config = self.inputs.config()
         self.stale = self.is_stale()
         self.candidates = tuple(self._weighed())
         plan = self._plan(config)
         if self.zone is not None and plan == self.zone.plan:
-            return False
+            return
         # A serial must grow although the clock may be years behind after a start without a battery.
         self._serial = max(self._serial + 1, self.inputs.wall_ns() // 1_000_000_000) & 0xFFFFFFFF
         self.zone = build(plan, self._serial)
         for problem in self.zone.problems:
             self._complain(problem)
-        return True
 
     def is_stale(self) -> bool:
         """Whether the monitor must be taken for dead: it is missing, or its verdicts are too old."""
@@ -185,7 +186,7 @@ class Answers:
         """See `appliance.api.services.AnswerTable`."""
         from appliance_dns.explain import explain
 
-        if self.zone is None:
+        if self.zone is None or self.idle:
             self.refresh()
         return explain(self, name, rrtype, client)
 

@@ -95,6 +95,7 @@ class DnsService:
         self._saved_zone: Zone | None = None
         self._saved_ns = 0
         self._save_failed = False
+        self._served: Zone | None = None
         self._asked_ns = 0
         self._epoch = 0
 
@@ -113,6 +114,7 @@ class DnsService:
         self.answers.refresh()
         assert self.zone is not None
         self.server = self._bind(ctx, self.zone)
+        self._served, self.answers.idle = self.zone, False
         try:
             ctx.every(1.0, self._look_around)
             ctx.every(1.0, lambda: self._save(ctx))
@@ -121,7 +123,7 @@ class DnsService:
             while True:
                 await self._rebuild_when_changed(ctx)
         finally:
-            server, self.server = self.server, None
+            server, self.server, self.answers.idle = self.server, None, True
             if server is not None:
                 server.close()
 
@@ -162,14 +164,13 @@ class DnsService:
         self._dirty.clear()
         began_ns = ctx.clock.monotonic_ns()
         if len(self.answers.candidates) >= _MANY:
-            changed = await ctx.to_thread(self.answers.refresh)
+            await ctx.to_thread(self.answers.refresh)
         else:
-            changed = self.answers.refresh()
+            self.answers.refresh()
         self._asked_ns = ctx.clock.monotonic_ns()
-        if changed:
-            assert self.server is not None
-            assert self.zone is not None
+        if self.zone is not self._served and self.zone is not None and self.server is not None:
             self.server.set_answers(self.zone.snapshot)
+            self._served = self.zone
             self._tell(ctx)
         took_s = (ctx.clock.monotonic_ns() - began_ns) / 1e9
         await ctx.clock.sleep(max(QUIET_S, 3 * took_s))
