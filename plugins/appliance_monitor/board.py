@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from appliance.api.events import VerdictChanged
@@ -14,8 +14,9 @@ from appliance_monitor.gate import GatePolicy
 from appliance_monitor.standing import Standing, after
 from appliance_monitor.truth import Untruth
 
-#: Probes of each member that are kept in memory.
+#: Probes of each member that are kept in memory, and of all members together (some 30 MB).
 RECENT = 60
+RECENT_IN_ALL = 60_000
 
 
 class Board:
@@ -33,6 +34,7 @@ class Board:
         self.dirty: set[str] = set()
         self._members: Mapping[str, Member] = {}
         self._recent: dict[str, deque[Mapping[str, Any]]] = {}
+        self._recent_each = RECENT
         self._kept: dict[Family, frozenset[str]] = {4: frozenset(), 6: frozenset()}
         self._publish = publish
 
@@ -42,7 +44,7 @@ class Board:
 
     def remember(self, member: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """Probes from before the restart, oldest first."""
-        self._recent.setdefault(member, deque(maxlen=RECENT)).extend(rows)
+        self._recent.setdefault(member, deque(maxlen=self._recent_each)).extend(rows)
 
     def set_members(self, members: Mapping[str, Member], policy: GatePolicy, now: float) -> None:
         """The registry changed: judge everybody anew."""
@@ -51,6 +53,13 @@ class Board:
             self._recent.pop(gone, None)
             self.dirty.add(gone)
         self._members = members
+        each = max(3, min(RECENT, RECENT_IN_ALL // max(1, len(members))))
+        if each != self._recent_each:
+            self._recent_each = each
+            self._recent = {key: deque(rows, maxlen=each) for key, rows in self._recent.items()}
+        known = self.verdicts.get()
+        if not known.keys() <= members.keys():
+            self.verdicts.set({key: verdict for key, verdict in known.items() if key in members})
         self.judge_all(policy, now)
 
     def judge_all(self, policy: GatePolicy, now: float) -> None:
@@ -75,7 +84,7 @@ class Board:
         standing = gate.decide(after(before, scored, found), policy, now)
         self.standings[member.id] = standing
         self.dirty.add(member.id)
-        self._recent.setdefault(member.id, deque(maxlen=RECENT)).append(log_row(scored))
+        self._recent.setdefault(member.id, deque(maxlen=self._recent_each)).append(log_row(scored))
         touched = {member.id}
         family = member.family
         moved = (before.inside, before.misses, before.untrue) != (
@@ -95,6 +104,18 @@ class Board:
         rows = self._recent.get(member, ())
         return list(reversed(rows))[: max(0, limit)]
 
+    def answering(self, number: int, but: Collection[str], before_ts: float) -> list[str]:
+        """Members that answered their last probe, at most `number`, the latest first; none of `but`, none since `before_ts`."""
+        able = [
+            standing
+            for key in self._members.keys() - but
+            if (standing := self.standing(key)).last_ts is not None
+            and standing.misses == 0
+            and standing.last_ts <= before_ts
+        ]
+        able.sort(key=lambda standing: standing.last_ts or 0.0, reverse=True)
+        return [standing.member for standing in able[:number]]
+
     def touch(self) -> None:
         """Say that the verdicts are still what we think."""
         self.verdicts.set(self.verdicts.get())
@@ -112,7 +133,7 @@ class Board:
     def _show(self, touched: Iterable[str], policy: GatePolicy) -> None:
         """Publish the verdicts of `touched` members, and who crossed the line."""
         old = self.verdicts.get()
-        new = {member: verdict for member, verdict in old.items() if member in self._members}
+        new = dict(old)
         changes = []
         for key in touched:
             member = self._members.get(key)

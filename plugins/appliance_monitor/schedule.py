@@ -40,8 +40,8 @@ class Schedule:
             self._push(member, max(now_ns, started_ns + int(interval_s * moved * 1e9)))
 
     def hasten(self, member: str, now_ns: int) -> None:
-        """Probe it now."""
-        if member in self._due_ns:
+        """Probe it now, unless a probe of it is under way."""
+        if self._due_ns.get(member, -1) != -1:
             self._push(member, now_ns)
 
     def remove(self, member: str) -> None:

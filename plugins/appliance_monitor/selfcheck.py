@@ -5,14 +5,10 @@ What cannot be told moves no score. Pure: the service feeds it with what it sees
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from appliance.api.model import ClockState
 
 #: Our own time must be better than the tightest line that the scorer draws.
 TIGHTEST_S = 0.025
-#: With fewer members than this their common silence says nothing about us.
-QUORUM = 3
 
 
 def clock_trouble(state: ClockState | None, mono_ns: int) -> str | None:
@@ -34,33 +30,3 @@ def clock_trouble(state: ClockState | None, mono_ns: int) -> str | None:
 def references_fail(failed: int, asked: int) -> bool:
     """Whether too many reference hosts failed: the pool's rule, 1 of 3 or 4, 2 of 5 or 6 may fail."""
     return asked > 0 and failed > asked - (asked + 2) // 2
-
-
-@dataclass(slots=True)
-class NetworkSense:
-    """Tells a silent member from a silent network: somebody else's answer is the proof that ours works.
-
-    Attributes:
-        answered_ns: monotonic moment of the last answer from anybody; a refusal is an answer of the network too.
-        silent: members that have been silent since then.
-    """
-
-    answered_ns: int = -(1 << 62)
-    silent: set[str] = field(default_factory=set)
-
-    def heard(self, now_ns: int) -> None:
-        """Somebody answered."""
-        self.answered_ns = now_ns
-        self.silent.clear()
-
-    def missed(self, member: str) -> None:
-        """A member did not answer."""
-        self.silent.add(member)
-
-    def proven_since(self, started_ns: int) -> bool:
-        """Whether the network has worked since `started_ns`."""
-        return self.answered_ns >= started_ns
-
-    def suspicious(self, members: int) -> bool:
-        """Whether the silence is so common that it may be ours."""
-        return members >= QUORUM and len(self.silent) >= QUORUM

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from appliance.api.context import RunContext, SetupContext
 from appliance.api.contrib import ProbeKind, ScoreRule
+from appliance.api.errors import ConfigError
 from appliance.api.events import ClockStepped, ProbeFinished
 from appliance.api.model import ClockState, Member, ProbeResult, Sample, ScoredProbe, Target, Verdict
 from appliance.api.services import Members, TimeSource
@@ -18,33 +19,26 @@ from appliance_monitor import keeping, selfcheck
 from appliance_monitor.board import Board, log_row
 from appliance_monitor.config import MonitorConfig
 from appliance_monitor.gate import GatePolicy
-from appliance_monitor.pace import Pace, interval_s, pace_of
+from appliance_monitor.pace import interval_s, pace_of
 from appliance_monitor.probe import Sampler
-from appliance_monitor.samples import is_final, result_of
+from appliance_monitor.prober import Prober
+from appliance_monitor.references import ask_now_and_then
+from appliance_monitor.samples import result_of
 from appliance_monitor.schedule import Schedule
 from appliance_monitor.score import advance
+from appliance_monitor.silence import QUORUM, Held, Silence
 from appliance_monitor.steps import in_order, judge
-from appliance_monitor.target import is_local, parse_target
 from appliance_monitor.truth import untruth
 
 #: The verdicts are said again this often while we are fit to judge; older ones than STALE_S are nobody's any more.
 TOUCH_S = 10.0
 STALE_S = 60.0
 KEEP_S = 5.0
-REFERENCES_S = 180.0
-REFERENCE_OFFSET_S = 0.010
 #: How long a silence is held back while nobody has answered since, at most.
 HOLD_S = 30.0
+#: Nobody is called as a witness more often than this, nor within this time after a probe.
+WITNESS_S = 16.0
 _TURN_S = 0.25
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """A silent probe that is not scored before we know that the silence is not ours."""
-
-    result: ProbeResult
-    started_ns: int
-    until_ns: int
 
 
 class Monitor:
@@ -53,7 +47,7 @@ class Monitor:
     Attributes:
         verdicts: by member id.
         trouble: why we cannot judge others now, "" when we can.
-        results: probes since the start by outcome: "ok", the error, "discarded".
+        results: probes since the start by outcome: "ok", the rule that took points, "discarded".
     """
 
     def __init__(self, ctx: SetupContext) -> None:
@@ -66,11 +60,15 @@ class Monitor:
         self.sampler = Sampler(ctx.clock, random.SystemRandom().getrandbits, self._clock_state)
         self._rng = random.Random()  # noqa: S311 - only moves probes a little
         self._schedule = Schedule(self._rng)
-        self._sense = selfcheck.NetworkSense()
-        self._held: list[Held] = []
+        self._prober = Prober(ctx.clock, self._rng, lambda: ctx.contributions(ProbeKind), self.sampler.sample)
+        self._silence = Silence()
+        self._witnesses_ns = 0
+        self._crossed = asyncio.Event()
+        self._faults: set[str] = set()
         self._in_flight = 0
         self._steps = 0
         self._reference_trouble = ""
+        self._rule_trouble = ""
         self._restored = False
 
     # -- what others ask --------------------------------------------------------------------------------------------
@@ -98,7 +96,7 @@ class Monitor:
         self, target: Target, *, samples: int | None = None, on_sample: Callable[[Sample], None] | None = None
     ) -> ProbeResult:
         """Look at any server once; scores nothing."""
-        taken = await self._take(target, pace_of(target.address, self.config, samples), on_sample)
+        taken = await self._prober.take(target, pace_of(target.address, self.config, samples), on_sample)
         return result_of(taken, ts=self._now(), target=target, monitor=self.config.name)
 
     def in_flight(self) -> int:
@@ -109,27 +107,37 @@ class Monitor:
         """The rules that judge now, in the order in which they are asked."""
         return in_order(self._ctx.contributions(ScoreRule), self.config.profile)
 
+    def _no_rules(self) -> str:
+        """Why nobody can be scored under the configured profile, "" when they can."""
+        profile = self.config.profile
+        known = sorted({rule.profile for rule in self._ctx.contributions(ScoreRule) if rule.profile})
+        return (
+            "" if profile in known else f'no plugin has the profile "{profile}"; there are {", ".join(known)}'
+        )
+
     # -- the run ----------------------------------------------------------------------------------------------------
 
     async def run(self, ctx: RunContext) -> None:
         """Work until cancelled."""
         members = ctx.get(Members)  # type: ignore[type-abstract]
+        if why := self._no_rules():
+            raise ConfigError("profile", why)
         if not self._restored:  # a restart of this run knows more than the database
             await keeping.restore(ctx.store, self.board)
             self._restored = True
-        self._held.clear()
+        self._silence.forget()
         self._in_flight = 0
         self._schedule = Schedule(self._rng)
         self._follow(members.table.get())
         ctx.on_stop(members.table.watch(self._follow))
-        ctx.on_stop(ctx.config_changes.watch(lambda _: self.board.judge_all(self.policy, self._now())))
+        ctx.on_stop(ctx.config_changes.watch(lambda _: self._reconfigured()))
         ctx.on_stop(lambda: keeping.keep(ctx.store, self.board))
         ctx.every(KEEP_S, lambda: keeping.keep(ctx.store, self.board))
+        ctx.spawn("keep crossings", self._keep_crossings(ctx))
         ctx.every(TOUCH_S, self._look_at_ourselves)
         ctx.every(1.0, self._settle_held)
         ctx.spawn("clock steps", self._watch_steps(ctx))
-        if self.config.references:
-            ctx.spawn("references", self._ask_references(ctx))
+        ctx.spawn("references", ask_now_and_then(ctx, self.sampler.sample, self._told_of_references))
         self._look_at_ourselves()
         ctx.ready()
         while True:
@@ -137,6 +145,10 @@ class Monitor:
             self._start_due(ctx, members.table.get(), now_ns)
             wait_s = self._schedule.wait_s(now_ns)
             await self._clock.sleep(_TURN_S if wait_s is None else min(_TURN_S, max(0.005, wait_s)))
+
+    def _reconfigured(self) -> None:
+        self._rule_trouble = self._no_rules()
+        self.board.judge_all(self.policy, self._now())
 
     def _start_due(self, ctx: RunContext, members: Mapping[str, Member], now_ns: int) -> None:
         while self._in_flight < self.config.max_in_flight and (key := self._schedule.take(now_ns)):
@@ -152,17 +164,21 @@ class Monitor:
     async def _probe_member(self, member: Member, started_ns: int) -> None:
         steps = self._steps
         target = Target(member.address, member.port)
+        taken: list[Sample] = []
         try:
-            taken = await self._take(target, pace_of(member.address, self.config))
+            taken = await self._prober.take(target, pace_of(member.address, self.config))
+        except Exception as error:  # noqa: BLE001 - another plugin's look must not end the watch over everybody
+            self._failed("the look at a server", error)
         finally:
             self._in_flight -= 1
         now_ns = self._clock.monotonic_ns()
-        result = result_of(taken, ts=self._now(), target=target, member=member.id, monitor=self.config.name)
-        if steps != self._steps or self._cannot_tell(now_ns):
+        if not taken or steps != self._steps or self._cannot_tell(now_ns):
             self.results["discarded"] += 1
         else:
-            hold_ns = int(min(HOLD_S, self.config.interval_s) * 1e9)
-            self._weigh(Held(result, started_ns, now_ns + hold_ns), now_ns)
+            result = result_of(
+                taken, ts=self._now(), target=target, member=member.id, monitor=self.config.name
+            )
+            self._weigh(result, started_ns, now_ns)
         self._schedule.again(
             member.id,
             started_ns,
@@ -170,74 +186,69 @@ class Monitor:
             now_ns,
         )
 
-    async def _take(
-        self, target: Target, pace: Pace, on_sample: Callable[[Sample], None] | None = None
-    ) -> list[Sample]:
-        """The samples of one probe, oldest first; ends early when one says all there is to say."""
-        sample_once = self._sample_once()
-        taken: list[Sample] = []
-        while True:
-            sample = await sample_once(target, pace.timeout_s)
-            taken.append(sample)
-            if on_sample is not None:
-                on_sample(sample)
-            # On our own network a refusal is the machine's own word: asking again changes nothing.
-            said_all = is_final(sample) or (sample.error == "refused" and is_local(target.address))
-            if said_all or len(taken) >= pace.samples:
-                return taken
-            await self._clock.sleep(pace.spacing_s * self._rng.uniform(1, 1.05))
-
-    def _sample_once(self) -> Callable[[Target, float], Any]:
-        kinds = {kind.name: kind for kind in self._ctx.contributions(ProbeKind)}
-        return kinds["ntp"].sample if "ntp" in kinds else self.sampler.sample
-
     # -- what comes back --------------------------------------------------------------------------------------------
 
-    def _weigh(self, held: Held, now_ns: int) -> None:
+    def _weigh(self, result: ProbeResult, started_ns: int, now_ns: int) -> None:
         """Score a result, or hold a silence back until somebody else's answer proves that it is not ours."""
-        result = held.result
         if result.responded or result.error == "refused":
-            self._sense.heard(now_ns)
+            self._heard(now_ns)
             self._score(result)
-            ready = [h for h in self._held if h.started_ns <= now_ns]
-            self._held = [h for h in self._held if h not in ready]
-            for earlier in ready:
-                self._score(earlier.result)
             return
-        self._sense.missed(result.member)
-        if self._sense.proven_since(held.started_ns) or len(self._schedule) < selfcheck.QUORUM:
+        hold_ns = int(min(HOLD_S, self.config.interval_s) * 1e9)
+        if self._silence.missed(Held(result, started_ns, now_ns + hold_ns), len(self._schedule)):
             self._score(result)
         else:
-            self._held.append(held)
+            self._call_witnesses(now_ns)
+
+    def _heard(self, now_ns: int) -> None:
+        for result in self._silence.heard(now_ns):
+            self._score(result)
+        if self.trouble:
+            self._look_at_ourselves()
+
+    def _call_witnesses(self, now_ns: int) -> None:
+        """Ask those who answered last, now: with long intervals nobody else may be due while a silence is held back."""
+        if now_ns < self._witnesses_ns:
+            return
+        self._witnesses_ns = now_ns + int(WITNESS_S * 1e9)
+        for member in self.board.answering(QUORUM, self._silence.silent, self._now() - WITNESS_S):
+            self._schedule.hasten(member, now_ns)
 
     def _settle_held(self) -> None:
         """Silences that nobody's answer has explained in time: ours if they are common, else the members' own."""
-        now_ns = self._clock.monotonic_ns()
-        due = [h for h in self._held if h.until_ns <= now_ns]
-        if not due:
-            return
-        self._held = [h for h in self._held if h.until_ns > now_ns]
-        if self._sense.suspicious(len(self._schedule)):
-            self.results["discarded"] += len(due)
+        results, forgotten = self._silence.settle(self._clock.monotonic_ns(), len(self._schedule))
+        for result in results:
+            self._score(result)
+        if forgotten:
+            self.results["discarded"] += forgotten
             self._look_at_ourselves()
-            return
-        for held in due:
-            self._score(held.result)
 
     def _score(self, result: ProbeResult) -> None:
         config = self.config
-        step = judge(result, self.rules())
+        step = judge(result, self.rules(), self._rule_failed)
         before = self.board.standing(result.member).score_of(result.monitor)
         scored = ScoredProbe(result, step, advance(before, step.step, step.cap))
         verdict_before = self.verdicts.get().get(result.member)
         verdict = self.board.absorb(scored, untruth(result, config.tolerance_s, step), self.policy)
-        self.results[result.error or "ok"] += 1
+        # By rule, not by the error's text: that is the member's to choose, and would be a label without end.
+        self.results["ok" if result.error is None and step.step > 0 else step.rule] += 1
         if verdict is None:
             return
         self._ctx.store.append(keeping.PROBES, keeping.probe_row(result.member, log_row(scored)))
         self._ctx.bus.publish(ProbeFinished(scored))
-        if verdict_before is not None and verdict_before.in_pool != verdict.in_pool:
-            self._ctx.log.info("%s: %s", result.target.address, verdict.reason)
+        if verdict_before is None or verdict_before.in_pool != verdict.in_pool:
+            self._crossed.set()
+            if verdict_before is not None:
+                self._ctx.log.info("%s: %s", result.target.address, verdict.reason)
+
+    def _rule_failed(self, rule: ScoreRule, error: Exception) -> None:
+        self._failed(f"the score rule {rule.name}, which is passed over,", error)
+
+    def _failed(self, what: str, error: Exception) -> None:
+        """Another plugin's fault must not stop the judging of everybody: it is named, once."""
+        if what not in self._faults:
+            self._faults.add(what)
+            self._ctx.log.error("%s failed: %r", what, error, exc_info=error)
 
     # -- ourselves --------------------------------------------------------------------------------------------------
 
@@ -246,13 +257,17 @@ class Monitor:
         return source.state.get() if source else None
 
     def _cannot_tell(self, now_ns: int) -> str:
-        return selfcheck.clock_trouble(self._clock_state(), now_ns) or self._reference_trouble
+        return (
+            selfcheck.clock_trouble(self._clock_state(), now_ns)
+            or self._reference_trouble
+            or self._rule_trouble
+        )
 
     def _look_at_ourselves(self) -> None:
         """Say the verdicts again while we are fit to judge; let them age while we are not."""
         trouble = self._cannot_tell(self._clock.monotonic_ns())
-        if not trouble and self._sense.suspicious(len(self._schedule)):
-            trouble = f"{len(self._sense.silent)} servers are silent and nobody answers: our own network may be the reason"
+        if not trouble and self._silence.suspicious(len(self._schedule)):
+            trouble = f"{len(self._silence.silent)} servers are silent and nobody answers: our own network may be the reason"
         if trouble != self.trouble:
             self.trouble = trouble
             if trouble:
@@ -262,6 +277,13 @@ class Monitor:
         if not trouble:
             self.board.touch()
 
+    async def _keep_crossings(self, ctx: RunContext) -> None:
+        """Write at once who entered or left: after a kill -9 the answers begin where they were."""
+        while True:
+            await self._crossed.wait()
+            self._crossed.clear()
+            await keeping.keep(ctx.store, self.board)
+
     async def _watch_steps(self, ctx: RunContext) -> None:
         """A step of the clock makes every probe under way worthless."""
         with ctx.subscribe(ClockStepped) as steps:
@@ -269,23 +291,13 @@ class Monitor:
                 self._steps += 1
                 ctx.log.info("the clock stepped by %+.3f s: probes under way are discarded", step.step_s)
 
-    async def _ask_references(self, ctx: RunContext) -> None:
-        """Ask the reference hosts now and then; too many failures mean that the fault is ours."""
-        while True:
-            targets = [parse_target(text) for text in self.config.references]
-            failed = 0
-            for target in targets:
-                sample = await self.sampler.sample(target, self.config.timeout_s)
-                good = (
-                    sample.error is None
-                    and sample.leap != 3
-                    and abs(sample.offset_s or 0) <= REFERENCE_OFFSET_S
-                )
-                failed += not good
-            bad = selfcheck.references_fail(failed, len(targets))
-            self._reference_trouble = f"{failed} of {len(targets)} reference servers fail" if bad else ""
-            self._look_at_ourselves()
-            await ctx.clock.sleep(REFERENCES_S)
+    def _told_of_references(self, answered: int, failed: int, asked: int) -> None:
+        self._reference_trouble = ""
+        if selfcheck.references_fail(failed, asked):
+            self._reference_trouble = f"{failed} of {asked} reference servers fail"
+        if answered:
+            self._heard(self._clock.monotonic_ns())
+        self._look_at_ourselves()
 
     def _follow(self, members: Mapping[str, Member]) -> None:
         """Keep the schedule and the board in step with the registry."""
@@ -295,6 +307,7 @@ class Monitor:
         for key in members:
             if key not in self._schedule:
                 self._schedule.add(key, now_ns)
+        self._silence.only(members)
         self.board.set_members(members, self.policy, self._now())
 
     def _now(self) -> float:

@@ -33,7 +33,7 @@ def panel(monitor: Monitor) -> Panel:
         )
         facts = [
             ["Probes since the start", f"{answered + failed:,}"],
-            ["Without a usable answer", f"{failed:,}"],
+            ["That cost points", f"{failed:,}"],
             ["Under way", str(monitor.in_flight())],
             ["Timestamps", "kernel" if monitor.sampler.kernel_stamps else "user space (the kernel has none)"],
             ["Score rules", monitor.config.profile],

@@ -6,6 +6,7 @@ The two differ only in how an answered offset below 750 ms is weighed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -196,10 +197,28 @@ def in_order(contributed: Iterable[ScoreRule], profile: str) -> tuple[ScoreRule,
     )
 
 
-def judge(result: ProbeResult, rules_in_order: Sequence[ScoreRule]) -> Step:
-    """The step of the first rule that fits; a profile without a last rule leaves the score to fade."""
+def judge(
+    result: ProbeResult,
+    rules_in_order: Sequence[ScoreRule],
+    fault: Callable[[ScoreRule, Exception], None] | None = None,
+) -> Step:
+    """The step of the first rule that fits; a profile without a last rule leaves the score to fade.
+
+    Args:
+        result: the probe.
+        rules_in_order: see `in_order`.
+        fault: told of a rule that raises or gives no number; it is passed over. Without it, it raises.
+    """
     for rule in rules_in_order:
-        step = rule.apply(result)
+        try:
+            step = rule.apply(result)
+            if step is not None and not math.isfinite(step.step):
+                raise ValueError(f"the step {step.step} is not a number")
+        except Exception as error:
+            if fault is None:
+                raise
+            fault(rule, error)
+            continue
         if step is not None:
             return step
     return Step("no_rule", 0, why="no rule of the profile fits this answer")
