@@ -7,6 +7,7 @@ it counts as error, or is added by the data plane, or is so large that we say "u
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from appliance.api.model import ClockState
@@ -92,8 +93,11 @@ class TrackingRecord:
         if silent_s < self.config.stale_after_s:
             return None
         if not self._state.synchronised(at.mono_ns):
+            self._aged = False
             return self._unsynchronised(f"{why}; the last answer came {silent_s:.0f} s ago", at)
-        return self.unattended(at, f"{why}; the clock runs unattended since {silent_s:.0f} s")
+        return self.unattended(
+            at, f"{why}; the clock runs unattended since {_clock_time(self.heard.wall_ns)}"
+        )
 
     def given_up(self, at: Moment) -> bool:
         """Whether chronyd was silent for so long (or always) that another source may be asked."""
@@ -118,6 +122,11 @@ class TrackingRecord:
         )
         return self._state
 
+    @property
+    def is_unattended(self) -> bool:
+        """Whether the last state ages without anybody looking at the clock."""
+        return self._aged
+
     def stepped(self, step_s: float, at: Moment) -> None:
         """Somebody set the clock: what chronyd measured before says nothing about it now.
 
@@ -128,7 +137,7 @@ class TrackingRecord:
             return
         if self.tracking is not None:
             self._distrusted_ns = self.tracking.reference_ns
-        self.heard, self._state = None, None
+        self.heard, self._state, self._aged = None, None, False
 
     def _why_not(self, tracking: Tracking, at: Moment) -> str | None:
         if self._leap.open(at.wall_ns):
@@ -259,6 +268,10 @@ def _expiry(at: Moment, leap: LeapWatch, config: ClockConfig) -> int:
     expires_ns = at.mono_ns + int(config.give_up_after_s * 1e9)
     opens_in_ns = leap.opens_in_ns(at.wall_ns)
     return expires_ns if opens_in_ns is None else min(expires_ns, at.mono_ns + opens_in_ns)
+
+
+def _clock_time(wall_ns: int) -> str:
+    return datetime.fromtimestamp(wall_ns / 1e9, UTC).strftime("%H:%M:%S UTC")
 
 
 def _name(refid: bytes) -> str:

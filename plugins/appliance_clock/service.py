@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import secrets
 from dataclasses import asdict
 from typing import Any
@@ -66,6 +65,8 @@ class ClockService:
     @property
     def warnings(self) -> list[str]:
         found = list(self._loops)
+        if self._record.is_unattended and self.state.get().source == "chrony":
+            found.append(self.state.get().why)
         if (
             self.state.get().source == "chrony"
             and self._kernel_was_synchronised
@@ -81,8 +82,10 @@ class ClockService:
     async def details(self) -> dict[str, Any]:
         """The state in figures and words, and what the source tells about itself; see `view.details`."""
         if self.state.get().source == "chrony" and self._link is not None:
-            with contextlib.suppress(ChronyUnreachable):
+            try:
                 self._survey = await survey(self._link)
+            except ChronyUnreachable:
+                self._survey = {}  # what it told earlier is nobody's state of affairs now
         return view.details(self)
 
     # -- the life of the plugin ---------------------------------------------------------------------------------------

@@ -167,8 +167,12 @@ async def test_silence_is_logged_once_and_ends_in_unsynchronised_after_ten_minut
     async with appliance(tmp_path, source="chrony") as (_, clock, time_source):
         world.tracking = None
         await clock.advance(595)
+        (warning,) = time_source.warnings
+        assert "does not answer" in warning
+        assert "unattended since" in warning
         assert time_source.state.get().synchronised(clock.monotonic_ns())
         await clock.advance(30)
+        assert time_source.warnings == []
         assert not time_source.state.get().synchronised(clock.monotonic_ns())
         await clock.advance(100)
         world.tracking = GOOD
