@@ -28,6 +28,10 @@ class About:
         )  # fmt: skip
 
     async def contents(self, request: Request) -> Reply:
+        if manual.exists("index"):
+            return await self._help(
+                request, "manual.html", "Help", page=manual.page("index"), current="index"
+            )
         return await self._help(request, "contents.html", "Help")
 
     async def manual_page(self, request: Request) -> Reply:

@@ -92,7 +92,7 @@ class Actions:
     async def _add_page(self, request: Request, form: Mapping[str, str], errors: Mapping[str, str], why: str,
                         refused: Any, *, status: int = 200) -> Reply:  # fmt: skip
         return await self._site.page(
-            request, "add.html", "Add a server", here="/members", topic="members", status=status,
+            request, "add.html", "Add a server", here="/members", topic="web", status=status,
             same=[("CLI", "timeball member add ADDRESS"), ("API", 'POST /api/v1/members {"address": "..."}')],
             form=form, more=any(form.get(field) for field in ("name", "operator", "tags", "note")), errors=errors, why=why, refused=refused, general={k: v for k, v in errors.items() if k not in _KNOWN},
         )  # fmt: skip

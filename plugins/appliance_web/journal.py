@@ -21,7 +21,7 @@ class Entry:
 
     Attributes:
         ts: epoch seconds.
-        kind: "verdict", "member", "plugin", "clock".
+        kind: "start", "verdict", "member", "plugin", "clock".
         level: how it should look.
         member: member id, or "".
         text: one sentence, hostile text possible: escape it.
@@ -35,9 +35,14 @@ class Entry:
 
 
 class Journal:
-    """The last entries, newest first."""
+    """The last entries, newest first.
+
+    Attributes:
+        begun: whether this run of the process has made its first entry.
+    """
 
     def __init__(self) -> None:
+        self.begun = False
         self._entries: deque[Entry] = deque(maxlen=KEPT)
 
     def add(self, entry: Entry) -> None:
@@ -61,6 +66,33 @@ class Journal:
         return [e for e, _ in zip(chosen, range(limit), strict=False)]
 
 
+class PluginTroubles:
+    """Tells when a plugin gets into trouble and when it is out of it; an ordinary start is no news."""
+
+    def __init__(self) -> None:
+        self._in_trouble: set[str] = set()
+
+    def told(self, event: PluginChanged, ts: float) -> Entry | None:
+        """The sentence for a plugin's change of state, or None."""
+        status = event.status
+        why = f": {status.why}" if status.why else "."
+        if status.state is PluginState.FAILED:
+            self._in_trouble.add(status.id)
+            return Entry(ts, "plugin", Level.FAILING, f"{status.title} failed{why}")
+        if status.state is PluginState.BACKOFF:
+            known = status.id in self._in_trouble
+            self._in_trouble.add(status.id)
+            return (
+                None
+                if known
+                else Entry(ts, "plugin", Level.DEGRADED, f"{status.title} stopped and will try again{why}")
+            )
+        if status.state is PluginState.RUNNING and status.id in self._in_trouble:
+            self._in_trouble.remove(status.id)
+            return Entry(ts, "plugin", Level.OK, f"{status.title} is running again.")
+        return None
+
+
 def told(event: object, ts: float) -> Entry | None:
     """The sentence for an event, or None when it is not worth one."""
     if isinstance(event, VerdictChanged):
@@ -72,8 +104,6 @@ def told(event: object, ts: float) -> Entry | None:
         return Entry(ts, "member", Level.OK, f"{called(event.member)} {words}.", event.member.id)
     if isinstance(event, ClockStepped):
         return Entry(ts, "clock", Level.DEGRADED, f"The system clock jumped by {event.step_s:+.3f} s.")
-    if isinstance(event, PluginChanged):
-        return _plugin(event, ts)
     return None
 
 
@@ -86,22 +116,15 @@ def _with_port(member: Member) -> str:
     return f"[{member.address}]:{member.port}" if member.family == 6 else f"{member.address}:{member.port}"
 
 
+def started(ts: float) -> Entry:
+    """The first entry of each run of the process."""
+    return Entry(ts, "start", Level.OK, "The appliance started.")
+
+
 def _verdict(event: VerdictChanged, ts: float) -> Entry | None:
+    if event.before is None:
+        return None  # what was so before the restart is no news, and a new member begins outside
     name, reason = called(event.member), words.bare(event.after.reason)
-    if event.before is None and not event.after.in_pool:
-        return None
     if event.after.in_pool:
         return Entry(ts, "verdict", Level.OK, f"{name} entered the pool: {reason}", event.member.id)
     return Entry(ts, "verdict", Level.FAILING, f"{name} left the pool: {reason}", event.member.id)
-
-
-def _plugin(event: PluginChanged, ts: float) -> Entry | None:
-    status = event.status
-    why = f": {status.why}" if status.why else "."
-    if status.state is PluginState.FAILED:
-        return Entry(ts, "plugin", Level.FAILING, f"{status.title} failed{why}")
-    if status.state is PluginState.BACKOFF:
-        return Entry(ts, "plugin", Level.DEGRADED, f"{status.title} will try again{why}")
-    if status.state is PluginState.RUNNING:
-        return Entry(ts, "plugin", Level.OK, f"{status.title} is running.")
-    return None

@@ -15,17 +15,17 @@ from appliance.api.errors import NotFound
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,60}(/[a-z0-9][a-z0-9-]{0,60})?")
 #: Pages in the order in which a newcomer reads them; others follow by title.
 _FIRST = (
-    "first-hour",
-    "getting-started",
-    "concepts",
+    "index",
+    "install",
     "web",
-    "members",
-    "monitor",
     "scoring",
     "dns",
-    "clock",
-    "ntp",
-    "config",
+    "operations",
+    "plugins",
+    "commands",
+    "keys",
+    "api",
+    "operations-list",
 )
 
 

@@ -22,7 +22,7 @@ from appliance.core.routes import Request, RouteTable, plain
 from appliance.dataplane.interface import Endpoint
 from appliance_web import guard, keeping
 from appliance_web.config import WebConfig
-from appliance_web.journal import TABLE, Journal, told
+from appliance_web.journal import TABLE, Entry, Journal, PluginTroubles, started, told
 from appliance_web.listener import Listener
 from appliance_web.operations import Operations
 from appliance_web.site import Site
@@ -58,6 +58,7 @@ async def serve(ctx: RunContext) -> None:
         async with listener.serve(endpoints, hub.close):
             ctx.status("pages at " + ", ".join(f"http://{endpoint}/" for endpoint in listener.endpoints))
             watcher = _Watcher(ctx, hub, journal, site.operations)
+            watcher.begin()
             with contextlib.ExitStack() as queues:
                 for kind in _TOLD:
                     ctx.spawn(
@@ -90,9 +91,20 @@ class _Watcher:
         self._hub = hub
         self._journal = journal
         self._operations = operations
+        self._troubles = PluginTroubles()
         self._health: Any = None
         self._probes: list[dict[str, Any]] = []
         self._probed = 0
+
+    def begin(self) -> None:
+        """The first entry, once in the life of the process."""
+        if not self._journal.begun:
+            self._journal.begun = True
+            self._note(started(self._ctx.clock.wall_ns() / 1e9))
+
+    def _note(self, entry: Entry) -> None:
+        self._journal.add(entry)
+        self._ctx.store.append(TABLE, keeping.as_row(entry))
 
     async def tell(self, events: Subscription[Any]) -> None:
         """Pass on what is rare, one by one."""
@@ -101,9 +113,9 @@ class _Watcher:
 
     def _tell(self, event: object) -> None:
         now = self._ctx.clock.wall_ns() / 1e9
-        if (entry := told(event, now)) is not None:
-            self._journal.add(entry)
-            self._ctx.store.append(TABLE, keeping.as_row(entry))
+        entry = self._troubles.told(event, now) if isinstance(event, PluginChanged) else told(event, now)
+        if entry is not None:
+            self._note(entry)
         if isinstance(event, VerdictChanged):
             self._hub.publish("verdict", plain(event.after))
         elif isinstance(event, MembersChanged):

@@ -40,6 +40,7 @@ class Site:
         self.ctx = ctx
         self.journal = journal
         self.looks = Looks()
+        self._last_box: Mapping[str, Any] = {}
         self.assets = Assets()
         self.renderer = Renderer(self.assets)
         self.operations = Operations(ctx.get(RouteTable))
@@ -91,7 +92,8 @@ class Site:
     async def box(self, request: Request) -> Mapping[str, Any]:
         """The host's status: version, health, store, loop_lag, bus_dropped."""
         value = await self.operations.value(request, "/api/v1/status")
-        return value if isinstance(value, Mapping) else {}
+        self._last_box = value if isinstance(value, Mapping) else {}
+        return self._last_box
 
     # -- the frame --------------------------------------------------------------------------------------------------
 
@@ -128,7 +130,7 @@ class Site:
     def error_page(self, status: int, detail: str) -> str:
         """The page for a refusal or a fault, in plain words."""
         said = errors.sentence(status)
-        frame = self._frame(said.text.rstrip("."), {}, topic="web")
+        frame = self._frame(said.text.rstrip("."), self._last_box, topic="web")
         return self.renderer.text("error.html", frame | {"said": said, "detail": detail, "notice": ""})
 
     def _frame(self, title: str, box: Mapping[str, Any], *, here: str = "", live: str = "", topic: str = "web",

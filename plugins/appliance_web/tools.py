@@ -64,7 +64,7 @@ class Tools:
         found = log_view.lines(recents, asked)
         chosen = members.get(asked.member)
         return await site.page(
-            request, "log.html", "Log", here="/log", live="probes", topic="monitor",
+            request, "log.html", "Log", here="/log", live="probes", topic="scoring",
             same=log_same(chosen),
             said=log_view.sentence(found, asked, site.monitor()),
             asked=asked,
