@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import types
+from importlib.resources import files
 
 import aiohttp
 import pytest
@@ -92,6 +93,14 @@ async def test_the_page_of_a_whole_appliance_parses_and_follows_the_naming_rules
     assert lint(families) == []
     errors = [s for f in families if f.name == "timeball_metric_errors" for s in f.samples]
     assert errors == []
+
+
+async def test_every_metric_that_the_manual_names_is_on_the_page(whole):
+    manual = (files("appliance") / "docs" / "metrics.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"timeball_[a-z_]+", manual)) - {"timeball_"}
+    shown = set(re.findall(r"^# TYPE (\S+)", await whole.get("/metrics"), re.MULTILINE))
+    assert len(named) > 15
+    assert named <= shown
 
 
 async def test_the_figures_are_the_appliances_own(whole):
