@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 from dataclasses import dataclass
 from typing import ClassVar
@@ -79,13 +80,18 @@ def read_kernel() -> KernelReading:
     Raises:
         OSError: the call is not allowed here (a strict container).
     """
-    libc = ctypes.CDLL(None, use_errno=True)
+    libc = _libc()
     timex = Timex(modes=0)
     state = libc.adjtimex(ctypes.byref(timex))
     if state < 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
     return reading_from(timex, state)
+
+
+@functools.cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
 
 
 def reading_from(timex: Timex, state: int) -> KernelReading:

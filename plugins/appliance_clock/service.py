@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from appliance.api.context import RunContext, SetupContext
-from appliance.api.errors import NotFound
+from appliance.api.errors import ApiError
 from appliance.api.events import ClockStepped
 from appliance.api.model import ClockState
 from appliance.api.services import AnswerTable
@@ -274,7 +274,7 @@ class ClockService:
             return False
         try:
             answers.explain(name, "A", None)
-        except NotFound:
+        except ApiError:  # not in our zone, or no name that could be
             return False
         return True
 
