@@ -212,8 +212,3 @@ def _quoted(octet: int) -> str:
 def mx_rdata(preference: int, exchange: bytes) -> bytes:
     """RDATA of an MX record; preference 0 and the root say that there is no mail here (RFC 7505)."""
     return struct.pack("!H", preference) + exchange
-
-
-def caa_rdata(flags: int, tag: str, value: str) -> bytes:
-    """RDATA of a CAA record (RFC 8659 section 4.1)."""
-    return bytes((flags,)) + character_string(tag.encode("ascii")) + value.encode()

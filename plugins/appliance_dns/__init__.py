@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from appliance.api.context import RunContext, SetupContext
-from appliance.api.contrib import HealthCheck, Metric, Panel, Route
+from appliance.api.contrib import AnswerSource, HealthCheck, Metric, Panel, Route
 from appliance.api.plugin import PluginInfo, hookimpl
 from appliance.api.services import AnswerTable
 from appliance_dns.config import DnsConfig
@@ -37,6 +37,13 @@ def setup(ctx: SetupContext) -> None:
 @hookimpl
 async def run(ctx: RunContext) -> None:
     await ctx.get(DnsService).run(ctx)
+
+
+@hookimpl
+def answer_sources(ctx: SetupContext) -> Iterable[AnswerSource]:
+    from appliance_dns.extras import configured_records
+
+    return [AnswerSource("configuration", records=lambda _zone: configured_records(ctx.config), order=0)]
 
 
 @hookimpl

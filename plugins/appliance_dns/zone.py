@@ -23,7 +23,6 @@ from appliance.dataplane.dns_snapshot import (
     soa_pieces,
 )
 from appliance.wire.dns import (
-    CAA,
     HINFO,
     MX,
     NS,
@@ -32,18 +31,14 @@ from appliance.wire.dns import (
     ROOT,
     SERVFAIL,
     SOA,
-    TXT,
     address_rdata,
     address_type,
-    caa_rdata,
     encode_name,
     is_below,
     mx_rdata,
     name_text,
     parents,
     record,
-    txt_rdata,
-    txt_text,
     type_name,
 )
 from appliance.wire.errors import WireError
@@ -212,12 +207,6 @@ def _own_records(plan: Plan, records: Records, names: Mapping[bytes, tuple[str, 
         else:
             for address in server.addresses:
                 records.add_address(owner, address, _STATIC_TTL_S)
-    for text in config.txt:
-        records.add(zone, TXT, _STATIC_TTL_S, txt_rdata(text), txt_text(text))
-    for caa in config.caa:
-        flags = 128 if caa.critical else 0
-        rdata = caa_rdata(flags, caa.tag, caa.value)
-        records.add(zone, CAA, _STATIC_TTL_S, rdata, f"{flags} {caa.tag} {txt_text(caa.value)}")
     if config.null_mx:
         for name in names:
             records.add(name, MX, _STATIC_TTL_S, mx_rdata(0, ROOT), "0 .")

@@ -20,6 +20,7 @@ from appliance.dataplane.dns_snapshot import AnswerSnapshot, TcpLimits
 from appliance.dataplane.interface import DnsServer, Endpoint
 from appliance.dataplane.python_dns import serve
 from appliance_dns.config import DnsConfig
+from appliance_dns.extras import configured_records
 from appliance_dns.selection import Choice
 from appliance_dns.zone import Plan, Pool, Secrets, build
 
@@ -66,7 +67,12 @@ def stub(
         AnswerRecord("exact", "TXT", _exact_txt(), 300),
         AnswerRecord("huge", "TXT", " ".join(f'"{"y" * 250}"' for _ in range(200)), 300),
     )
-    plan = Plan(settings, pools, Secrets(secret, cookie_secrets), (("test", records),))
+    plan = Plan(
+        settings,
+        pools,
+        Secrets(secret, cookie_secrets),
+        (("test", (*configured_records(settings), *records)),),
+    )
     zone = build(plan, 2026112301)
     assert not zone.problems, zone.problems
     return replace(zone.snapshot, tcp=tcp or TcpLimits())
