@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from appliance.api.context import RunContext, SetupContext
@@ -23,7 +24,7 @@ from appliance_monitor.pace import interval_s, pace_of
 from appliance_monitor.probe import Sampler
 from appliance_monitor.prober import Prober
 from appliance_monitor.references import ask_now_and_then
-from appliance_monitor.samples import result_of
+from appliance_monitor.samples import answered, result_of
 from appliance_monitor.schedule import Schedule
 from appliance_monitor.score import advance
 from appliance_monitor.silence import QUORUM, Held, Silence
@@ -179,12 +180,12 @@ class Monitor:
                 taken, ts=self._now(), target=target, member=member.id, monitor=self.config.name
             )
             self._weigh(result, started_ns, now_ns)
-        self._schedule.again(
-            member.id,
-            started_ns,
-            interval_s(member.address, self.board.standing(member.id), self.config),
-            now_ns,
-        )
+        standing = self.board.standing(member.id)
+        if not any(answered(sample) for sample in taken):
+            # Whether the silence counts or is still held back: look again soon.
+            standing = replace(standing, misses=max(1, standing.misses))
+        again_s = interval_s(member.address, standing, self.config)
+        self._schedule.again(member.id, started_ns, again_s, now_ns)
 
     # -- what comes back --------------------------------------------------------------------------------------------
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import types
 from dataclasses import replace
 
 import pytest
 
-from appliance.api.contrib import ProbeKind
+from appliance.api.contrib import ProbeKind, ScoreRule
 from appliance.api.errors import NotFound
 from appliance.api.events import ClockStepped, ProbeFinished, VerdictChanged
-from appliance.api.model import ClockState, Member, Sample
+from appliance.api.model import ClockState, Member, PluginState, Sample, ScoredProbe, Step, Target
 from appliance.api.plugin import PluginInfo, hookimpl
 from appliance.api.services import Members, ScoreBoard, TimeSource
 from appliance.core.cells import Cell
 from appliance.core.clock import FakeClock
-from appliance.testing import running
+from appliance.core.tasks import spawn
+from appliance.testing import running, wait_until
+from appliance_monitor.board import Board
+from appliance_monitor.gate import GatePolicy
+from appliance_monitor.samples import result_of
 
 GOOD = Sample(offset_s=0.001, rtt_s=0.01, stratum=2, leap=0)
 WRONG = replace(GOOD, offset_s=0.3)
@@ -297,3 +302,151 @@ async def test_each_step_and_score_follows_the_formula(network, clock, tmp_path)
                 score = 0.95 * score + step
                 assert row["step"] == pytest.approx(step)
                 assert row["score"] == pytest.approx(score)
+
+
+SLOW = "[plugins.monitor]\ninterval_s = 540\nconfirm_interval_s = 60\nsamples = 1\n"
+
+
+async def test_one_silence_between_long_intervals_is_explained_by_a_witness(network, clock, tmp_path):
+    """With nine minutes between probes nobody else is due while a silence is held back: those who answered last are asked."""
+    async with appliance(network, tmp_path, SLOW) as app:
+        await app.until_running("monitor")
+        for _ in range(16):
+            await clock.advance(15)
+        assert inside(app) == {"m1", "m2", "m3"}
+        network.answers["10.0.0.1"] = SILENT
+        await clock.advance(700)
+        assert app.host.services.get(ScoreBoard).results["no_response"] >= 2
+        assert inside(app) == {"m2", "m3"}
+        assert board(app).trouble == ""
+
+
+async def test_an_outage_between_long_intervals_moves_no_score_at_all(network, clock, tmp_path):
+    async with appliance(network, tmp_path, SLOW) as app:
+        await app.until_running("monitor")
+        for _ in range(16):
+            await clock.advance(15)
+        await clock.advance(30)
+        network.answers = dict.fromkeys(network.answers, SILENT)
+        for _ in range(60):
+            await clock.advance(10)
+        assert board(app).results["no_response"] == 0
+        assert board(app).results["discarded"] >= 3
+        assert "silent" in board(app).trouble
+        assert inside(app) == {"m1", "m2", "m3"}
+
+
+async def test_one_good_among_dead_ones_is_enough_to_judge_the_dead(clock, tmp_path):
+    network = Network(clock, 5)
+    network.answers |= {f"10.0.0.{n}": SILENT for n in (2, 3, 4, 5)}
+    async with appliance(network, tmp_path, SLOW) as app:
+        await app.until_running("monitor")
+        for _ in range(60):
+            await clock.advance(30)
+        assert inside(app) == {"m1"}
+        assert all(board(app).verdicts.get()[f"m{n}"].score < -15 for n in (2, 3, 4, 5))
+        assert board(app).trouble == ""
+
+
+async def test_an_entry_is_on_the_disk_at_once(network, clock, tmp_path):
+    """What a kill -9 right after the entry would leave behind."""
+    async with appliance(network, tmp_path) as app:
+        await app.until_running("monitor")
+        while len(inside(app)) < 3:
+            await clock.advance(0.25)
+
+        def kept(db):
+            return db.execute("SELECT standing FROM monitor__standing").fetchall()
+
+        async def all_inside():
+            rows = await app.host.store.read(kept)
+            return sum('"inside":true' in text for (text,) in rows) == 3
+
+        for _ in range(200):
+            if await all_inside():
+                break
+        assert await all_inside()
+
+
+def rules_of(*rules):
+    made = types.ModuleType("extra")
+    made.plugin = PluginInfo(id="extra", title="Extra", api=1, after=("monitor",))
+
+    def score_rules(ctx):
+        return list(rules)
+
+    made.score_rules = hookimpl(score_rules)
+    return made
+
+
+async def test_a_rule_of_another_plugin_that_fails_is_passed_over_and_named_once(
+    network, clock, tmp_path, caplog
+):
+    def broken(result):
+        raise ZeroDivisionError
+
+    plugins = [
+        "monitor",
+        network.plugin(),
+        rules_of(ScoreRule("broken", broken), ScoreRule("nan", lambda result: Step("nan", float("nan")))),
+    ]
+    config = "[plugins.monitor]\ninterval_s = 2\nsamples = 1\n"
+    async with running(
+        plugins, config, state_dir=tmp_path, clock=clock, provide={Members: network, TimeSource: network}
+    ) as app:
+        await app.until_running("monitor")
+        await until_inside(app, clock)
+        assert app.status("monitor").restarts == 0
+        assert sum("score rule broken" in record.getMessage() for record in caplog.records) == 1
+
+
+async def test_a_look_that_fails_inside_judges_nobody_and_stops_nothing(network, clock, tmp_path):
+    async with appliance(network, tmp_path) as app:
+        await app.until_running("monitor")
+        await until_inside(app, clock)
+        network.answers.pop("10.0.0.1")  # the scripted kind raises KeyError
+        await clock.advance(20)
+        assert inside(app) == {"m1", "m2", "m3"}
+        assert board(app).results["discarded"] > 3
+        assert app.status("monitor").restarts == 0
+
+
+async def test_an_unknown_profile_is_a_matter_for_a_person(network, clock, tmp_path):
+    async with appliance(network, tmp_path, '[plugins.monitor]\nprofile = "ntpool"\n') as app:
+        await wait_until(lambda: app.status("monitor").state is PluginState.FAILED, "the monitor to fail")
+        assert "ntppool" in app.status("monitor").why
+
+
+async def test_a_public_address_is_never_asked_twice_within_the_guard_time(network, clock, tmp_path):
+    """Single looks and the schedule share one guard."""
+    asked = []
+
+    async def sample(target, timeout_s):
+        asked.append(clock.monotonic_ns())
+        return GOOD
+
+    network.sample = sample
+    async with appliance(network, tmp_path) as app:
+        await app.until_running("monitor")
+        network.table.set({})
+        await clock.advance(5)
+        asked.clear()
+        looks = [spawn(board(app).probe(Target("9.9.9.9"), samples=2), name=f"look {n}") for n in range(3)]
+        await clock.advance(30)
+        assert all(look.done() for look in looks)
+    gaps = [later - earlier for earlier, later in itertools.pairwise(asked)]
+    assert len(asked) == 6
+    assert min(gaps) >= 2e9
+
+
+async def test_memory_of_the_last_probes_is_shared_by_many_members(clock, tmp_path):
+    published = []
+    members = {f"m{n}": Member(f"m{n}", f"10.1.{n // 250}.{n % 250}") for n in range(10_000)}
+    known = Board(Cell({}, clock=clock), published.append)
+    known.set_members(members, GatePolicy(), 0.0)
+    probe = result_of([GOOD], ts=1.0, target=Target("10.1.0.0"), member="m0")
+    for _ in range(100):
+        known.absorb(ScoredProbe(probe, Step("offset_ok", 1), 1.0), None, GatePolicy())
+    assert len(known.recent("m0", 1000)) == 6
+    known.set_members(dict(list(members.items())[:10]), GatePolicy(), 0.0)
+    assert len(known.verdicts.get()) == 10
