@@ -332,11 +332,11 @@ def test_clients_that_are_gone_do_no_harm(way):
         assert server.failure() is None
 
 
-def test_a_port_in_use_is_named(make_slots):
-    with serving(make_slots, listen=[Endpoint("127.0.0.1", 0)]) as server:
+def test_a_port_in_use_is_named(way):
+    with serving(way, listen=[Endpoint("127.0.0.1", 0)]) as server:
         taken = server.endpoints[0]
         both = [Endpoint("127.0.0.2", 0), taken]
-        with pytest.raises(OSError, match="in use") as caught, serving(make_slots, listen=both):
+        with pytest.raises(OSError, match="in use") as caught, serving(way, listen=both):
             pass
         assert caught.value.errno == errno.EADDRINUSE
         assert caught.value.filename == str(taken)

@@ -465,9 +465,21 @@ mod tests {
 
     #[test]
     fn versions_and_modes_are_answered_as_chrony_does() {
-        for (first, expected) in [(0x23, Some(0x24)), (0x1b, Some(0x1c)), (0x0b, Some(0x0c)), (0x08, Some(0x0c)),
-                                  (0x21, Some(0x22)), (0x24, None), (0x26, None), (0x27, None), (0x03, None),
-                                  (0x2b, None), (0x20, None), (0x25, None), (0x22, None)] {
+        for (first, expected) in [
+            (0x23, Some(0x24)),
+            (0x1b, Some(0x1c)),
+            (0x0b, Some(0x0c)),
+            (0x08, Some(0x0c)),
+            (0x21, Some(0x22)),
+            (0x24, None),
+            (0x26, None),
+            (0x27, None),
+            (0x03, None),
+            (0x2b, None),
+            (0x20, None),
+            (0x25, None),
+            (0x22, None),
+        ] {
             let mut packet = [0u8; 48];
             packet[0] = first;
             let (_, action, reply) = ask(&packet);

@@ -3,6 +3,8 @@
 use std::mem::zeroed;
 
 fn read(clock: libc::clockid_t) -> i64 {
+    // The C library's words for seconds have 32 bits on some machines.
+    #[allow(clippy::useless_conversion)]
     // SAFETY: a timespec is valid when zeroed, and the call fills it.
     unsafe {
         let mut now: libc::timespec = zeroed();

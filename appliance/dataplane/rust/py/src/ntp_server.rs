@@ -4,7 +4,10 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::{Acquire, Relaxed, Release}};
+use std::sync::atomic::{
+    AtomicBool, AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -42,7 +45,9 @@ struct Shared {
 }
 
 struct Lane {
-    socket: Arc<Udp>,
+    /// None once the service is closed: the port must be free again.
+    socket: Option<Arc<Udp>>,
+    six: bool,
     counters: Arc<Counters>,
 }
 
@@ -69,7 +74,8 @@ impl Server {
             let sockets = bind_all(address, workers).map_err(|error| (address, error))?;
             endpoints.push(sockets[0].bound);
             lanes.extend(sockets.into_iter().map(|socket| Lane {
-                socket: Arc::new(socket),
+                six: socket.bound.is_ipv6(),
+                socket: Some(Arc::new(socket)),
                 counters: Arc::new(Counters {
                     outcomes: [const { AtomicU64::new(0) }; REASONS * ACTIONS],
                     first_bytes: [const { AtomicU64::new(0) }; 256],
@@ -82,7 +88,9 @@ impl Server {
             closing: AtomicBool::new(false),
             failure: Mutex::new(None),
         });
-        let threads = lanes.iter().enumerate().map(|(i, lane)| spawn(i, lane, &shared)).collect();
+        let sockets = lanes.iter().enumerate();
+        let threads =
+            sockets.filter_map(|(i, lane)| Some(spawn(i, lane.socket.clone()?, &lane.counters, &shared))).collect();
         Ok(Self { shared, lanes, threads, endpoints })
     }
 
@@ -113,7 +121,7 @@ impl Server {
         let mut rows = Vec::new();
         for six in [false, true] {
             for first in 0..256 {
-                let lanes = self.lanes.iter().filter(|lane| lane.socket.bound.is_ipv6() == six);
+                let lanes = self.lanes.iter().filter(|lane| lane.six == six);
                 let packets: u64 = lanes.map(|lane| lane.counters.first_bytes[first].load(Relaxed)).sum();
                 if packets > 0 {
                     rows.push((first, six, packets));
@@ -131,17 +139,34 @@ impl Server {
     /// Stop and wait until every thread is gone.
     pub fn close(&mut self) {
         self.shared.closing.store(true, Release);
-        for lane in &self.lanes {
-            lane.socket.shut_down();
+        for socket in self.lanes.iter().filter_map(|lane| lane.socket.as_ref()) {
+            socket.shut_down();
         }
         for thread in self.threads.drain(..) {
             let _ = thread.join(); // a panic was caught inside and is in `failure`
         }
+        for lane in &mut self.lanes {
+            lane.socket = None;
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
 fn bind_all(address: SocketAddr, workers: u32) -> io::Result<Vec<Udp>> {
-    let first = Udp::bind(address, workers > 1, RECEIVE_BUFFER)?;
+    // Sockets that share a port share it with whoever else of this user shares it: ask alone first, so that another
+    // server on the port is an error and not a silent half of the traffic.
+    let alone = Udp::bind(address, false, RECEIVE_BUFFER)?;
+    if workers <= 1 {
+        return Ok(vec![alone]);
+    }
+    let address = alone.bound;
+    drop(alone);
+    let first = Udp::bind(address, true, RECEIVE_BUFFER)?;
     let bound = first.bound;
     let mut sockets = vec![first];
     for _ in 1..workers {
@@ -153,8 +178,8 @@ fn bind_all(address: SocketAddr, workers: u32) -> io::Result<Vec<Udp>> {
     Ok(sockets)
 }
 
-fn spawn(number: usize, lane: &Lane, shared: &Arc<Shared>) -> JoinHandle<()> {
-    let (socket, counters, shared) = (lane.socket.clone(), lane.counters.clone(), shared.clone());
+fn spawn(number: usize, socket: Arc<Udp>, counters: &Arc<Counters>, shared: &Arc<Shared>) -> JoinHandle<()> {
+    let (counters, shared) = (counters.clone(), shared.clone());
     let work = move || {
         let outcome = catch_unwind(AssertUnwindSafe(|| Worker::new(&socket, &counters, &shared, number).run()));
         let why = match outcome {
@@ -189,7 +214,17 @@ impl<'a> Worker<'a> {
         if unspecified {
             bound.address = 0;
         }
-        Self { socket, counters, shared, seen: 0, inputs, snapshot, noise: seed | 1, bound, kept: [0; crate::batch::WIDTH] }
+        Self {
+            socket,
+            counters,
+            shared,
+            seen: 0,
+            inputs,
+            snapshot,
+            noise: seed | 1,
+            bound,
+            kept: [0; crate::batch::WIDTH],
+        }
     }
 
     fn run(mut self) -> io::Result<()> {
@@ -296,8 +331,18 @@ fn is_transient(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
         Some(
-            libc::EINTR | libc::EAGAIN | libc::ENETDOWN | libc::ENETUNREACH | libc::EHOSTDOWN | libc::EHOSTUNREACH
-                | libc::ECONNREFUSED | libc::ENOBUFS | libc::ENOMEM | libc::EPROTO | libc::ENOPROTOOPT | libc::EPERM
+            libc::EINTR
+                | libc::EAGAIN
+                | libc::ENETDOWN
+                | libc::ENETUNREACH
+                | libc::EHOSTDOWN
+                | libc::EHOSTUNREACH
+                | libc::ECONNREFUSED
+                | libc::ENOBUFS
+                | libc::ENOMEM
+                | libc::EPROTO
+                | libc::ENOPROTOOPT
+                | libc::EPERM
         )
     )
 }
