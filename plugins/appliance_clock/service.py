@@ -273,7 +273,7 @@ class ClockService:
         if answers is None:
             return False
         try:
-            answers.explain(name, "A", None)
+            answers.explain(f"{name.rstrip('.')}.", "A", None)  # the dot: not a name below our zone
         except ApiError:  # not in our zone, or no name that could be
             return False
         return True

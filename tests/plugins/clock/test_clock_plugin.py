@@ -217,7 +217,7 @@ async def test_our_own_pool_as_chronyds_source_is_a_warning(tmp_path, world):
         def explain(self, name, rrtype, client):
             from appliance.api.errors import NotFound
 
-            if name != "pool.example.org":
+            if name != "pool.example.org.":
                 raise NotFound("not in our zone")
             return {}
 
@@ -253,3 +253,31 @@ async def test_limits_change_without_a_restart(tmp_path, world):
         app.host.supervised["clock"].ctx.config_changes.set(ClockConfig(max_distance_s=0.001))
         await clock.advance(1.5)
         assert "limit of 0.001 s" in time_source.state.get().why
+
+
+async def test_the_command_prints_a_sentence_and_chronyds_sources(tmp_path, world, monkeypatch):
+    import click
+    from click.testing import CliRunner
+
+    from appliance_clock import cli
+
+    world.sources = [
+        {
+            "address": "192.0.2.1", "name": "ntp.example\x1b[31m", "state": "selected", "mode": "server", "stratum": 1,
+            "poll": 6, "reach": 255, "since_sample_s": 12, "offset_s": -0.0001, "measured_s": 0.0, "error_s": 0.002,
+        }
+    ]  # fmt: skip
+    async with appliance(tmp_path) as (app, _, _service):
+        details = await app.get("/api/v1/clock")
+    monkeypatch.setattr(cli, "admin", type("Admin", (), {"get": lambda self, path: details}))
+    group = click.Group()
+    cli.register(group)
+    printed = CliRunner().invoke(group, ["clock"])
+    assert printed.exit_code == 0, printed.output
+    first, *rest = printed.output.splitlines()
+    assert first.startswith("Synchronised, stratum 2, right to 1.5")
+    row = next(line for line in rest if "192.0.2.1)" in line)
+    assert "selected" in row
+    assert "11111111" in row
+    assert "-100 µs" in row
+    assert "\x1b" not in printed.output, "what the network says cannot steer the terminal"
