@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,8 +19,8 @@ from appliance_members.orders import Order
 from appliance_members.registry import Entry
 from appliance_members.roster import Roster
 
-#: Live checks that run at the same time.
-CHECKS_AT_ONCE = 16
+#: Live checks, and lookups of names, that run at the same time.
+AT_ONCE = 16
 
 
 class CheckFailed(ApiError):
@@ -130,24 +130,37 @@ class Registrar:
 
     async def _candidates(self, orders: Sequence[Order]) -> list[Entry]:
         """One entry for each address, without id; every name is looked up."""
+        looked_up = await self._look_up(dict.fromkeys(o.name for o in orders if not o.address))
         found: dict[tuple[str, int], Entry] = {}
         for order in orders:
-            addresses: Sequence[str] = [order.address]
-            if not order.address:
-                try:
-                    addresses = await self.lookup(order.name)
-                except OSError as error:
-                    raise Invalid(str(error), errors={"name": str(error)}) from None
-                now = self.roster.now()
-                state = self.names.get(order.name, NameState())
-                self.names = {**self.names, order.name: state.answered(addresses, (), now)}
-            for address in addresses:
-                if (address, order.port) in found and len(orders) > 1:
+            for address in [order.address] if order.address else looked_up[order.name]:
+                if (address, order.port) in found:
                     raise Conflict(f"{endpoint(address, order.port)} stands twice in what was sent")
                 found[address, order.port] = Entry(
                     id="", address=address, name=order.name, port=order.port, **order.details
                 )
         return list(found.values())
+
+    async def _look_up(self, names: Iterable[str]) -> dict[str, Sequence[str]]:
+        """The addresses of every name, or Invalid with each that has none."""
+        gate = asyncio.Semaphore(AT_ONCE)
+        addresses: dict[str, Sequence[str]] = {}
+        errors: dict[str, str] = {}
+
+        async def look_up(name: str) -> None:
+            async with gate:
+                try:
+                    addresses[name] = await self.lookup(name)
+                except OSError as error:
+                    errors[name] = str(error)
+
+        await asyncio.gather(*(look_up(name) for name in names))
+        if errors:
+            raise Invalid("; ".join(list(errors.values())[:5]), errors=errors if len(errors) > 1 else None)
+        now = self.roster.now()
+        states = {n: self.names.get(n, NameState()).answered(a, (), now) for n, a in addresses.items()}
+        self.names = {**self.names, **states}
+        return addresses
 
     async def _check(self, entries: Sequence[Entry], *, force: bool) -> list[admission.Check]:
         prober = self._ctx.find(Prober)  # type: ignore[type-abstract]
@@ -157,7 +170,7 @@ class Registrar:
                     "nobody can check the server because no monitor is running; start it, or add the member with force"
                 )
             return [admission.unchecked(e.address, e.port) for e in entries]
-        limits, gate = self._limits(), asyncio.Semaphore(CHECKS_AT_ONCE)
+        limits, gate = self._limits(), asyncio.Semaphore(AT_ONCE)
 
         async def check(entry: Entry) -> admission.Check:
             async with gate:
