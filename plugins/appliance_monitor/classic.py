@@ -51,7 +51,7 @@ def as_log(rows: Iterable[Mapping[str, Any]]) -> str:
         rtt = "" if row["rtt_s"] is None else decimal(row["rtt_s"] * 1e3)
         cells = (
             str(int(row["ts"])), stamp, decimal(row["offset_s"]), decimal(row["step"]), decimal(row["score"]),
-            str(MONITOR_ID), row["monitor"], rtt, "" if row["leap"] is None else str(row["leap"]), _text(row["error"]),
+            str(MONITOR_ID), row["monitor"], rtt, str(row["leap"] or ""), _text(row["error"]),
         )  # fmt: skip
         lines.append(",".join(cells))
     return "\n".join(lines) + "\n"
@@ -67,7 +67,7 @@ def decimal(value: float | None) -> str:
 
 def _text(value: str | None) -> str:
     """Text from the network: control characters made visible, quoted where a comma would split it."""
-    shown = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in value or "")
+    shown = "".join(c if c.isprintable() else f"<0x{ord(c):02X}>" for c in value or "")
     return '"' + shown.replace('"', '""') + '"' if "," in shown or '"' in shown else shown
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from appliance.api.config import PluginConfig
 from appliance.api.contrib import Retention, Route
-from appliance.api.errors import Invalid, NotFound
+from appliance.api.errors import Invalid, NotFound, StoreError
 from appliance.api.model import Member
 from appliance.api.services import Members
 from appliance.core.routes import Reply, Request
@@ -44,6 +45,12 @@ class LogQuery(PluginConfig):
 
     limit: int = Field(100, ge=1, le=10_000)
     member: str = Field("", description="id, address or name; all when empty")
+
+
+class ProbesQuery(PluginConfig):
+    """The newest rows of one member."""
+
+    limit: int = Field(100, ge=1, le=10_000)
 
 
 class ClassicQuery(PluginConfig):
@@ -87,6 +94,15 @@ def monitor_routes(ctx: SetupContext, monitor: Monitor, retention: Retention) ->
         Route(
             "GET", "/api/v1/log", op.log, "read", "The newest probes with the rule that fired", query=LogQuery
         ),
+        Route(
+            "GET",
+            "/api/v1/members/{id}/probes",
+            op.probes,
+            "read",
+            "A member's newest probes",
+            query=ProbesQuery,
+        ),
+        Route("GET", "/api/v1/scores", op.scores, "read", "Where every member stands, and why"),
         Route("GET", "/api/v1/log.csv", op.log_csv, "read", "The same as CSV", query=LogQuery),
         Route(
             "GET", "/api/v1/scoring", op.scoring, "read", "The scorer's rules and the lines that charts draw"
@@ -157,6 +173,22 @@ class _Operations:
     async def log(self, request: Request) -> list[dict[str, Any]]:
         query: LogQuery = request.query_model
         return await self._rows(query.limit, self._member(query.member).id if query.member else None)
+
+    async def probes(self, request: Request) -> list[dict[str, Any]]:
+        """From the database; from memory while it cannot be read."""
+        member, limit = self._member(request.params["id"]), request.query_model.limit
+        try:
+            return await self._rows(limit, member.id)
+        except StoreError:
+            return [{"member": member.id, **row} for row in self._monitor.recent(member.id, limit)]
+
+    async def scores(self, request: Request) -> list[dict[str, Any]]:
+        members = self._ctx.get(Members).table.get()  # type: ignore[type-abstract]
+        return [
+            {"address": members[key].address, "port": members[key].port, **asdict(verdict)}
+            for key, verdict in self._monitor.verdicts.get().items()
+            if key in members
+        ]
 
     async def log_csv(self, request: Request) -> Reply:
         rows = await self.log(request)
@@ -237,7 +269,10 @@ class _Operations:
 
     async def classic_log(self, request: Request) -> Reply:
         _, rows = await self._classic(request)
-        return Reply(classic.as_log(rows), content_type="text/plain")
+        # Browsers show text/plain; text/csv they would save.
+        return Reply(
+            classic.as_log(rows), headers={"Content-Disposition": "inline"}, content_type="text/plain"
+        )
 
     async def _classic(self, request: Request) -> tuple[Member, list[dict[str, Any]]]:
         member = self._member(request.params["ip"])
@@ -246,9 +281,10 @@ class _Operations:
         if query.monitor not in ("", "*", str(classic.MONITOR_ID)) and not name.startswith(query.monitor):
             raise NotFound(f"there is no monitor {query.monitor}")
         now = self._ctx.clock.wall_ns() / 1e9
-        since = now - classic.LOOKBACK_S if query.since is None else query.since
+        # As there, `since=0` is as good as none.
+        since = query.since or now - classic.LOOKBACK_S
         limit = min(query.limit, classic.MOST)
-        return member, await self._rows(limit, member.id, since=since, oldest_first=query.since is not None)
+        return member, await self._rows(limit, member.id, since=since, oldest_first=bool(query.since))
 
     def _member(self, key: str) -> Member:
         members = self._ctx.get(Members)  # type: ignore[type-abstract]

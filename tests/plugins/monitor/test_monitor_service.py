@@ -275,6 +275,13 @@ async def test_history_log_and_the_pools_own_shapes(network, clock, tmp_path):
         assert (await app.get("/api/v1/members/m1/history.csv")).startswith("ts,offset_s,")
         rows = await app.get("/api/v1/log", limit=5, member="m2")
         assert {row["rule"] for row in rows} == {"no_response"}
+        probes = await app.get("/api/v1/members/m2/probes", limit=3)
+        assert [row["error"] for row in probes] == ["timeout"] * 3
+        assert (await app.ask("GET", "/api/v1/members/m9/probes")).status == 404
+        scores = {row["member"]: row for row in await app.get("/api/v1/scores")}
+        assert scores["m1"]["address"] == "10.0.0.1"
+        assert scores["m2"]["in_pool"] is False
+        assert scores["m2"]["reason"]
         document = await app.get("/scores/10.0.0.1/json", limit=3)
         assert set(document) == {"history", "monitors", "server"}
         assert len(document["history"]) == 3
