@@ -6,7 +6,7 @@ because labels have at most 63 octets.
 
 from __future__ import annotations
 
-import ipaddress
+import socket
 import struct
 from collections.abc import Iterable, Iterator
 
@@ -174,8 +174,8 @@ def address_type(address: str) -> int:
 
 
 def address_rdata(address: str) -> bytes:
-    """RDATA of an A or AAAA record."""
-    return ipaddress.ip_address(address).packed
+    """RDATA of an A or AAAA record for an address in canonical text."""
+    return socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
 
 
 def character_string(octets: bytes) -> bytes:

@@ -79,7 +79,7 @@ class Answers:
             return
         # A serial must grow although the clock may be years behind after a start without a battery.
         self._serial = max(self._serial + 1, self.inputs.wall_ns() // 1_000_000_000) & 0xFFFFFFFF
-        self.zone = build(plan, self._serial)
+        self.zone = build(plan, self._serial, self.zone)
         for problem in self.zone.problems:
             self._complain(problem)
 

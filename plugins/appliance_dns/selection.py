@@ -11,13 +11,13 @@ Madow 1949.)
 
 from __future__ import annotations
 
-import ipaddress
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
 from appliance.dataplane.dns_snapshot import ONE
+from appliance.wire.dns import address_rdata
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,9 +156,11 @@ def _families(choices: Sequence[Choice]) -> list[int]:
             i = head[i]
         return i
 
-    first: dict[str, int] = {}
+    first: dict[bytes | str, int] = {}
     for i, choice in enumerate(choices):
-        marks = [_network(choice.address)] + (["operator " + choice.operator] if choice.operator else [])
+        marks: list[bytes | str] = [_network(choice.address)]
+        if choice.operator:
+            marks.append(choice.operator)
         for mark in marks:
             known = first.setdefault(mark, i)
             a, b = find(known), find(i)
@@ -166,6 +168,7 @@ def _families(choices: Sequence[Choice]) -> list[int]:
     return [find(i) for i in range(len(choices))]
 
 
-def _network(address: str) -> str:
-    length = 48 if ":" in address else 24
-    return str(ipaddress.ip_network((address, length), strict=False))
+def _network(address: str) -> bytes:
+    """The /24 or /48 that an address lies in."""
+    packed = address_rdata(address)
+    return packed[: 6 if ":" in address else 3]

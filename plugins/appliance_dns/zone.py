@@ -119,8 +119,8 @@ class Zone:
     problems: tuple[str, ...] = ()
 
 
-def build(plan: Plan, serial: int) -> Zone:
-    """Turn a plan into a zone."""
+def build(plan: Plan, serial: int, before: Zone | None = None) -> Zone:
+    """Turn a plan into a zone; what did not change is taken over from the zone `before`."""
     config = plan.config
     zone = config.zone_name()
     names, problems = _rotating_names(plan)
@@ -134,7 +134,7 @@ def build(plan: Plan, serial: int) -> Zone:
     brief = soa_pieces(zone, *soa.names, min(config.soa.ttl, config.soa.minimum, EMPTY_TTL_S), soa.numbers)
     apex_soa = Section(1, QUESTION_POINTER.join(soa_pieces(zone, *soa.names, config.soa.ttl, soa.numbers)))
 
-    tables = {key: _table(plan, key, pool) for key, pool in plan.pools.items()}
+    tables = {key: _table(plan, key, before) for key in plan.pools}
     rotations = _rotations(plan, tables, brief)
     nodes = {name: records.node(name) for name in records.names()}
     for name, (path, label) in names.items():
@@ -227,14 +227,19 @@ def _soa(plan: Plan, serial: int) -> _SoaParts:
     return _SoaParts((mname, rname), numbers, text)
 
 
-def _table(plan: Plan, key: tuple[str, int], pool: Pool) -> Table:
-    secret = plan.secrets.draw
+def _table(plan: Plan, key: tuple[str, int], before: Zone | None) -> Table:
+    pool, most, secret = plan.pools[key], plan.config.max_records, plan.secrets.draw
+    if before is not None and key in before.tables:
+        old = before.plan
+        if (old.pools[key], old.epoch, old.secrets, old.config.max_records) == (
+            pool,
+            plan.epoch,
+            plan.secrets,
+            most,
+        ):
+            return before.tables[key]
     salt = struct.pack("!Q", plan.epoch)
-    return table(
-        pool.choices,
-        plan.config.max_records,
-        lambda address: siphash(secret, salt + address_rdata(address), 1, 3),
-    )
+    return table(pool.choices, most, lambda address: siphash(secret, salt + address_rdata(address), 1, 3))
 
 
 _Rotating = Callable[[str, str], tuple[dict[int, Rotation], dict[int, Denial]]]
@@ -279,12 +284,15 @@ def place_of(label: str) -> tuple[int, int]:
 
 def _encoded(drawn: Table, choices: tuple[Choice, ...]) -> Iterator[bytes]:
     """Each set's records, twice over; all of one set live as long as its shortest."""
+    rdata = [(address_type(choice.address), address_rdata(choice.address)) for choice in choices]
+    ready: dict[tuple[int, int], bytes] = {}
     for members in drawn.sets:
         ttl_s = min(choices[i].ttl_s for i in members)
-        records = b"".join(
-            record(address_type(choices[i].address), ttl_s, address_rdata(choices[i].address))
-            for i in members
-        )
+        records = b""
+        for i in members:
+            if (i, ttl_s) not in ready:
+                ready[i, ttl_s] = record(rdata[i][0], ttl_s, rdata[i][1])
+            records += ready[i, ttl_s]
         yield records + records
 
 
