@@ -56,11 +56,8 @@ class Actions:
 
     async def pause(self, request: Request) -> Reply:
         hours = read_form(request).get("hours", "")
-        body = (
-            {"for_s": int(hours) * 3600.0}
-            if hours.isascii() and hours.isdigit() and 0 < int(hours[:6]) <= 8760
-            else {}
-        )
+        limited = hours.isascii() and hours.isdigit() and len(hours) <= 4 and int(hours) > 0
+        body = {"for_s": int(hours) * 3600.0} if limited else {}
         return await self._done(request, "pause", "paused", body)
 
     async def resume(self, request: Request) -> Reply:

@@ -15,18 +15,9 @@ from appliance.api.errors import NotFound
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,60}(/[a-z0-9][a-z0-9-]{0,60})?")
 #: Pages in the order in which a newcomer reads them; others follow by title.
 _FIRST = (
-    "index",
-    "install",
-    "web",
-    "scoring",
-    "dns",
-    "operations",
-    "plugins",
-    "commands",
-    "keys",
-    "api",
-    "operations-list",
-)
+    "index", "install", "web", "members", "scoring", "dns", "clock", "config", "operations", "plugins", "metrics",
+    "commands", "keys", "api", "operations-list",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

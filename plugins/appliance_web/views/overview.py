@@ -104,17 +104,18 @@ def clock_chip(state: ClockState | None, mono_ns: int) -> Chip:
 
 def card(panel: Panel, data: Mapping[str, Any]) -> Card:
     """What a panel returned, taken with a grain of salt: it may be a stranger's plugin."""
+    link = _inside(panel.link)
     if panel.kind == "table":
         columns = [str(c) for c in _list(data.get("columns"))][:8]
         rows = [
             [_cell(c) for c in _list(line)][: len(columns)] for line in _list(data.get("rows"))[:_MOST_ROWS]
         ]
-        return Card(panel.title, panel.link, "ok", columns=columns, rows=rows)
+        return Card(panel.title, link, "ok", columns=columns, rows=rows)
     level = str(data.get("level", "ok"))
     numbers = [float(v) if isinstance(v, (int, float)) else None for v in _list(data.get("spark"))][-60:]
     pairs = [pair for pair in _list(data.get("facts")) if isinstance(pair, (list, tuple)) and len(pair) == 2]
     return Card(
-        panel.title, panel.link, _shape(Level(level)) if level in set(Level) else "none",
+        panel.title, link, _shape(Level(level)) if level in set(Level) else "none",
         verdict=str(data.get("verdict", "")),
         facts=[_fact(str(label), value) for label, value in pairs[:_MOST_FACTS]],
         spark=sparkline(numbers, f"{panel.title}: lately") if numbers else Markup(""),
@@ -122,7 +123,7 @@ def card(panel: Panel, data: Mapping[str, Any]) -> Card:
 
 
 def broken_card(panel: Panel, why: str) -> Card:
-    return Card(panel.title, panel.link, "failing", verdict=why)
+    return Card(panel.title, _inside(panel.link), "failing", verdict=why)
 
 
 def _shape(level: Level) -> Shape:
@@ -131,6 +132,11 @@ def _shape(level: Level) -> Shape:
 
 def _list(value: Any) -> list[Any]:
     return list(value) if isinstance(value, (list, tuple)) else []
+
+
+def _inside(link: str) -> str:
+    """A link to a page of ours, or none."""
+    return link if link.startswith("/") and not link.startswith(("//", "/\\")) else ""
 
 
 def _fact(label: str, value: Any) -> tuple[str, str]:

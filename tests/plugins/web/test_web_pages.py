@@ -164,7 +164,7 @@ async def test_plugin_cards_that_fail_hang_or_lie_do_not_take_the_page_along(tmp
     @hookimpl
     def panels(ctx):
         return [
-            Panel("hang", "Hangs", hang), Panel("fail", "Fails", fail), Panel("lie", fake_pool.HOSTILE, lie, link="/members"),
+            Panel("hang", "Hangs", hang, link="javascript:alert(1)"), Panel("fail", "Fails", fail), Panel("lie", fake_pool.HOSTILE, lie, link="/members"),
             Panel("table", "Table", table, kind="table"),
         ]  # fmt: skip
 
