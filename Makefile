@@ -4,7 +4,7 @@ PYTHON ?= python3
 DEV = @exec $(PYTHON) packaging/dev.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow lint native bench fuzz peers lock changelog clean
+.PHONY: help run test test-slow lint native bench fuzz peers lock docs changelog clean
 
 help:
 	@echo "make run         start a small pool on this machine and watch it in the browser"
@@ -16,8 +16,9 @@ help:
 	@echo "make bench       figures, side by side with other servers where they are installed"
 	@echo "sudo make peers  install the real programs that tests and benchmarks talk to (Debian)"
 	@echo "make lock        resolve the dependencies anew"
+	@echo "make docs        write the manual's reference pages from the code"
 	@echo "make changelog   what the next release brings"
 	@echo "make clean       remove .venv and what builds leave"
 
-run test test-slow lint native bench fuzz peers lock changelog clean:
+run test test-slow lint native bench fuzz peers lock docs changelog clean:
 	$(DEV) $@ $(ARGS)

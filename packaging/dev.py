@@ -129,6 +129,12 @@ def peers(arguments: list[str]) -> int:
     return call("bash", ROOT / "packaging/install-test-peers.sh", *arguments)
 
 
+def docs(arguments: list[str]) -> int:
+    """Write the manual's reference pages (keys, commands, operations) from the code."""
+    ensure(tests=True)
+    return call(BIN / "python", ROOT / "packaging/reference.py", "--write", *arguments)
+
+
 def changelog(arguments: list[str]) -> int:
     """Print what packaging/changes holds; with --release VERSION, move it into CHANGELOG.md."""
     return call(sys.executable, ROOT / "packaging/changelog.py", *arguments)
@@ -162,6 +168,7 @@ COMMANDS = {
     "bench": bench,
     "peers": peers,
     "lock": lock,
+    "docs": docs,
     "changelog": changelog,
     "clean": clean,
 }

@@ -1,0 +1,147 @@
+"""The manual and README say what is: links lead somewhere, configuration is valid, commands exist, pages match the code."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from appliance.cli import build
+from tests.support.tree import ROOT, tracked
+
+PAGES = [path for path in tracked() if path.suffix == ".md" and "fixtures" not in path.parts]
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def relative(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def blocks(language: str) -> list[object]:
+    """Fenced blocks of one language in README and manual, as pytest parameters."""
+    found = []
+    for path in PAGES:
+        text = path.read_text(encoding="utf-8")
+        for match in BLOCK.finditer(text):
+            if match[1] == language:
+                line = text.count("\n", 0, match.start()) + 2
+                found.append(pytest.param(match[2], id=f"{relative(path)}:{line}"))
+    return found
+
+
+def headings(path: Path) -> set[str]:
+    """Anchors of a page, as the manual and code hosts make them."""
+    text = BLOCK.sub("", path.read_text(encoding="utf-8"))
+    titles = re.findall(r"^#+ +(.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") for title in titles}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=relative)
+def test_links_lead_somewhere(path: Path) -> None:
+    text = BLOCK.sub("", path.read_text(encoding="utf-8"))
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"[a-z]+:", target):
+            continue
+        name, _, anchor = target.partition("#")
+        if name.startswith("/"):
+            continue  # a page of the running appliance
+        linked = (path.parent / name).resolve() if name else path
+        assert linked.exists(), f"{relative(path)} links to {target}, which is not there"
+        if anchor and linked.suffix == ".md":
+            assert anchor in headings(linked), f"{relative(path)} links to {target}: no such heading"
+
+
+@pytest.mark.parametrize("text", blocks("toml"))
+def test_configuration_in_the_docs_passes_the_check(text: str, tmp_path: Path) -> None:
+    """Blocks that are configuration (not, say, a plugin's pyproject.toml) are what `timeball check` accepts."""
+    if not re.search(r"^\[+(appliance|plugins)\b", text, re.MULTILINE):
+        return
+    file = tmp_path / "config.toml"
+    file.write_text(text, encoding="utf-8")
+    done = CliRunner().invoke(build(), ["check", "--config", str(file), "--state-dir", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+
+
+def test_shipped_configuration_passes_the_check(tmp_path: Path) -> None:
+    for file in (ROOT / "packaging" / "timeball.toml", ROOT / "appliance" / "host" / "demo.toml"):
+        done = CliRunner().invoke(build(), ["check", "--config", str(file), "--state-dir", str(tmp_path)])
+        assert done.exit_code == 0, f"{file}: {done.output}"
+
+
+def commands_in(text: str) -> list[list[str]]:
+    """The `timeball ...` lines of a console block, as words; pipes and redirections end a command."""
+    lines = text.replace("\\\n", " ").splitlines()
+    found = [re.match(r"\$ (?:sudo )?(?:\.venv/bin/)?timeball\b(.*)", line) for line in lines]
+    return [shlex.split(re.split(r"[|>]| #", match[1])[0]) for match in found if match]
+
+
+@pytest.mark.parametrize("text", blocks("console"))
+def test_commands_in_the_docs_exist(text: str) -> None:
+    """Each parses against the command line; nothing is run."""
+    for words in commands_in(text):
+        command: click.Command = build()
+        context = click.Context(command, info_name="timeball")
+        rest = list(words)
+        while isinstance(command, click.Group) and rest:
+            if rest[0].startswith("-"):
+                break
+            found = command.get_command(context, rest[0])
+            if found is None and command.invoke_without_command:
+                break
+            assert found is not None, f"timeball {' '.join(words)}: there is no {rest[0]}"
+            command, rest = found, rest[1:]
+            context = click.Context(command, info_name=command.name, parent=context)
+        command.make_parser(context).parse_args(rest)
+
+
+def test_goals_of_make_in_the_docs_exist() -> None:
+    goals = set(
+        re.search(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)[
+            1
+        ].split()
+    )
+    for path in PAGES:
+        for goal in re.findall(
+            r"^\$ (?:sudo )?make ([a-z-]+)", path.read_text(encoding="utf-8"), re.MULTILINE
+        ):
+            assert goal in goals, f"{relative(path)}: make {goal}"
+
+
+def test_reference_pages_match_the_code(monkeypatch) -> None:
+    """Every key, command and operation is in the manual; `make docs` writes these pages."""
+    monkeypatch.syspath_prepend(str(ROOT / "packaging"))
+    reference = importlib.import_module("reference")
+    try:
+        for name, text in reference.pages().items():
+            path = reference.DOCS / name
+            assert path.is_file() and path.read_text(encoding="utf-8") == text, (
+                f"{name} is old; run: make docs"
+            )
+    finally:
+        sys.modules.pop("reference", None)
+
+
+def test_every_page_can_be_reached_from_the_index() -> None:
+    docs = ROOT / "appliance" / "docs"
+    seen: set[Path] = set()
+    ahead = [docs / "index.md"]
+    while ahead:
+        page = ahead.pop()
+        if page in seen or page.suffix != ".md" or not page.is_relative_to(docs):
+            continue
+        seen.add(page)
+        text = BLOCK.sub("", page.read_text(encoding="utf-8"))
+        targets = re.findall(r"\]\(([^)#\s]+)", text)
+        ahead += [(page.parent / t).resolve() for t in targets if not re.match(r"[a-z]+:|/", t)]
+    lost = [
+        relative(path)
+        for path in tracked()
+        if path.is_relative_to(docs) and path.suffix == ".md" and path not in seen
+    ]
+    assert lost == [], "no page links to these"
