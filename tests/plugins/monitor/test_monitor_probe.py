@@ -10,7 +10,7 @@ import pytest
 
 from appliance.api.model import ClockState, Sample, Target
 from appliance.core.clock import SystemClock
-from appliance.wire.ntp import Header
+from appliance.wire.ntp import Header, ntp_from_unix_ns
 from appliance_demo.fault import Fault
 from appliance_demo.simulator import Simulator
 from appliance_monitor.probe import Sampler
@@ -164,6 +164,84 @@ def test_the_accept_list(packet, error):
 
 
 def test_no_bytes_break_the_judge():
-    for packet in mutated([reply(), reply(stratum=0, refid=b"RATE")], 50_000, seed=7):
+    for packet in mutated([reply(), reply(stratum=0, refid=b"RATE")], 100_000, seed=7):
         sample = judged(packet)
+        assert sample.error is not None or sample.offset_s is not None
+
+
+@pytest.fixture
+def hostile():
+    """A server on a thread: `hostile(fn)` answers one request with the packets that `fn(request)` gives."""
+    threads = []
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        server.settimeout(20)
+
+        def answer(packets, rounds=1):
+            def work():
+                for _ in range(rounds):
+                    request, client = server.recvfrom(100)
+                    for packet in packets(request):
+                        server.sendto(packet, client)
+
+            threads.append(threading.Thread(target=work))
+            threads[-1].start()
+            return Target(*server.getsockname())
+
+        yield answer
+        for thread in threads:
+            thread.join()
+
+
+def honest(request: bytes) -> bytes:
+    now = ntp_from_unix_ns(CLOCK.wall_ns())
+    cookie = int.from_bytes(request[40:48], "big")
+    return Header(mode=4, stratum=2, origin=cookie, receive=now, transmit=now, reference=now).pack()
+
+
+async def test_guesses_before_the_true_reply_are_passed_over(hostile):
+    """Somebody who can forge the address and port, but not the cookie, neither sets the result nor ends the wait."""
+    target = hostile(lambda request: [b"", b"x" * 47, bytes(48), request, reply(origin=7), honest(request)])
+    sample = await sampler().sample(target, 20.0)
+    assert sample.error is None
+    assert abs(sample.offset_s) < 1
+
+
+async def test_a_flood_of_guesses_ends_as_no_answer_and_not_as_a_busy_wait(hostile):
+    target = hostile(lambda request: [reply(origin=n) for n in range(200)])
+    sample = await sampler().sample(target, 1.0)
+    assert (sample.error, sample.stratum) == ("bad origin", None)
+
+
+async def test_a_reply_longer_than_the_request_is_read_and_nothing_more(hostile):
+    sample = await sampler().sample(hostile(lambda request: [honest(request) + bytes(60_000)]), 20.0)
+    assert sample.error is None
+
+
+async def test_each_request_has_a_new_port_and_a_new_cookie_and_says_nothing_of_us(hostile):
+    seen = []
+
+    def look(request):
+        seen.append(request)
+        return [honest(request)]
+
+    target = hostile(look, rounds=5)
+    taking = Sampler(CLOCK, random.SystemRandom().getrandbits, lambda: None)
+    for _ in range(5):
+        assert (await taking.sample(target, 20.0)).error is None
+    assert len({request[40:] for request in seen}) == 5
+    assert {request[:40] for request in seen} == {bytes([0x23, 0, 0, 0x20]) + bytes(36)}
+
+
+async def test_mutated_replies_over_a_socket_are_samples_and_never_exceptions(hostile):
+    rounds = 300
+    damaged = iter(mutated([reply(), reply(stratum=0, refid=b"DENY")], rounds, seed=11))
+
+    def answer(request):
+        packet = next(damaged)
+        return [packet[:24] + request[40:48] + packet[32:]]
+
+    target = hostile(answer, rounds=rounds)
+    for _ in range(rounds):
+        sample = await sampler().sample(target, 0.02)
         assert sample.error is not None or sample.offset_s is not None
