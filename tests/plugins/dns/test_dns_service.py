@@ -12,6 +12,7 @@ import dns.rcode
 import pytest
 
 from appliance.api.errors import Invalid, NotFound
+from appliance.api.events import AnswersChanged
 from appliance.core.clock import FakeClock, SystemClock
 from appliance.testing import wait_until
 from tests.plugins.dns.dns_bed import Bed, bad, dns_running, good, member
@@ -59,6 +60,14 @@ async def test_a_burst_of_events_costs_few_rebuilds(tmp_path: Path) -> None:
             bed.board.say(good("m1", weight_factor=factor / 100), good("m2"), good("m3"))
         await wait_until(lambda: bed.explain()["candidates"][0]["weight"] == 500, "the last weight to arrive")
         assert bed.service.answers.serial - before <= 3
+
+
+async def test_a_change_is_told_on_the_bus(tmp_path: Path) -> None:
+    async with dns_running(tmp_path, (member(1), member(2)), (good("m1"), good("m2"))) as bed:
+        with bed.app.host.bus.subscribe(AnswersChanged) as changes:
+            bed.board.say(good("m1"), bad("m2"))
+            told = await anext(changes)
+            assert told == AnswersChanged(bed.service.answers.serial, members_in=1, members_out=1)
 
 
 async def test_the_same_verdicts_again_do_not_change_the_serial(tmp_path: Path) -> None:
