@@ -110,20 +110,30 @@ async def test_new_members_enter_at_ten_after_fourteen_good_probes(network, cloc
         assert scores[12] < 10 <= scores[13]
 
 
-async def test_a_silent_member_leaves_soon_and_comes_back(network, clock, tmp_path):
-    async with appliance(network, tmp_path) as app:
+@pytest.mark.parametrize("samples", [1, 3])
+@pytest.mark.parametrize("death", [SILENT, REFUSED])
+async def test_a_killed_member_leaves_within_15_s_and_comes_back(network, clock, tmp_path, samples, death):
+    """At an interval of 2 s, with the contract's spacing and timeout, refused or silent, with one sample or three."""
+    async with appliance(
+        network, tmp_path, f"[plugins.monitor]\ninterval_s = 2\nsamples = {samples}\n"
+    ) as app:
         await app.until_running("monitor")
         await until_inside(app, clock)
-        network.answers["10.0.0.1"] = SILENT
+        await clock.advance(30)
+        network.answers["10.0.0.1"] = death
         began_ns = clock.monotonic_ns()
         while "m1" in inside(app):
-            await clock.advance(0.5)
-            assert clock.monotonic_ns() - began_ns < 15e9
+            await clock.advance(0.25)
+            assert clock.monotonic_ns() - began_ns < 12e9  # the answers follow within a second
         assert board(app).verdicts.get()["m1"].code in ("silent", "low_score")
+        assert inside(app) == {"m2", "m3"}
+        await clock.advance(10)
         network.answers["10.0.0.1"] = GOOD
-        for _ in range(60):
-            await clock.advance(2)
-        assert inside(app) == {"m1", "m2", "m3"}
+        began_ns = clock.monotonic_ns()
+        while "m1" not in inside(app):
+            await clock.advance(0.5)
+            assert clock.monotonic_ns() - began_ns < 60e9
+        assert board(app).verdicts.get()["m1"].weight_factor == 0.25
 
 
 async def test_a_wrong_clock_leaves_after_two_probes_whatever_its_score(network, clock, tmp_path):
