@@ -44,6 +44,11 @@ class Schedule:
         if self._due_ns.get(member, -1) != -1:
             self._push(member, now_ns)
 
+    def no_later(self, member: str, now_ns: int, interval_s: float) -> None:
+        """The interval is `interval_s` from now on: whoever is due later than that is spread over it instead."""
+        if self._due_ns.get(member, -1) > now_ns + int(interval_s * (1 + JITTER) * 1e9):
+            self._push(member, now_ns + int(interval_s * self._rng.random() * 1e9))
+
     def remove(self, member: str) -> None:
         self._due_ns.pop(member, None)
 

@@ -148,8 +148,13 @@ class Monitor:
             await self._clock.sleep(_TURN_S if wait_s is None else min(_TURN_S, max(0.005, wait_s)))
 
     def _reconfigured(self) -> None:
+        """Take over a new configuration: also by those who are not due for a long time under the old one."""
         self._rule_trouble = self._no_rules()
         self.board.judge_all(self.policy, self._now())
+        now_ns = self._clock.monotonic_ns()
+        for member in self._ctx.get(Members).table.get().values():  # type: ignore[type-abstract]
+            latest_s = interval_s(member.address, self.board.standing(member.id), self.config)
+            self._schedule.no_later(member.id, now_ns, latest_s)
 
     def _start_due(self, ctx: RunContext, members: Mapping[str, Member], now_ns: int) -> None:
         while self._in_flight < self.config.max_in_flight and (key := self._schedule.take(now_ns)):
@@ -269,12 +274,12 @@ class Monitor:
         trouble = self._cannot_tell(self._clock.monotonic_ns())
         if not trouble and self._silence.suspicious(len(self._schedule)):
             trouble = f"{len(self._silence.silent)} servers are silent and nobody answers: our own network may be the reason"
-        if trouble != self.trouble:
-            self.trouble = trouble
-            if trouble:
-                self._ctx.log.warning("cannot tell: %s; no score moves", trouble)
-            else:
-                self._ctx.log.info("can judge again")
+        was, self.trouble = self.trouble, trouble
+        # Once when it comes and once when it goes: the figures in between change all the time.
+        if trouble and not was:
+            self._ctx.log.warning("cannot tell: %s; no score moves", trouble)
+        elif was and not trouble:
+            self._ctx.log.info("can judge again")
         if not trouble:
             self.board.touch()
 

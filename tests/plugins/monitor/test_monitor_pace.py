@@ -81,3 +81,36 @@ def test_a_member_is_not_handed_out_twice_and_comes_back_with_jitter():
     schedule.again("a", SECOND, 10, 2 * SECOND)
     schedule.hasten("a", 3 * SECOND)
     assert schedule.take(3 * SECOND) == "a"
+
+
+def test_a_shorter_interval_takes_over_those_who_would_be_due_much_later():
+    schedule = Schedule(random.Random(1))
+    for number in range(100):
+        schedule.add(str(number), 0)
+    while key := schedule.take(10 * SECOND):
+        schedule.again(key, 10 * SECOND, 540, 10 * SECOND)
+    for number in range(100):
+        schedule.no_later(str(number), 20 * SECOND, 5)
+    taken = [0, 0]
+    for at, second in enumerate((22, 25)):
+        while schedule.take(second * SECOND):
+            taken[at] += 1
+    assert sum(taken) == 100
+    assert all(taken)
+
+
+def test_who_is_being_probed_is_not_handed_out_a_second_time():
+    schedule = Schedule(random.Random(1))
+    schedule.add("a", 0)
+    assert schedule.take(SECOND) == "a"
+    schedule.hasten("a", SECOND)
+    schedule.no_later("a", SECOND, 1)
+    assert schedule.take(10 * SECOND) is None
+
+
+@given(st.floats(1, 59))
+def test_a_short_interval_stays_short_for_the_hopeless_and_their_return_is_seen(interval):
+    config = MonitorConfig(interval_s=interval)
+    assert interval_s("10.0.0.1", Standing("m", score=-99, last_ts=1.0, last_step=-5), config) == interval
+    back = Standing("m", score=-99, last_ts=1.0, last_step=1.0)
+    assert interval_s("10.0.0.1", back, config) == max(1.0, min(interval, 15) / 2)
