@@ -17,7 +17,7 @@ unpack() { # PACKAGE: its files, nothing configured, nothing started
 }
 
 build_busybox() { # its NTP client alone, from Debian's own source of the release that runs here
-    local release suites=() lists=$work/lists parts=$work/parts
+    local release uri key sources lists=$work/lists parts=$work/parts
     release=$(. /etc/os-release && echo "$VERSION_CODENAME")
     "${apt[@]}" install --yes --no-install-recommends gcc libc6-dev make bzip2 xz-utils dpkg-dev >/dev/null
     mkdir -p "$lists/partial" "$parts"
@@ -26,9 +26,10 @@ build_busybox() { # its NTP client alone, from Debian's own source of the releas
         awk -v release="$release" '$2 == release { print $1; exit }')
     key=/usr/share/keyrings/debian-archive-keyring.gpg
     echo "deb-src [signed-by=$key] $uri $release main" >"$parts/sources.list"
-    apt+=(-o "Dir::Etc::sourcelist=$parts/sources.list" -o Dir::Etc::sourceparts=/dev/null -o "Dir::State::lists=$lists")
-    "${apt[@]}" update
-    "${apt[@]}" source --download-only busybox
+    # only here: whatever is fetched after this needs the machine's own lists
+    sources=("${apt[@]}" -o "Dir::Etc::sourcelist=$parts/sources.list" -o Dir::Etc::sourceparts=/dev/null -o "Dir::State::lists=$lists")
+    "${sources[@]}" update
+    "${sources[@]}" source --download-only busybox
     dpkg-source --no-check -x busybox_*.dsc source >/dev/null
     cd source
     make -s allnoconfig >/dev/null
