@@ -6,11 +6,40 @@ else is raised, and no call waits for a packet; `close` waits for the threads.
 
 #: leap, stratum, refid (4 bytes), reference_ns, root_delay_s, root_dispersion_s, dispersion_rate, as_of_mono_ns,
 #: correction_s, precision, max_distance_s, expires_mono_ns: the fields of `model.ClockState`, times within 64 bits
+from collections.abc import Sequence
 from typing import TypeAlias
 
 ClockTuple: TypeAlias = tuple[int, int, bytes, int, float, float, float, int, float, int, float, int]
 #: IPv6?, network address as a number, prefix length, "allow" | "ignore" | "deny"
 RuleTuple: TypeAlias = tuple[bool, int, int, str]
+
+# DNS: the fields of `dns_snapshot`, mappings as lists of pairs.
+#: answers, body, additional, extra
+SectionTuple: TypeAlias = tuple[int, bytes, int, bytes]
+#: rcode, pieces of the SOA record, content of the EDE option
+DenialTuple: TypeAlias = tuple[int, Sequence[bytes], bytes]
+#: cuts, sets one after the other, size, stride, mark
+TableTuple: TypeAlias = tuple[Sequence[int], bytes, int, int, int]
+#: number of the table, offset, turn
+RotationTuple: TypeAlias = tuple[int, int, int]
+#: static, rotating and denied by type, alias
+NodeTuple: TypeAlias = tuple[
+    list[tuple[int, SectionTuple]],
+    list[tuple[int, RotationTuple]],
+    list[tuple[int, DenialTuple]],
+    SectionTuple | None,
+]
+#: zone, names, tables, (nodata, nxdomain), ANY, (expire_s, nsid), CHAOS, (draw secret, slot_ns, cookie secrets)
+AnswersTuple: TypeAlias = tuple[
+    bytes,
+    list[tuple[bytes, NodeTuple]],
+    list[TableTuple],
+    tuple[DenialTuple, DenialTuple],
+    SectionTuple,
+    tuple[int, bytes],
+    list[tuple[bytes, SectionTuple]],
+    tuple[bytes, int, Sequence[bytes]],
+]
 
 __version__: str
 
@@ -41,6 +70,31 @@ class NtpServer:
 
     def close(self) -> None: ...
 
+class DnsAnswers:
+    """A snapshot, checked and ready to be answered from."""
+
+    def __init__(self, answers: AnswersTuple) -> None: ...
+
+class DnsServer:
+    """Answers over UDP on every endpoint with `workers` threads until it is closed; the first snapshot is epoch 0."""
+
+    endpoints: list[tuple[str, int]]
+
+    def __init__(self, listen: list[tuple[str, int]], answers: DnsAnswers, workers: int) -> None: ...
+    def set_answers(self, answers: DnsAnswers) -> int:
+        """Answer from these from the next queries on; returns the number of their epoch."""
+
+    def tallies(self) -> list[tuple[int, bool, list[tuple[int, int]]]]:
+        """(epoch, whether it is over, (mark, answers)); an epoch that is over is told once. Calls must not overlap."""
+
+    def outcomes(self) -> list[tuple[int, int, int]]:
+        """(query type, outcome as in `python_dns`, queries); the types above 257 are counted as 65535."""
+
+    def failure(self) -> str | None:
+        """Why a worker died, if one did."""
+
+    def close(self) -> None: ...
+
 def ntp_decide(
     request: bytes,
     source: tuple[bool, int, int],
@@ -58,3 +112,8 @@ def ntp_decide(
 
 def reasons() -> list[tuple[str, int]]:
     """Names and numbers of the reasons as the native plane has them."""
+
+def dns_decide(
+    query: bytes, source: str, now_ns: int, answers: DnsAnswers, sequence: int
+) -> tuple[bytes | None, int, int, int]:
+    """One decision over UDP: (reply or None, outcome, type, mark or -1); for the tests that compare it with `dns_decide.decide`."""

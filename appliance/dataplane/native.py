@@ -80,7 +80,7 @@ class NativeNtpServer:
 
 
 class NativePlane:
-    """NTP in Rust threads, one for each core; DNS in Python until its turn comes.
+    """NTP, and DNS over UDP, in Rust threads, one for each core and address.
 
     Attributes:
         why: one sentence: why this plane was chosen.
@@ -97,6 +97,6 @@ class NativePlane:
         return NativeNtpServer(listen, clock, policy, self._workers)
 
     def serve_dns(self, listen: Sequence[Endpoint], snapshot: AnswerSnapshot) -> DnsServer:
-        from appliance.dataplane.python_dns import serve
+        from appliance.dataplane.native_dns import NativeDnsServer
 
-        return serve(listen, snapshot, self._clock)
+        return NativeDnsServer(listen, snapshot, self._clock, self._workers)

@@ -65,10 +65,10 @@ def serve(listen: Sequence[Endpoint], snapshot: AnswerSnapshot, clock: Clock) ->
 def _bind(endpoint: Endpoint) -> tuple[socket.socket, socket.socket]:
     """A UDP and a listening TCP socket on one port; for port 0, one that is free for both."""
     for attempt in range(20):
-        udp = _bind_one(endpoint, socket.SOCK_DGRAM)
+        udp = bind_one(endpoint, socket.SOCK_DGRAM)
         try:
             port = udp.getsockname()[1]
-            return udp, _bind_one(Endpoint(endpoint.host, port), socket.SOCK_STREAM)
+            return udp, bind_one(Endpoint(endpoint.host, port), socket.SOCK_STREAM)
         except OSError as error:
             udp.close()
             if endpoint.port or attempt == 19:
@@ -76,7 +76,12 @@ def _bind(endpoint: Endpoint) -> tuple[socket.socket, socket.socket]:
     raise AssertionError  # pragma: no cover - the loop returns or raises
 
 
-def _bind_one(endpoint: Endpoint, kind: socket.SocketKind) -> socket.socket:
+def bind_one(endpoint: Endpoint, kind: socket.SocketKind) -> socket.socket:
+    """A UDP or a listening TCP socket.
+
+    Raises:
+        OSError: the address cannot be bound; `filename` holds the endpoint.
+    """
     family = socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET
     try:
         sock = socket.socket(family, kind)
@@ -120,6 +125,16 @@ def _prepare_udp(sock: socket.socket, *, wildcard: bool) -> None:
             sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _PMTUDISC_OMIT)
         else:
             sock.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_OMIT)
+
+
+def named_counts(transport: str, counts: Mapping[tuple[int, int], int]) -> Counter[tuple[str, str, str]]:
+    """Counts by query type and outcome, by their names. Threads may go on counting."""
+    total: Counter[tuple[str, str, str]] = Counter()
+    for (qtype, outcome), number in dict(counts).items():
+        # Types without a name share one: anybody can ask for 65,536 of them.
+        name = type_name(qtype) if qtype in TYPE_NAMES else "other"
+        total[transport, name, _OUTCOMES.get(outcome, str(outcome))] += number
+    return total
 
 
 class _UdpWorker(threading.Thread):
@@ -258,13 +273,9 @@ class PythonDnsServer:
             add_shares(self._shares, done)
 
     def counters(self) -> Mapping[tuple[str, str, str], int]:
-        total: Counter[tuple[str, str, str]] = Counter()
-        for transport, workers in (("udp", self._udp), ("tcp", [self._tcp])):
-            for worker in workers:
-                for (qtype, outcome), number in dict(worker.counts).items():
-                    # Types without a name share one: anybody can ask for 65,536 of them.
-                    name = type_name(qtype) if qtype in TYPE_NAMES else "other"
-                    total[transport, name, _OUTCOMES.get(outcome, str(outcome))] += number
+        total = named_counts("tcp", self._tcp.counts)
+        for worker in self._udp:
+            total += named_counts("udp", worker.counts)
         return dict(total)
 
     def shares(self) -> Mapping[str, tuple[int, float]]:

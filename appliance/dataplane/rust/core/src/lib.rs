@@ -1,7 +1,11 @@
 //! What to do with one packet: bytes, times, source and a snapshot in, a reply or a reason out.
 //!
-//! No clock, no socket, no allocation for a packet, no unsafe code. The Python plane (`ntp_decide.py`) is the law; a test
-//! compares the two byte by byte.
+//! No clock, no socket, no allocation for a packet, no unsafe code. The Python plane (`ntp_decide.py`, `dns_decide.py`) is
+//! the law; tests compare the two byte by byte.
 
+pub mod dns;
+pub mod dns_query;
+pub mod dns_snapshot;
 pub mod ntp;
 pub mod prefix;
+pub mod siphash;

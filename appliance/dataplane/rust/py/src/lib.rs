@@ -2,6 +2,9 @@
 
 mod batch;
 mod clock;
+mod counting;
+mod dns_binding;
+mod dns_server;
 mod ntp_server;
 mod socket;
 
@@ -158,8 +161,11 @@ fn reasons() -> Vec<(&'static str, u8)> {
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<NtpServer>()?;
+    module.add_class::<dns_binding::DnsAnswers>()?;
+    module.add_class::<dns_binding::DnsServer>()?;
     module.add_function(wrap_pyfunction!(ntp_decide, module)?)?;
     module.add_function(wrap_pyfunction!(reasons, module)?)?;
+    module.add_function(wrap_pyfunction!(dns_binding::dns_decide, module)?)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     Ok(())
 }

@@ -15,7 +15,8 @@ use timeball_core::ntp::{self, Action, ClockState, Moment, Policy, Reason, Snaps
 
 use crate::batch::Batch;
 use crate::clock::{monotonic_ns, realtime_ns};
-use crate::socket::Udp;
+use crate::counting::bump;
+use crate::socket::{Udp, bind_all, is_transient};
 
 const REASONS: usize = ntp::REASONS.len();
 const ACTIONS: usize = 3;
@@ -71,7 +72,7 @@ impl Server {
         let mut lanes = Vec::new();
         let mut endpoints = Vec::new();
         for &address in listen {
-            let sockets = bind_all(address, workers).map_err(|error| (address, error))?;
+            let sockets = bind_all(address, workers, RECEIVE_BUFFER).map_err(|error| (address, error))?;
             endpoints.push(sockets[0].bound);
             lanes.extend(sockets.into_iter().map(|socket| Lane {
                 six: socket.bound.is_ipv6(),
@@ -155,27 +156,6 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.close();
     }
-}
-
-fn bind_all(address: SocketAddr, workers: u32) -> io::Result<Vec<Udp>> {
-    // Sockets that share a port share it with whoever else of this user shares it: ask alone first, so that another
-    // server on the port is an error and not a silent half of the traffic.
-    let alone = Udp::bind(address, false, RECEIVE_BUFFER)?;
-    if workers <= 1 {
-        return Ok(vec![alone]);
-    }
-    let address = alone.bound;
-    drop(alone);
-    let first = Udp::bind(address, true, RECEIVE_BUFFER)?;
-    let bound = first.bound;
-    let mut sockets = vec![first];
-    for _ in 1..workers {
-        sockets.push(Udp::bind(bound, true, RECEIVE_BUFFER)?);
-    }
-    if workers > 1 {
-        sockets[0].shard_by_source(workers)?;
-    }
-    Ok(sockets)
 }
 
 fn spawn(number: usize, socket: Arc<Udp>, counters: &Arc<Counters>, shared: &Arc<Shared>) -> JoinHandle<()> {
@@ -310,11 +290,6 @@ impl<'a> Worker<'a> {
     }
 }
 
-/// Only one thread writes a counter: a load and a store cost less than an atomic addition.
-fn bump(counter: &AtomicU64) {
-    counter.store(counter.load(Relaxed) + 1, Relaxed);
-}
-
 fn to_source(address: SocketAddr) -> Source {
     Source { six: address.is_ipv6(), address: to_number(address.ip()), port: address.port() }
 }
@@ -324,25 +299,4 @@ fn to_number(address: IpAddr) -> u128 {
         IpAddr::V4(v4) => u128::from(u32::from(v4)),
         IpAddr::V6(v6) => u128::from(v6),
     }
-}
-
-/// What a socket may say about the network without being broken itself: an interface went down, a route is gone.
-fn is_transient(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(
-            libc::EINTR
-                | libc::EAGAIN
-                | libc::ENETDOWN
-                | libc::ENETUNREACH
-                | libc::EHOSTDOWN
-                | libc::EHOSTUNREACH
-                | libc::ECONNREFUSED
-                | libc::ENOBUFS
-                | libc::ENOMEM
-                | libc::EPROTO
-                | libc::ENOPROTOOPT
-                | libc::EPERM
-        )
-    )
 }

@@ -10,6 +10,8 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 /// 64-bit seconds on every machine; from Linux' asm-generic/socket.h.
 pub const SO_TIMESTAMPNS_NEW: libc::c_int = 64;
 const SO_ATTACH_REUSEPORT_CBPF: libc::c_int = 51;
+/// From Linux' linux/in.h and linux/in6.h: of both families.
+const PMTUDISC_OMIT: libc::c_int = 5;
 
 /// A bound UDP socket.
 pub struct Udp {
@@ -82,11 +84,45 @@ impl Udp {
         set_option(self.as_raw_fd(), libc::SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &filter)
     }
 
+    /// What a DNS server needs beside: no arrival times, and no fragments because of forged ICMP messages (RFC 9715).
+    ///
+    /// Kernels without one of these do no harm.
+    pub fn prepare_for_dns(&self) {
+        let set = |level, name, value: libc::c_int| drop(set_option(self.as_raw_fd(), level, name, &value));
+        set(libc::SOL_SOCKET, SO_TIMESTAMPNS_NEW, 0);
+        if self.bound.is_ipv6() {
+            set(libc::IPPROTO_IPV6, libc::IPV6_MTU, 1280);
+            set(libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, PMTUDISC_OMIT);
+        } else {
+            set(libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, PMTUDISC_OMIT);
+        }
+    }
+
     /// Wake whoever waits in a receive call, for good.
     pub fn shut_down(&self) {
         // SAFETY: no memory is passed. The kernel says "not connected", and wakes the receiver all the same.
         unsafe { libc::shutdown(self.as_raw_fd(), libc::SHUT_RDWR) };
     }
+}
+
+/// `workers` sockets that share an address, sharded by the source of a packet.
+pub fn bind_all(address: SocketAddr, workers: u32, receive_buffer: i32) -> io::Result<Vec<Udp>> {
+    // Sockets that share a port share it with whoever else of this user shares it: ask alone first, so that another
+    // server on the port is an error and not a silent half of the traffic.
+    let alone = Udp::bind(address, false, receive_buffer)?;
+    if workers <= 1 {
+        return Ok(vec![alone]);
+    }
+    let address = alone.bound;
+    drop(alone);
+    let first = Udp::bind(address, true, receive_buffer)?;
+    let bound = first.bound;
+    let mut sockets = vec![first];
+    for _ in 1..workers {
+        sockets.push(Udp::bind(bound, true, receive_buffer)?);
+    }
+    sockets[0].shard_by_source(workers)?;
+    Ok(sockets)
 }
 
 fn op(code: u32, k: u32) -> libc::sock_filter {
@@ -146,4 +182,25 @@ pub fn from_name(name: &libc::sockaddr_storage) -> SocketAddr {
         let v4 = unsafe { &*(&raw const *name).cast::<libc::sockaddr_in>() };
         SocketAddr::new(IpAddr::V4(Ipv4Addr::from(u32::from_be(v4.sin_addr.s_addr))), u16::from_be(v4.sin_port))
     }
+}
+
+/// What a socket may say about the network without being broken itself: an interface went down, a route is gone.
+pub fn is_transient(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(
+            libc::EINTR
+                | libc::EAGAIN
+                | libc::ENETDOWN
+                | libc::ENETUNREACH
+                | libc::EHOSTDOWN
+                | libc::EHOSTUNREACH
+                | libc::ECONNREFUSED
+                | libc::ENOBUFS
+                | libc::ENOMEM
+                | libc::EPROTO
+                | libc::ENOPROTOOPT
+                | libc::EPERM
+        )
+    )
 }

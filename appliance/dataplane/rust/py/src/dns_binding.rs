@@ -1,0 +1,160 @@
+//! DNS as Python sees it: snapshots from tuples, the server, and one decision for the tests.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use pyo3::exceptions::{PyOSError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
+use pyo3::types::PyBytes;
+use timeball_core::dns::{self, Arrival};
+use timeball_core::dns_snapshot::{Denial, MAX_REPLY_BYTES, Node, Rotation, Section, Snapshot, Table};
+
+use crate::dns_server;
+
+/// answers, body, additional, extra
+type SectionTuple = (u16, PyBackedBytes, u16, PyBackedBytes);
+/// rcode, pieces of the SOA record, content of the EDE option
+type DenialTuple = (u8, Vec<PyBackedBytes>, PyBackedBytes);
+/// cuts, sets one after the other, size, stride, mark
+type TableTuple = (Vec<u32>, PyBackedBytes, u16, usize, u32);
+/// number of the table, offset, turn
+type RotationTuple = (usize, u64, i64);
+/// static, rotating, denied, alias
+type NodeTuple = (Vec<(u16, SectionTuple)>, Vec<(u16, RotationTuple)>, Vec<(u16, DenialTuple)>, Option<SectionTuple>);
+/// zone, names, tables, (nodata, nxdomain), ANY, (expire, NSID), CHAOS, (draw secret, slot, cookie secrets)
+type AnswersTuple = (
+    PyBackedBytes,
+    Vec<(PyBackedBytes, NodeTuple)>,
+    Vec<TableTuple>,
+    (DenialTuple, DenialTuple),
+    SectionTuple,
+    (u32, PyBackedBytes),
+    Vec<(PyBackedBytes, SectionTuple)>,
+    ([u8; 16], i64, Vec<[u8; 16]>),
+);
+
+fn to_section(t: SectionTuple) -> Section {
+    Section { answers: t.0, body: (*t.1).into(), additional: t.2, extra: (*t.3).into() }
+}
+
+fn to_denial(t: DenialTuple) -> Denial {
+    Denial { rcode: t.0, soa: t.1.iter().map(|piece| (**piece).into()).collect(), extended_error: (*t.2).into() }
+}
+
+fn to_node(t: NodeTuple) -> Node {
+    Node {
+        fixed: t.0.into_iter().map(|(qtype, section)| (qtype, to_section(section))).collect(),
+        rotating: t.1.into_iter().map(|(qtype, r)| (qtype, Rotation { table: r.0, offset: r.1, turn: r.2 })).collect(),
+        denied: t.2.into_iter().map(|(qtype, denial)| (qtype, to_denial(denial))).collect(),
+        alias: t.3.map(to_section),
+    }
+}
+
+fn to_table(t: TableTuple) -> Table {
+    Table { cuts: t.0.into(), records: (*t.1).into(), size: t.2, stride: t.3, mark: t.4 }
+}
+
+fn to_snapshot(t: AnswersTuple) -> PyResult<Snapshot> {
+    let snapshot = Snapshot {
+        zone: (*t.0).into(),
+        names: t.1.into_iter().map(|(name, node)| ((*name).into(), to_node(node))).collect(),
+        tables: t.2.into_iter().map(to_table).collect(),
+        nodata: to_denial(t.3.0),
+        nxdomain: to_denial(t.3.1),
+        any_section: to_section(t.4),
+        expire_s: t.5.0,
+        nsid: (*t.5.1).into(),
+        chaos: t.6.into_iter().map(|(name, section)| ((*name).into(), to_section(section))).collect(),
+        draw_secret: t.7.0,
+        slot_ns: t.7.1,
+        cookie_secrets: t.7.2.into(),
+    };
+    snapshot.checked().map_err(PyValueError::new_err)
+}
+
+/// A snapshot, ready to be answered from.
+#[pyclass(frozen)]
+pub struct DnsAnswers {
+    snapshot: Arc<Snapshot>,
+}
+
+#[pymethods]
+impl DnsAnswers {
+    #[new]
+    fn new(answers: AnswersTuple) -> PyResult<Self> {
+        Ok(Self { snapshot: Arc::new(to_snapshot(answers)?) })
+    }
+}
+
+/// A running DNS service over UDP.
+#[pyclass]
+pub struct DnsServer {
+    inner: dns_server::Server,
+}
+
+#[pymethods]
+impl DnsServer {
+    #[new]
+    fn new(py: Python<'_>, listen: Vec<(String, u16)>, answers: &DnsAnswers, workers: u32) -> PyResult<Self> {
+        let mut addresses = Vec::new();
+        for (host, port) in listen {
+            let ip: IpAddr = host.parse().map_err(|_| PyValueError::new_err(format!("not an IP address: {host}")))?;
+            addresses.push(SocketAddr::new(ip, port));
+        }
+        let snapshot = answers.snapshot.clone();
+        let started = py.detach(|| dns_server::Server::start(&addresses, snapshot, workers.max(1)));
+        let inner = started.map_err(|(address, error)| {
+            PyOSError::new_err((error.raw_os_error().unwrap_or(0), error.to_string(), address.to_string()))
+        })?;
+        Ok(Self { inner })
+    }
+
+    /// (host, port) of what is bound.
+    #[getter]
+    fn endpoints(&self) -> Vec<(String, u16)> {
+        self.inner.endpoints.iter().map(|address| (address.ip().to_string(), address.port())).collect()
+    }
+
+    /// The number of the new epoch.
+    fn set_answers(&self, py: Python<'_>, answers: &DnsAnswers) -> u64 {
+        let snapshot = answers.snapshot.clone();
+        py.detach(|| self.inner.set_answers(snapshot))
+    }
+
+    /// (epoch, whether it is over, (mark, answers)).
+    fn tallies(&self, py: Python<'_>) -> Vec<dns_server::Tally> {
+        py.detach(|| self.inner.tallies())
+    }
+
+    /// (query type, outcome, queries).
+    fn outcomes(&self) -> Vec<(u16, i16, u64)> {
+        self.inner.outcomes()
+    }
+
+    fn failure(&self) -> Option<String> {
+        self.inner.failure()
+    }
+
+    fn close(&mut self, py: Python<'_>) {
+        py.detach(|| self.inner.close());
+    }
+}
+
+/// `dns_decide.decide` in Rust over UDP, for the tests that compare the two: (reply or None, outcome, type, mark or -1).
+#[pyfunction]
+pub fn dns_decide<'py>(
+    py: Python<'py>,
+    query: &[u8],
+    source: &str,
+    now_ns: i64,
+    answers: &DnsAnswers,
+    sequence: u64,
+) -> PyResult<(Option<Bound<'py, PyBytes>>, i16, u16, i64)> {
+    let source = source.parse().map_err(|_| PyValueError::new_err(format!("not an IP address: {source}")))?;
+    let mut room = [0; MAX_REPLY_BYTES];
+    let arrival = Arrival { source, now_ns, sequence };
+    let answer = dns::answer(query, arrival, &answers.snapshot, &mut room);
+    let reply = (answer.length > 0).then(|| PyBytes::new(py, &room[..answer.length]));
+    Ok((reply, answer.outcome, answer.qtype, answer.mark.map_or(-1, i64::from)))
+}
