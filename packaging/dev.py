@@ -100,11 +100,11 @@ def test_slow(arguments: list[str]) -> int:
 
 
 def fuzz(arguments: list[str]) -> int:
-    """Generated hostile input; TIMEBALL_FUZZ_EXAMPLES and TIMEBALL_FUZZ_PACKETS say how much."""
+    """Damaged and generated input at length; TIMEBALL_FUZZ_EXAMPLES and TIMEBALL_FUZZ_PACKETS say how much."""
     ensure(tests=True)
-    return pytest(
-        "-q", "-m", "slow", "-k", "fuzz or property", "--timeout=0", *arguments, HYPOTHESIS_PROFILE="fuzz"
-    )
+    print(native_plane.build(), file=sys.stderr, flush=True)
+    which = "fuzz or mutated or damaged or hostile or wire or codec"
+    return pytest("-q", "-k", which, "-o", "timeout=0", *arguments, HYPOTHESIS_PROFILE="fuzz")
 
 
 def bench(arguments: list[str]) -> int:

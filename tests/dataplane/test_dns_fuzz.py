@@ -11,6 +11,7 @@ import pytest
 from appliance.dataplane.dns_decide import DROP
 from tests.dataplane.dns_stub import OnPaper, OverSockets, edns, framed, option, plain_stub, query, read_frame
 from tests.support.mutation import mutated
+from tests.support.programs import fuzz_packets
 
 
 def seeds() -> list[bytes]:
@@ -85,8 +86,9 @@ def test_135_mutated_packets_over_udp() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_135_a_million_mutated_packets_over_udp() -> None:
-    flood(1_000_000, 3)
+    flood(fuzz_packets(), 3)
 
 
 def test_135_mutated_packets_over_tcp() -> None:

@@ -31,6 +31,7 @@ from tests.support.ntp_packets import (
     UNKNOWN_FIELD,
     request,
 )
+from tests.support.programs import fuzz_packets
 from tests.support.wait import wait_until
 
 CLOCK = SystemClock()
@@ -409,4 +410,4 @@ def test_damaged_packets_over_a_socket(way):
 def test_a_million_damaged_packets_over_a_socket(way):
     if way is NATIVE:
         need_native()
-    flood(way, 1_000_000)
+    flood(way, fuzz_packets())

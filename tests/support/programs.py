@@ -30,6 +30,11 @@ def in_ci() -> bool:
     return os.environ.get("CI") == "true"
 
 
+def fuzz_packets() -> int:
+    """How many damaged packets a slow test sends: TIMEBALL_FUZZ_PACKETS, else a million."""
+    return int(os.environ.get("TIMEBALL_FUZZ_PACKETS", "1000000"))
+
+
 def cannot_run(reason: str) -> NoReturn:
     """This test cannot run here: a failure in CI, a skip with the reason elsewhere."""
     if in_ci():
