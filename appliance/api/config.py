@@ -2,15 +2,55 @@
 
 from __future__ import annotations
 
+import typing
+from collections.abc import Callable
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 
 class PluginConfig(BaseModel):
     """Base of every plugin's configuration model: unknown keys are errors, values are frozen."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _as_written(cls, value: Any, info: ValidationInfo) -> Any:
+        """In a configuration `true` is no number and "4" in quotes neither; in a query string everything is text."""
+        if (info.context or {}).get("typed") and info.field_name is not None:
+            annotation = cls.model_fields[info.field_name].annotation
+            _check_scalar(value, {annotation, *typing.get_args(annotation)})
+        return value
+
+
+def _check_scalar(value: Any, kinds: set[Any]) -> None:
+    number = bool(kinds & {int, float})
+    if bool in kinds and not number and isinstance(value, (int, float, str)) and not isinstance(value, bool):
+        expected = "true or false"
+    elif number and bool not in kinds and isinstance(value, bool):
+        expected = "a number"
+    elif number and str not in kinds and isinstance(value, str):
+        expected = "a number, without quotes"
+    else:
+        return
+    raise ValueError(
+        f"expected {expected}, got {str(value).lower() if isinstance(value, bool) else repr(value)}"
+    )
+
+
+def checked(check: Callable[[str], object]) -> AfterValidator:
+    """Checks each entry of a list by itself, so that every wrong one is told, with its number.
+
+    Args:
+        check: raises ValueError for a wrong entry; the entry stays as written. For `tuple[Annotated[str, checked(f)], ...]`.
+    """
+
+    def same(text: str) -> str:
+        check(text)
+        return text
+
+    return AfterValidator(same)
 
 
 def setting(

@@ -11,13 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, field_validator
 
 from appliance.api.config import PluginConfig, setting
 from appliance.core.toml_positions import Path as KeyPath
 from appliance.core.toml_positions import Position, locate, positions
 
 ENV_PREFIX = "TIMEBALL_"
+#: No plugin's table is nested anywhere near as deep; a file that is was not written by a person.
+DEEPEST = 32
 
 
 class ApplianceConfig(PluginConfig):
@@ -38,6 +40,13 @@ class ApplianceConfig(PluginConfig):
     safe_mode: bool = setting(
         default=False, help="Start without any plugin that did not come with the appliance."
     )
+
+    @field_validator("state_dir", mode="before")
+    @classmethod
+    def _is_a_path(cls, value: Any) -> Any:
+        if isinstance(value, str) and (not value.strip() or "\0" in value):
+            raise ValueError(f'expected the path of a folder such as "/var/lib/timeball", got {value!r}')
+        return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +80,8 @@ class Problem:
         text = f"{place}: {self.key}: {self.message}" if self.key else f"{place}: {self.message}"
         if self.nearest:
             text += f' (did you mean "{self.nearest}"?)'
-        return text + (f"\n    {self.line_text.strip()}" if self.line_text.strip() else "")
+        line = self.line_text.strip().expandtabs()
+        return text + (f"\n    {line}" if line else "")
 
     def as_dict(self) -> dict[str, Any]:
         line, column = self.position or (None, None)
@@ -121,10 +131,17 @@ def read_file(path: Path) -> Layer:
         BadConfig: it cannot be read or is not TOML.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        content = path.read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
+        reason = getattr(error, "strerror", None) or str(error)
         raise BadConfig([Problem(str(path), "", f"cannot be read: {reason}")]) from None
+    try:
+        text = content.decode("utf-8-sig")  # some editors begin every file with a byte order mark
+    except UnicodeDecodeError as error:
+        before = content[: error.start]
+        position = before.count(b"\n") + 1, len(before) - before.rfind(b"\n")
+        message = f"cannot be read: byte 0x{content[error.start]:02x} is not UTF-8, which TOML is written in"
+        raise BadConfig([Problem(str(path), "", message, position)]) from None
     return read_text(text, str(path))
 
 
@@ -142,7 +159,17 @@ def read_text(text: str, name: str) -> Layer:
         line = text.split("\n")[position[0] - 1] if position else ""
         message = str(error).partition(" (at ")[0]
         raise BadConfig([Problem(name, "", f"not valid TOML: {message}", position, line)]) from None
-    return Layer(name, values, positions(text), text)
+    except ValueError:  # Python reads no whole number past 4300 digits
+        line_number = max(enumerate(text.split("\n"), 1), key=lambda line: len(line[1]))[0]
+        raise BadConfig([Problem(name, "", "a number has too many digits", (line_number, 1))]) from None
+    except RecursionError:
+        raise BadConfig([Problem(name, "", "tables or arrays are nested too deeply")]) from None
+    where = positions(text)
+    deepest = max(where, key=len, default=())
+    if len(deepest) > DEEPEST:
+        problem = Problem(name, "", f"tables are nested more than {DEEPEST} deep", where[deepest])
+        raise BadConfig([problem])
+    return Layer(name, values, where, text)
 
 
 def _syntax_position(message: str, text: str) -> Position | None:
@@ -155,7 +182,11 @@ def _syntax_position(message: str, text: str) -> Position | None:
 
 
 def environment_layer(environ: Mapping[str, str]) -> Layer:
-    """TIMEBALL_PLUGINS__DNS__TTL=60 sets plugins.dns.ttl."""
+    """TIMEBALL_PLUGINS__DNS__TTL=60 sets plugins.dns.ttl.
+
+    Raises:
+        BadConfig: a name without a key, or two that contradict each other.
+    """
     settings = [
         (name.removeprefix(ENV_PREFIX).lower().split("__"), text)
         for name, text in sorted(environ.items())
@@ -168,28 +199,44 @@ def override_layer(assignments: Iterable[str]) -> Layer:
     """`--set plugins.dns.ttl=60`.
 
     Raises:
-        BadConfig: an assignment without "=".
+        BadConfig: an assignment without "=" or without a key, or two that contradict each other.
     """
     settings = []
+    wrong = []
     for text in assignments:
         key, equals, value = text.partition("=")
-        if not equals:
-            raise BadConfig([Problem("--set", text, "expected KEY=VALUE, such as plugins.dns.ttl=60")])
-        settings.append((key.strip().split("."), value.strip()))
+        if equals:
+            settings.append((key.strip().split("."), value.strip()))
+        else:
+            wrong.append(Problem("--set", text, "expected KEY=VALUE, such as plugins.dns.ttl=60"))
+    if wrong:
+        raise BadConfig(wrong)
     return _scalar_layer("--set", settings)
 
 
 def _scalar_layer(name: str, settings: Iterable[tuple[list[str], str]]) -> Layer:
     values: dict[str, Any] = {}
+    wrong = []
     for path, text in settings:
-        table = values
+        table: Any = values
         for part in path[:-1]:
-            table = table.setdefault(part, {})
-        try:
-            table[path[-1]] = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            table[path[-1]] = text  # a bare word is a string: shells eat quotes
+            table = table.setdefault(part, {}) if isinstance(table, dict) else None
+        if not all(path) or len(path) > DEEPEST:
+            wrong.append(Problem(name, ".".join(path)[:80], "is no key, such as plugins.dns.ttl"))
+        elif not isinstance(table, dict) or isinstance(table.get(path[-1]), dict):
+            wrong.append(Problem(name, ".".join(path), "is set both to a value and as a table"))
+        else:
+            table[path[-1]] = _scalar(text)
+    if wrong:
+        raise BadConfig(wrong)
     return Layer(name, values)
+
+
+def _scalar(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except (ValueError, RecursionError):
+        return text  # a bare word is a string: shells eat quotes
 
 
 def merge(layers: Iterable[Layer]) -> dict[str, Any]:

@@ -44,6 +44,7 @@ def validate(
     for key in merged:
         if key not in ("appliance", "plugins"):
             report.unknown((key,), ("appliance", "plugins"))
+    report.values_for_tables()
     appliance = report.build(ApplianceConfig, ("appliance",), merged.get("appliance", {}))
     tables = merged.get("plugins", {})
     if not isinstance(tables, dict):
@@ -92,15 +93,27 @@ class _Report:
             self.add(path, "expected a table")
             return None
         try:
-            return model.model_validate(table)
+            return model.model_validate(table, context={"typed": True})
         except ValidationError as invalid:
-            for error in invalid.errors(include_url=False):
+            errors = invalid.errors(include_url=False)
+            for error in errors:
                 inner = tuple(error["loc"])
+                if error["type"] == "too_short" and any(e["loc"][:-1] == inner for e in errors):
+                    continue  # it only counted the entries that are right; the wrong ones are told already
                 if error["type"] == "extra_forbidden":
                     self.unknown(path + inner, _known_keys(model, inner[:-1]))
                 else:
                     self.add(path + _real_keys(table, inner), _message(error))
             return None
+
+    def values_for_tables(self) -> None:
+        """A value where a table belongs is wrong also where a stronger layer covers it up."""
+        for key in ("appliance", "plugins"):
+            for layer in self._layers:
+                value = layer.values.get(key, {})
+                if not isinstance(value, Mapping) and self._strongest((key,)) is not layer:
+                    position = locate(dict(layer.where), (key,))
+                    self.problems.append(Problem(layer.name, key, f"expected a table, [{key}]", position))
 
     def unknown(self, path: KeyPath, known: Iterable[str], what: str = "unknown key") -> None:
         close = difflib.get_close_matches(str(path[-1]), list(known), n=1, cutoff=0.5)
@@ -137,8 +150,17 @@ def _message(error: Mapping[str, Any]) -> str:
         return "must be set"
     if error["type"] == "value_error":
         return str(error["ctx"]["error"]) if "ctx" in error else str(error["msg"])
+    if error["type"] == "too_short":
+        return f"expected at least {error['ctx']['min_length']} of them, got {error['ctx']['actual_length']}"
+    kind = _KINDS.get(error["type"])
+    if kind is not None:
+        return f"expected {kind}, got {error['input']!r}"
     text = str(error["msg"]).replace("Input should be", "expected").replace("Value should", "should")
     return f"{text}, got {error['input']!r}"
+
+
+#: What a TOML document calls pydantic's types.
+_KINDS = {"tuple_type": "a list", "list_type": "a list", "dict_type": "a table", "model_type": "a table"}
 
 
 def _known_keys(model: type[BaseModel], inner: KeyPath) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections import Counter
 
 Path = tuple[str | int, ...]
@@ -23,6 +24,11 @@ def locate(found: dict[Path, Position], path: Path) -> Position | None:
         if path[:length] in found:
             return found[path[:length]]
     return None
+
+
+def _unquoted(key: str) -> str:
+    """The name in a quoted key, its escapes resolved."""
+    return next(iter(tomllib.loads(f"{key} = 0"))) if "\\" in key and key[0] == '"' else key[1:-1]
 
 
 class _Scanner:
@@ -103,7 +109,7 @@ class _Scanner:
             if char in "\"'":
                 start = self._at
                 self._skip_string()
-                keys.append(self._text[start + 1 : self._at - 1])
+                keys.append(_unquoted(self._text[start : self._at]))
                 bare = ""
             elif char == ".":
                 if bare:

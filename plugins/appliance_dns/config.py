@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Literal
+import re
+from typing import Annotated, Literal
 
-from pydantic import field_validator, model_validator
+from pydantic import AfterValidator, field_validator, model_validator
 
-from appliance.api.config import PluginConfig, setting
+from appliance.api.config import PluginConfig, checked, setting
 from appliance.dataplane.interface import Endpoint
 from appliance.wire.dns import encode_name
 from appliance.wire.errors import WireError
+
+#: Names that we publish: nothing that needs escapes in a zone file or a URL.
+_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")
 
 
 def _dns_name(text: str) -> str:
@@ -20,7 +24,19 @@ def _dns_name(text: str) -> str:
         raise ValueError(str(error)) from None
     if len(wire) < 2:
         raise ValueError("expected a name such as pool.example.org, not the root")
+    if not _NAME.fullmatch(text):
+        raise ValueError(f"{text!r} may hold letters, digits, hyphens and underscores between dots only")
     return text.removesuffix(".").lower()
+
+
+def _address(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise ValueError(f'expected IP addresses such as "192.0.2.53", got {text!r}') from None
+
+
+Address = Annotated[str, AfterValidator(_address)]
 
 
 class NameServer(PluginConfig):
@@ -29,7 +45,7 @@ class NameServer(PluginConfig):
     name: str = setting(
         help="Host name: one label is a name inside the zone; one with dots is complete.", examples=["ns1"]
     )
-    addresses: tuple[str, ...] = setting(
+    addresses: tuple[Address, ...] = setting(
         (),
         help="Its addresses, published when its name is inside the zone.",
         live=True,
@@ -43,15 +59,8 @@ class NameServer(PluginConfig):
 
     @field_validator("addresses")
     @classmethod
-    def _are_addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return _addresses(value)
-
-
-def _addresses(value: tuple[str, ...]) -> tuple[str, ...]:
-    try:
-        return tuple(dict.fromkeys(str(ipaddress.ip_address(text)) for text in value))
-    except ValueError as error:
-        raise ValueError(f"expected IP addresses: {error}") from None
+    def _each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(value))
 
 
 class Soa(PluginConfig):
@@ -86,7 +95,7 @@ class DnsConfig(PluginConfig):
     zone: str = setting(
         "pool.home.arpa", help="Name of the zone whose names give members.", examples=["pool.example.org"]
     )
-    listen: tuple[str, ...] = setting(
+    listen: tuple[Annotated[str, checked(Endpoint.parse)], ...] = setting(
         ("0.0.0.0:53", "[::]:53"), help="Addresses for UDP and TCP.", min_length=1, max_length=16
     )
     ttl: int = setting(150, help="TTL of the members' addresses.", unit="s", ge=1, le=86400, live=True)
@@ -112,7 +121,7 @@ class DnsConfig(PluginConfig):
     on_empty: Literal["nodata", "last_good", "servfail", "fallback"] = setting(
         "nodata", help="What to answer when no member of a family is usable.", live=True
     )
-    fallback: tuple[str, ...] = setting(
+    fallback: tuple[Address, ...] = setting(
         (), help='Addresses for on_empty = "fallback".', live=True, examples=[["192.0.2.99"]], max_length=8
     )
     coherence_s: int = setting(
@@ -169,8 +178,8 @@ class DnsConfig(PluginConfig):
 
     @field_validator("fallback")
     @classmethod
-    def _are_addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return _addresses(value)
+    def _each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(value))
 
     @field_validator("contact")
     @classmethod

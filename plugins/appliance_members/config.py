@@ -6,14 +6,15 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, field_validator, model_validator
 
-from appliance.api.config import PluginConfig, setting
+from appliance.api.config import PluginConfig, checked, setting
 from appliance_members import fields
 from appliance_members.addresses import canonical_address, canonical_host, canonical_target, endpoint
 from appliance_members.trust import PRIVATE_NETWORKS, parse_networks
+from appliance_members.zones import canonical_zone
 
 #: One zone may be written without the brackets of a list.
 Zones = Annotated[
-    tuple[str, ...],
+    tuple[Annotated[str, checked(canonical_zone)], ...],
     BeforeValidator(lambda v: (v,) if isinstance(v, str) else v),
     AfterValidator(fields.zones),
 ]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import field_validator, model_validator
+from pydantic import model_validator
 
-from appliance.api.config import PluginConfig, setting
+from appliance.api.config import PluginConfig, checked, setting
 from appliance_monitor.target import parse_target
 
 Extra = Literal["leap", "root_distance", "loss"]
@@ -100,7 +100,7 @@ class MonitorConfig(PluginConfig):
         ge=0,
         advanced=True,
     )
-    references: list[str] = setting(
+    references: list[Annotated[str, checked(parse_target)]] = setting(
         help="Servers that tell whether our own network works, as ADDRESS or ADDRESS:PORT: when too many of them fail, "
         "no score moves.",
         default_factory=list,
@@ -118,13 +118,6 @@ class MonitorConfig(PluginConfig):
         pattern=r"^[a-z0-9][a-z0-9.-]{0,62}$",
         advanced=True,
     )
-
-    @field_validator("references")
-    @classmethod
-    def _targets(cls, value: list[str]) -> list[str]:
-        for text in value:
-            parse_target(text)
-        return value
 
     @model_validator(mode="after")
     def _order(self) -> MonitorConfig:

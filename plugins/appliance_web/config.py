@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import field_validator
 
-from appliance.api.config import PluginConfig, setting
+from appliance.api.config import PluginConfig, checked, setting
 from appliance.dataplane.interface import Endpoint
 
 
 class WebConfig(PluginConfig):
     """Where the pages are served and how much one visitor may ask for."""
 
-    listen: tuple[str, ...] = setting(
+    listen: tuple[Annotated[str, checked(Endpoint.parse)], ...] = setting(
         ("127.0.0.1:8080",),
         help="Address and port of the pages, one or a list. For now only addresses of this machine itself (loopback) work.",
         examples=["127.0.0.1:8080", ["127.0.0.1:8080", "[::1]:8080"]],
@@ -31,10 +33,3 @@ class WebConfig(PluginConfig):
     @classmethod
     def _one_or_many(cls, value: object) -> object:
         return (value,) if isinstance(value, str) else value
-
-    @field_validator("listen")
-    @classmethod
-    def _are_endpoints(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for text in value:
-            Endpoint.parse(text)
-        return value
