@@ -41,21 +41,22 @@ class Ledger:
 
     def add(self, probes: Iterable[dict[str, Any]]) -> None:
         for probe in probes:
-            self.probes.setdefault(probe["ts"], probe)
+            known = self.probes.setdefault(probe["ts"], probe)
+            assert known["score"] == probe["score"], f"two rows of one moment: {known} and {probe}"
 
     def faults(self, *, begins_at: float | None = 0.0) -> list[str]:
         """What disagrees with the formula, in words; `begins_at` is the score before the first probe, if that is known."""
-        found, score = [], begins_at
+        found, score, before = [], begins_at, None
         for ts, probe in sorted(self.probes.items()):
             step, cap = expected_step(probe)
             if abs(step - probe["step"]) > TOLERANCE:
-                found.append(f"{ts}: step {probe['step']} instead of {step}: {probe}")
+                found.append(f"step {step} was due: {probe}")
             if score is not None:
                 wanted = 0.95 * score + step
                 wanted = wanted if cap is None else min(wanted, cap)
                 if abs(wanted - probe["score"]) > TOLERANCE:
                     found.append(
-                        f"{ts}: score {probe['score']} instead of {wanted} (before {score}): {probe}"
+                        f"score {wanted} was due: {probe}, {ts - (before or ts):.3f} s after {score}"
                     )
-            score = probe["score"]
+            score, before = probe["score"], ts
         return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import os
 import signal
@@ -89,9 +90,26 @@ class Pool:
         except AssertionError:
             return None
 
+    def get(self, path: str) -> Any:
+        """GET an operation of the API over the admin socket: the same as the commands, without starting a process.
+
+        Raises:
+            OSError: it does not answer.
+            AssertionError: it refuses.
+        """
+        connection = _OverUnix(str(self.state_dir / "admin.sock"))
+        try:
+            connection.request("GET", path)
+            reply = connection.getresponse()
+            said = reply.read()
+        finally:
+            connection.close()
+        assert reply.status == 200, f"{path}: {reply.status} {said!r}"
+        return json.loads(said)
+
     def members(self) -> dict[str, dict[str, Any]]:
-        """`timeball member list`, by address."""
-        return {member["address"]: member for member in self.ask("member", "list")}
+        """All members, by address."""
+        return {member["address"]: member for member in self.get("/api/v1/members")}
 
     def wait_ready(self) -> None:
         def ready() -> Any:
@@ -108,6 +126,17 @@ class Pool:
     def close(self) -> None:
         if self._process is not None:
             self.stop()
+
+
+class _OverUnix(http.client.HTTPConnection):
+    def __init__(self, path: str) -> None:
+        super().__init__("timeball", timeout=10)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
 
 
 @contextlib.contextmanager
@@ -200,7 +229,7 @@ class Asker(threading.Thread):
         self._qtype = qtype
         self._inside = inside
         self._pause_s = pause_s
-        self._stop = threading.Event()
+        self._ended = threading.Event()
         self.answers: list[Answer] = []
 
     def __enter__(self) -> Self:
@@ -208,7 +237,7 @@ class Asker(threading.Thread):
         return self
 
     def __exit__(self, *_exc: object) -> None:
-        self._stop.set()
+        self._ended.set()
         self.join()
 
     def run(self) -> None:
@@ -219,7 +248,7 @@ class Asker(threading.Thread):
         with asking:
             asking.settimeout(0.5)
             number = 0
-            while not self._stop.wait(self._pause_s):
+            while not self._ended.wait(self._pause_s):
                 number += 1
                 name = self._names[number % len(self._names)]
                 self.answers.append(self._one(asking, number & 0xFFFF, name))

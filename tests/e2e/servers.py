@@ -129,9 +129,9 @@ def ntpsec(folder: Path, address: str, inside: Namespace, *lines: str) -> Daemon
     """NTPsec's ntpd on port 123 of a namespace; in orphan mode it is synchronised after a few seconds."""
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "ntp.conf"
-    config.write_text(
-        "tos minsane 1 orphan 5 orphanwait 1\n" + "\n".join(lines or ["restrict default"]) + "\n"
-    )
+    # Without a limit of ours it falls silent towards a client that asks more than once a second, as a test does.
+    patient = ("restrict default", "limit average 100 burst 1000")
+    config.write_text("\n".join(("tos minsane 1 orphan 5 orphanwait 1", *(lines or patient))) + "\n")
     command = [*unable_to_set_a_clock(), need("ntpd"), "-n", "-c", str(config)]
     return Daemon(folder, address, 123, command, inside=inside)
 
