@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import importlib.util
 import json
 import os
 import re
@@ -47,6 +48,9 @@ class Server:
 
     def cpu_us_per_reply(self) -> float:
         return self._flood()[1]
+
+    def replies_per_cpu_s(self) -> float:
+        return 1e6 / self._flood()[1]
 
     def median_us(self) -> float:
         return _load(self._port, "ping")["median_us"]
@@ -148,10 +152,22 @@ def measure() -> Iterable[Row]:
         yield _row("NTP processor time for a reply", "µs", costs, plane, chrony)
         yield _row("NTP round trip, one request at a time", "µs", trips, plane, naive)
         yield _row("NTP round trip, one request at a time", "µs", trips, plane, chrony)
+    yield from _native_rows()
     pairs = paired(lambda: _alone("recvmmsg", "busy"), lambda: _alone("recvmmsg"), RUNS)
     busy, idle = (sorted(side)[RUNS // 2] for side in (pairs.ours, pairs.theirs))
     what = "NTP replies while another thread of ours computes"
     yield Row(what, f"{busy:,.4g} /s", f"while it does not: {idle:,.4g} /s", pairs.ratio, pairs.spread)
+
+
+def _native_rows() -> Iterable[Row]:
+    """One worker of the native plane beside chronyd; a line that says so when it is not built."""
+    if importlib.util.find_spec("appliance.dataplane._native") is None:
+        yield Row("NTP replies, native plane", "not built", note="make native")
+        return
+    with ours("native") as native, chronyd() as chrony:
+        yield _row("NTP replies, native plane, one worker", "/s", Server.replies_per_s, native, chrony)
+        yield _row("NTP replies per processor second, native", "/s", Server.replies_per_cpu_s, native, chrony)
+        yield _row("NTP round trip, native plane", "µs", Server.median_us, native, chrony)
 
 
 def _alone(*kind: str) -> float:
