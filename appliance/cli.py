@@ -297,6 +297,26 @@ def plugin_list() -> None:
     emit(admin().get("/api/v1/plugins"), show)
 
 
+def _not_there_yet(name: str, does: str) -> None:
+    """A command that the contract promises and this version does not have: it says so, whatever it is given."""
+
+    @plugin_group.command(
+        name, help=f"{does} Not there yet.", context_settings={"ignore_unknown_options": True}
+    )
+    @click.argument("words", nargs=-1, metavar="...")
+    def later(words: tuple[str, ...]) -> None:
+        raise Failure(
+            f"`timeball plugin {name}` is not there yet in timeball {version('timeball')}; nothing was changed",
+            remedy="the manual's page on plugins says how to write one and where to put it",
+        )
+
+
+_not_there_yet("new", "Write the skeleton of a plugin.")
+_not_there_yet("test", "Check a plugin in an appliance of its own.")
+_not_there_yet("install", "Install a plugin from a wheel.")
+_not_there_yet("rollback", "Go back to the plugins before the last installation.")
+
+
 @plugin_group.command("retry")
 @click.argument("plugin_id")
 def plugin_retry(plugin_id: str) -> None:

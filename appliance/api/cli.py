@@ -75,6 +75,8 @@ class Admin:
             connection.request(method, path, body=content, headers={"Content-Type": "application/json"})
             response = connection.getresponse()
             data = response.read()
+        except (http.client.InvalidURL, ValueError):
+            raise Failure(f"{path!r} cannot be the path of a request", 2) from None
         except (OSError, http.client.HTTPException) as error:
             raise unreachable(self.socket_path, error) from None
         finally:

@@ -29,6 +29,7 @@ class Route:
         returns: JSON Schema (or pydantic model) of the 200 answer, for the documentation.
         stream: a live stream; not in the OpenAPI schema tests.
         page: an HTML page: absent from the OpenAPI document and from the admin socket's index.
+        produces: media types of the 200 answer, for the documentation.
     """
 
     method: str
@@ -41,6 +42,7 @@ class Route:
     returns: type[BaseModel] | Mapping[str, Any] | None = None
     stream: bool = False
     page: bool = False
+    produces: tuple[str, ...] = ("application/json",)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 if TYPE_CHECKING:
+    from appliance.api.contrib import Route
     from appliance.core.routes import Mounted
 
 _PARAMETER = re.compile(r"\{(\w+)(?::[^{}]+)?\}")
@@ -71,7 +72,7 @@ def _operation(mounted: Mounted, schemas: dict[str, Any]) -> dict[str, Any]:
         "x-scope": route.scope,
         "parameters": parameters,
         "responses": {
-            "200": {"description": "Done", "content": _content(route.returns, schemas)},
+            "200": {"description": "Done", "content": _content(route, schemas)},
             "default": {
                 "description": "Refused or failed; says why",
                 "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
@@ -86,10 +87,9 @@ def _operation(mounted: Mounted, schemas: dict[str, Any]) -> dict[str, Any]:
     return operation
 
 
-def _content(returns: Any, schemas: dict[str, Any]) -> dict[str, Any]:
-    if returns is None:
-        return {"application/json": {"schema": {}}}
-    return {"application/json": {"schema": _schema_of(returns, schemas)}}
+def _content(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
+    schema = {} if route.returns is None else _schema_of(route.returns, schemas)
+    return {kind: {"schema": schema} for kind in route.produces}
 
 
 def _schema_of(model: Any, schemas: dict[str, Any]) -> dict[str, Any]:

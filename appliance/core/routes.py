@@ -172,7 +172,7 @@ class RouteTable:
                 return mounted
             others.add(mounted.route.method)
         if others:
-            raise _WrongMethod(f"{request.path} takes {', '.join(sorted(others))}, not {request.method}")
+            raise _WrongMethod(request, others)
         raise NotFound(f"there is nothing at {request.path}")
 
     def openapi(self) -> dict[str, Any]:
@@ -191,6 +191,10 @@ class _WrongMethod(ApiError):
     status = 405
     code = "method_not_allowed"
 
+    def __init__(self, request: Request, others: set[str]) -> None:
+        self.allow = ", ".join(sorted(others | ({"HEAD"} if "GET" in others else set())))
+        super().__init__(f"{request.path} takes {self.allow}, not {request.method}")
+
 
 class TooLarge(ApiError):
     status = 413
@@ -203,7 +207,8 @@ def problem(error: ApiError) -> Reply:
                              "detail": str(error), "code": error.code}  # fmt: skip
     if error.errors:
         value["errors"] = [{"field": name, "message": message} for name, message in error.errors.items()]
-    return Reply(value, error.status, content_type="application/problem+json")
+    headers = {"Allow": error.allow} if isinstance(error, _WrongMethod) else {}  # RFC 9110 section 15.5.6
+    return Reply(value, error.status, headers=headers, content_type="application/problem+json")
 
 
 def to_json(value: Any) -> bytes:

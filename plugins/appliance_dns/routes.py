@@ -89,7 +89,14 @@ def routes(service: DnsService, checks: Checks) -> list[Route]:
             returns=_ANSWER,
         ),
         Route("GET", "/api/v1/dns", overview, scope="read", summary="The zone, its names and counters"),
-        Route("GET", "/api/v1/dns/zone", as_text, scope="read", summary="The zone as a zone file"),
+        Route(
+            "GET",
+            "/api/v1/dns/zone",
+            as_text,
+            scope="read",
+            summary="The zone as a zone file",
+            produces=("text/plain",),
+        ),
     ]
 
 

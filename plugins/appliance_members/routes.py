@@ -270,6 +270,7 @@ def member_routes(operations: Operations) -> tuple[Route, ...]:
             "read",
             "All members as CSV or JSON",
             query=ExportQuery,
+            produces=("text/csv", "application/json"),
         ),
         Route(
             "POST",

@@ -30,6 +30,7 @@ def routes(ctx: SetupContext) -> Iterable[Route]:
             "public",
             "All figures, for Prometheus",
             returns={"type": "string"},
+            produces=("text/plain",),
         ),
     )
 

@@ -50,11 +50,13 @@ def _resolved(host: str) -> str:
     except ValueError as error:
         name, _, port = host.partition(":")
         if not name or host.count(":") > 1 or name.replace(".", "").isdigit():
-            raise Failure(str(error), 2) from None
+            raise Failure(printable(error), 2) from None
         try:
             address = socket.getaddrinfo(name, None, type=socket.SOCK_DGRAM)[0][4][0]
         except OSError as unresolved:
-            raise Failure(f"{name} cannot be resolved: {unresolved.strerror}") from None
+            raise Failure(f"{printable(name)} cannot be resolved: {unresolved.strerror}") from None
+        except ValueError:  # what cannot be a name never reaches the resolver
+            raise Failure(f"{printable(name)!r} is neither an address nor a host name", 2) from None
         return f"[{address}]:{port or 123}"
     return host
 

@@ -90,6 +90,7 @@ def monitor_routes(ctx: SetupContext, monitor: Monitor, retention: Retention) ->
             "read",
             "The same as CSV",
             query=HistoryQuery,
+            produces=("text/csv",),
         ),
         Route(
             "GET", "/api/v1/log", op.log, "read", "The newest probes with the rule that fired", query=LogQuery
@@ -103,7 +104,15 @@ def monitor_routes(ctx: SetupContext, monitor: Monitor, retention: Retention) ->
             query=ProbesQuery,
         ),
         Route("GET", "/api/v1/scores", op.scores, "read", "Where every member stands, and why"),
-        Route("GET", "/api/v1/log.csv", op.log_csv, "read", "The same as CSV", query=LogQuery),
+        Route(
+            "GET",
+            "/api/v1/log.csv",
+            op.log_csv,
+            "read",
+            "The same as CSV",
+            query=LogQuery,
+            produces=("text/csv",),
+        ),
         Route(
             "GET", "/api/v1/scoring", op.scoring, "read", "The scorer's rules and the lines that charts draw"
         ),
@@ -133,6 +142,7 @@ def monitor_routes(ctx: SetupContext, monitor: Monitor, retention: Retention) ->
             "read",
             "Scores in the NTP Pool's own CSV",
             query=ClassicQuery,
+            produces=("text/plain",),
         ),
     )
 
