@@ -49,7 +49,13 @@ def call(*command: str | Path, **environment: str) -> int:
 def run(arguments: list[str]) -> int:
     """Start a small pool on this machine's loopback and show it in the browser."""
     ensure(tests=False)
-    print(native_plane.build(), file=sys.stderr, flush=True)
+    # Whoever sees it for the first time should not wait for a compiler.
+    if native_plane.BUILT.exists():
+        print(native_plane.build(), file=sys.stderr, flush=True)
+    else:
+        print(
+            "packets are answered in Python; make native builds the faster plane", file=sys.stderr, flush=True
+        )
     timeball = str(BIN / "timeball")
     # In place of this process: Ctrl-C and SIGTERM reach the appliance itself.
     os.execve(timeball, [timeball, "demo", *arguments], clean_environment())  # noqa: S606
