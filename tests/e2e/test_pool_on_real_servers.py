@@ -345,8 +345,8 @@ def test_ntpsec_and_openntpd_are_members_like_chronyd(tmp_path: Path) -> None:
             with Watch(pool) as watch:
                 all_there = lambda: asker4.ever() >= good4 and asker6.ever() >= good6  # noqa: E731
                 watch.until(all_there, "five good members to be answered", 100)
-                served = look(v4["box"], inside=spaces["client"])
-                assert served is not None
+                # A request that had to wait too long on a busy machine is rightly not answered: ask again.
+                served = wait_until(lambda: look(v4["box"], inside=spaces["client"]), "the box to serve time")
                 assert (served.leap, abs(served.offset_s) < 0.02) == (0, True)
             watch.assert_formula(begins_at=0.0)
             assert watch.steps(v4["limited"]) & {-3.5, -5.0}, "it kissed us, or was silent"
