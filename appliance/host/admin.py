@@ -28,9 +28,10 @@ class AdminSocket:
         self.path = path
         self._table = table
         self._runner: web.AppRunner | None = None
+        self._ours = False
 
-    async def start(self) -> None:
-        """Listen.
+    def check(self) -> None:
+        """Look before anything in the state folder is touched.
 
         Raises:
             OSError: the path is too long, or somebody else's appliance lives there.
@@ -41,6 +42,14 @@ class AdminSocket:
             )
         if _alive(self.path):
             raise OSError(f"another appliance already runs in {self.path.parent}")
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            OSError: as `check`, or the socket cannot be made.
+        """
+        self.check()
         self.path.unlink(missing_ok=True)
         app = web.Application(client_max_size=MAX_BODY)
         app.router.add_route("*", "/{tail:.*}", self._handle)
@@ -49,13 +58,15 @@ class AdminSocket:
         before = os.umask(0o177)
         try:
             await web.UnixSite(self._runner, str(self.path)).start()
+            self._ours = True
         finally:
             os.umask(before)
 
     async def stop(self) -> None:
         if self._runner is not None:
             await self._runner.cleanup()
-        self.path.unlink(missing_ok=True)
+        if self._ours:  # never the socket of the appliance that kept us from starting
+            self.path.unlink(missing_ok=True)
 
     async def _handle(self, raw: web.Request) -> web.StreamResponse:
         uid = _peer_uid(raw)

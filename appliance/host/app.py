@@ -79,7 +79,12 @@ class Host:
         Raises:
             OSError: the state folder or the admin socket cannot be made.
         """
-        self.state_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
+        if self._admin is not None:
+            self._admin.check()
+        try:
+            self.state_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
+        except OSError as error:
+            raise OSError(f"the state folder {self.state_dir} cannot be made: {error.strerror}") from error
         self.routes.mount("host", own_routes(self))
         await self.store.open()
         if self._admin is not None:

@@ -13,6 +13,7 @@ from appliance.api.contrib import AnswerSource
 from appliance.api.errors import NotReady
 from appliance.api.events import AnswersChanged
 from appliance.api.services import Members, ScoreBoard
+from appliance.core.port_holder import port_holder
 from appliance.dataplane.interface import DataPlane, DnsServer, Endpoint
 from appliance_dns import last_answers, secret
 from appliance_dns.answers import EPOCH_S, Answers, Inputs
@@ -157,6 +158,8 @@ class DnsService:
                     if error.errno == errno.EACCES
                     else ""
                 )
+                if error.errno == errno.EADDRINUSE:
+                    hint = _holder(str(error.filename))
                 raise NotReady(f"cannot listen on {error.filename}: {error.strerror}{hint}") from error
 
     async def _rebuild_when_changed(self, ctx: RunContext) -> None:
@@ -212,3 +215,10 @@ class DnsService:
             self._save_failed = True
             return
         self._saved, self._saved_zone, self._saved_ns, self._save_failed = current, zone, now_ns, False
+
+
+def _holder(endpoint: str) -> str:
+    """Who has the address, in words, as far as this user may know."""
+    port = Endpoint.parse(endpoint).port
+    holder = port_holder(port) or port_holder(port, tcp=True)
+    return f": {holder} has it" if holder else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 from typing import Any
 
 from appliance.api.context import RunContext
@@ -18,6 +19,7 @@ from appliance.api.events import (
 )
 from appliance.api.services import TimeSource
 from appliance.core.bus import Subscription
+from appliance.core.port_holder import port_holder
 from appliance.core.routes import Request, RouteTable, plain
 from appliance.dataplane.interface import Endpoint
 from appliance_web import guard, keeping
@@ -75,7 +77,10 @@ async def serve(ctx: RunContext) -> None:
                 ctx.ready()
                 await asyncio.Event().wait()  # until the run ends
     except OSError as error:
-        raise NotReady(f"cannot listen on {', '.join(config.listen)}: {error.strerror or error}") from error
+        holders = {port_holder(Endpoint.parse(text).port, tcp=True) for text in config.listen}
+        taken = " and ".join(sorted(holders - {""})) if error.errno == errno.EADDRINUSE else ""
+        why = f"in use by {taken}" if taken else (error.strerror or str(error))
+        raise NotReady(f"cannot listen on {', '.join(config.listen)}: {why}") from error
 
 
 async def _take_changes(ctx: RunContext, listener: Listener) -> None:
