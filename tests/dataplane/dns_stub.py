@@ -6,6 +6,7 @@ import functools
 import random
 import socket
 import struct
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -15,14 +16,16 @@ import dns.message
 
 from appliance.api.contrib import AnswerRecord
 from appliance.core.clock import Clock, SystemClock
+from appliance.dataplane import python_dns
 from appliance.dataplane.dns_decide import decide
 from appliance.dataplane.dns_snapshot import AnswerSnapshot, TcpLimits
 from appliance.dataplane.interface import DnsServer, Endpoint
-from appliance.dataplane.python_dns import serve
+from appliance.dataplane.native import NativePlane
 from appliance_dns.config import DnsConfig
 from appliance_dns.extras import configured_records
 from appliance_dns.selection import Choice
 from appliance_dns.zone import Plan, Pool, Secrets, build
+from tests.support.native import need_native
 
 ZONE = "pool.example.org"
 NOW_NS = 1_800_000_000_000_000_000
@@ -122,12 +125,28 @@ class OnPaper:
         return reply
 
 
+def serve(
+    plane: str, listen: Sequence[Endpoint], snapshot: AnswerSnapshot, clock: Clock | None = None
+) -> DnsServer:
+    """A service of the plane "python" or "native"; what the outside sees of them must be the same."""
+    if plane == "native":
+        need_native()
+        return NativePlane(clock=clock).serve_dns(listen, snapshot)
+    return python_dns.serve(listen, snapshot, clock or SystemClock())
+
+
 class OverSockets:
     """A running server. Silence is told by the answer to a second query that comes first."""
 
-    def __init__(self, snapshot: AnswerSnapshot, clock: Clock | None = None, host: str = "127.0.0.1") -> None:
+    def __init__(
+        self,
+        snapshot: AnswerSnapshot,
+        clock: Clock | None = None,
+        host: str = "127.0.0.1",
+        plane: str = "python",
+    ) -> None:
         self.snapshot = snapshot
-        self.server: DnsServer = serve([Endpoint(host, 0)], snapshot, clock or SystemClock())
+        self.server = serve(plane, [Endpoint(host, 0)], snapshot, clock)
         self.address = (host, self.server.endpoints[0].port)
         self.udp = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
         self.udp.settimeout(10)

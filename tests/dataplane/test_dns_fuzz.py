@@ -57,8 +57,8 @@ def test_135_mutated_packets_on_paper(transport: str) -> None:
         check(asker, message, transport)
 
 
-def flood(count: int, seed: int) -> None:
-    asker = OverSockets(plain_stub())
+def flood(count: int, seed: int, plane: str) -> None:
+    asker = OverSockets(plain_stub(), plane=plane)
     for sent, message in enumerate(mutated(seeds(), count, seed=seed)):
         asker.udp.send(message)
         if sent % 200 == 199:
@@ -81,8 +81,8 @@ def drain(asker: OverSockets) -> bool:
             return True
 
 
-def test_135_mutated_packets_over_udp() -> None:
-    flood(20_000, 2)
+def test_135_mutated_packets_over_udp(plane: str) -> None:
+    flood(20_000, 2, plane)
 
 
 @pytest.mark.slow

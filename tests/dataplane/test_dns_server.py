@@ -9,16 +9,14 @@ from dataclasses import replace
 import dns.message
 import pytest
 
-from appliance.core.clock import SystemClock
 from appliance.dataplane import dns_decide, python_dns
 from appliance.dataplane.interface import Endpoint
-from appliance.dataplane.python_dns import serve
-from tests.dataplane.dns_stub import OverSockets, edns, plain_stub, query, stub
+from tests.dataplane.dns_stub import OverSockets, edns, plain_stub, query, serve, stub
 from tests.support.wait import wait_until
 
 
-def test_replies_come_from_the_address_that_was_asked() -> None:
-    server = serve([Endpoint("0.0.0.0", 0), Endpoint("::", 0)], plain_stub(), SystemClock())
+def test_replies_come_from_the_address_that_was_asked(plane: str) -> None:
+    server = serve(plane, [Endpoint("0.0.0.0", 0), Endpoint("::", 0)], plain_stub())
     try:
         for host in ("127.0.0.1", "127.0.0.2", "127.9.8.7"):
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
@@ -37,15 +35,15 @@ def test_replies_come_from_the_address_that_was_asked() -> None:
     assert server.failure() is None
 
 
-def test_ipv6_only_sockets_answer_ipv6() -> None:
-    asker = OverSockets(plain_stub(), host="::1")
+def test_ipv6_only_sockets_answer_ipv6(plane: str) -> None:
+    asker = OverSockets(plain_stub(), host="::1", plane=plane)
     assert asker.raw(query("0").to_wire()) is not None
     assert asker.raw(query("0").to_wire(), "tcp") is not None
     asker.close()
 
 
-def test_each_query_is_counted_once_by_transport_type_and_outcome() -> None:
-    asker = OverSockets(plain_stub())
+def test_each_query_is_counted_once_by_transport_type_and_outcome(plane: str) -> None:
+    asker = OverSockets(plain_stub(), plane=plane)
     for name, rrtype in (
         ("0", "A"),
         ("0", "A"),
@@ -70,13 +68,13 @@ def test_each_query_is_counted_once_by_transport_type_and_outcome() -> None:
     asker.close()
 
 
-def test_a_port_that_is_taken_is_named() -> None:
+def test_a_port_that_is_taken_is_named(plane: str) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(OSError, match=str(port)) as caught:
-            serve([Endpoint("127.0.0.1", port)], plain_stub(), SystemClock())
+            serve(plane, [Endpoint("127.0.0.1", port)], plain_stub())
         assert caught.value.filename == f"127.0.0.1:{port}"
 
 
@@ -97,10 +95,10 @@ def test_a_bug_in_one_reply_does_not_take_the_service_away(
     asker.close()
 
 
-def test_124_a_new_snapshot_loses_no_query_and_mixes_nothing() -> None:
+def test_124_a_new_snapshot_loses_no_query_and_mixes_nothing(plane: str) -> None:
     """Snapshots that differ in TTL and members, swapped all the time under questions: each reply is of one of them."""
     old, new = stub(v4=12, ttl=111), stub(v4=5, ttl=222)
-    asker = OverSockets(old)
+    asker = OverSockets(old, plane=plane)
     stop = threading.Event()
     swaps = 0
 
@@ -131,8 +129,8 @@ def test_124_a_new_snapshot_loses_no_query_and_mixes_nothing() -> None:
     asker.close()
 
 
-def test_a_draw_of_its_own_for_each_query_without_coherence() -> None:
-    asker = OverSockets(plain_stub())
+def test_a_draw_of_its_own_for_each_query_without_coherence(plane: str) -> None:
+    asker = OverSockets(plain_stub(), plane=plane)
     replies = set()
     for _ in range(50):
         asker.udp.send(query("0").to_wire()[:0] + b"\0\1" + query("0").to_wire()[2:])

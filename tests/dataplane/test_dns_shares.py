@@ -45,10 +45,10 @@ def addresses_of(records: bytes, rotation: Rotation) -> list[str]:
 
 @pytest.mark.parametrize("secret", [b"first secret 123", b"second secret 12", b"third secret 123"])
 @pytest.mark.parametrize("weights", [[1000] * 12, HEAVY], ids=["equal", "heavy-tailed"])
-def test_122_shares_over_udp_from_many_addresses(weights: list[int], secret: bytes) -> None:
+def test_122_shares_over_udp_from_many_addresses(weights: list[int], secret: bytes, plane: str) -> None:
     snapshot = stub(weights=weights, secret=secret, coherence_s=8)
     rotation = rotation_of(snapshot)
-    asker = OverSockets(snapshot, clock=FakeClock())
+    asker = OverSockets(snapshot, clock=FakeClock(), plane=plane)
     wire = query("0").to_wire()
     clients = 200 * len(rotation.sets)
     replies: Counter[bytes] = Counter()
@@ -155,8 +155,8 @@ def test_what_was_given_is_counted_against_the_exact_share() -> None:
         assert abs(had - fair) < 6 * math.sqrt(fair + 1)
 
 
-def test_counts_survive_a_new_snapshot() -> None:
-    asker = OverSockets(stub(v4=3))
+def test_counts_survive_a_new_snapshot(plane: str) -> None:
+    asker = OverSockets(stub(v4=3), plane=plane)
     for round_ in range(3):
         for _ in range(10):
             asker.udp.send(query("0").to_wire())
