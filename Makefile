@@ -11,7 +11,7 @@ help:
 	@echo "make test        style, types and every test that is not slow"
 	@echo "make test-slow   the slow tests"
 	@echo "make lint        style, format and types alone"
-	@echo "make native      build the native data plane (cargo); run and test do it by themselves where they can"
+	@echo "make native      build the native data plane (cargo); test and bench do it by themselves where they can"
 	@echo "make fuzz        hostile input; TIMEBALL_FUZZ_EXAMPLES, TIMEBALL_FUZZ_PACKETS say how much"
 	@echo "make bench       figures, side by side with other servers where they are installed"
 	@echo "sudo make peers  install the real programs that tests and benchmarks talk to (Debian)"
