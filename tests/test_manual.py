@@ -145,3 +145,20 @@ def test_every_page_can_be_reached_from_the_index() -> None:
         if path.is_relative_to(docs) and path.suffix == ".md" and path not in seen
     ]
     assert lost == [], "no page links to these"
+
+
+async def test_the_plugin_of_the_manual_works(tmp_path: Path, monkeypatch) -> None:
+    """The plugin of plugins.md loads and runs, and passes the test that the same page shows."""
+    found = BLOCK.findall((ROOT / "appliance/docs/plugins.md").read_text(encoding="utf-8"))
+    python = [text for language, text in found if language == "python"]
+    plugin = next(text for text in python if "plugin = PluginInfo(" in text)
+    test = next(text for text in python if "async def test_" in text)
+    (tmp_path / "hello.py").write_text(plugin, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    names: dict[str, object] = {}
+    try:
+        exec(compile(test, "plugins.md", "exec"), names)
+        shown = next(value for name, value in names.items() if name.startswith("test_"))
+        await shown(tmp_path / "state")
+    finally:
+        sys.modules.pop("hello", None)
