@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from appliance.api.context import RunContext, SetupContext
 from appliance.api.contrib import HealthCheck, Metric, PacketPolicy, Panel, Route
 from appliance.api.plugin import PluginInfo, hookimpl
-from appliance.api.services import NtpStats, TimeSource
+from appliance.api.services import NtpStats
 from appliance_ntp.config import NtpConfig
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ plugin = PluginInfo(
     api=1,
     config=NtpConfig,
     provides=(NtpStats,),
-    requires=(TimeSource,),
+    after=("clock",),
     needs=frozenset({"udp:123"}),
 )
 

@@ -8,7 +8,9 @@ from typing import Any
 from appliance.api.context import RunContext, SetupContext
 from appliance.api.contrib import PacketPolicy, PolicyRule
 from appliance.api.errors import ConfigError, NotReady
+from appliance.api.model import ClockState
 from appliance.api.services import TimeSource
+from appliance.core.cells import Cell
 from appliance.core.port_holder import port_holder
 from appliance.dataplane.interface import DataPlane, Endpoint, NtpPolicy, NtpServer
 from appliance_ntp.config import NtpConfig
@@ -23,7 +25,6 @@ class NtpService:
     """What lives as long as the process: counts and configuration. `run` adds the sockets.
 
     Attributes:
-        source: where the clock's state comes from.
         tally: counts and rates.
         policy: what is in force.
         missing: listeners that could not be made, and why.
@@ -32,13 +33,19 @@ class NtpService:
     def __init__(self, ctx: SetupContext) -> None:
         self._ctx = ctx
         self.clock = ctx.clock
-        self.source = ctx.get(TimeSource)  # type: ignore[type-abstract]
+        self._nobody = Cell(ClockState.unsynchronised("no plugin tells the time"), clock=ctx.clock)
         self.plane: DataPlane = ctx.get(DataPlane)  # type: ignore[type-abstract]
         self.tally = Tally()
         self.policy = NtpPolicy(default="ignore")
         self.missing: dict[str, str] = {}
         self._rules: tuple[PolicyRule, ...] | None = None
         self._complaint = ""
+
+    @property
+    def clock_state(self) -> Cell[ClockState]:
+        """What our time is worth; unsynchronised while no plugin says anything about it."""
+        source = self._ctx.find(TimeSource)  # type: ignore[type-abstract]
+        return self._nobody if source is None else source.state
 
     def endpoints(self) -> tuple[Endpoint, ...]:
         """What is bound now; nothing while the service does not run."""
@@ -63,8 +70,9 @@ class NtpService:
             raise await ctx.to_thread(_refusal, e) from e
         self.tally.server = server
         ctx.on_stop(lambda: self._stop(server))
-        ctx.on_stop(self.source.state.watch(server.set_clock))
-        server.set_clock(self.source.state.get())  # it may have changed between binding and watching
+        clock_state = self.clock_state
+        ctx.on_stop(clock_state.watch(server.set_clock))
+        server.set_clock(clock_state.get())  # it may have changed between binding and watching
         ctx.on_stop(ctx.config_changes.watch(lambda _: self._follow_policy()))
         for endpoint, why in self.missing.items():
             ctx.log.warning("no time service on %s: %s", endpoint, why)
@@ -86,7 +94,7 @@ class NtpService:
         wanted = [Endpoint.parse(text) for text in config.listen]
         while wanted:
             try:
-                return self.plane.serve_ntp(wanted, self.source.state.get(), self.policy)
+                return self.plane.serve_ntp(wanted, self.clock_state.get(), self.policy)
             except OSError as e:
                 endpoint = next((w for w in wanted if str(w) == e.filename), None)
                 if e.errno != errno.EAFNOSUPPORT or endpoint is None:

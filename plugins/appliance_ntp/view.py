@@ -34,7 +34,7 @@ def verdict(service: NtpService) -> tuple[str, str]:
     """A level ("ok", "degraded", "failing") and one sentence."""
     if not service.endpoints():
         return "failing", "No time is served"
-    state = service.source.state.get()
+    state = service.clock_state.get()
     if not state.synchronised(service.clock.monotonic_ns()):
         why = f": {state.why}" if state.why else ""
         return "degraded", f"Replies say that our clock is not synchronised{why}"
