@@ -113,7 +113,7 @@ secrets = st.binary(min_size=16, max_size=16)
 def snapshots(draw: st.DrawFn) -> AnswerSnapshot:
     zone = draw(labels)
     owners = labels.map(lambda above: wire_name(above + zone).lower()).filter(lambda name: len(name) <= 255)
-    names = draw(st.dictionaries(owners, nodes, max_size=4))
+    names = draw(st.dictionaries(owners, nodes, min_size=1, max_size=4))
     return AnswerSnapshot(
         zone=wire_name(zone), names=names, nodata=draw(denials), nxdomain=draw(denials), any_section=draw(sections),
         expire_s=draw(st.sampled_from([0, 1209600])), nsid=draw(st.sampled_from([b"", b"ball-1", b"n" * 400])),
@@ -125,30 +125,31 @@ def snapshots(draw: st.DrawFn) -> AnswerSnapshot:
 @st.composite
 def options(draw: st.DrawFn, snapshot: AnswerSnapshot, source: str) -> bytes:
     code = draw(st.sampled_from([3, 8, 9, 10, 11, 12, 15, 65001]))
+    right = draw(st.sampled_from([True, True, True, False]))
     value = draw(st.binary(max_size=45))
-    if code == 8 and draw(st.booleans()):
+    if code == 8 and right:
         family, longest = draw(st.sampled_from([(0, 0), (1, 32), (2, 128)]))
         prefix = draw(st.integers(0, longest))
-        value = struct.pack("!HBB", family, prefix, draw(st.sampled_from([0, 0, 0, 1])))
-        value += draw(st.sampled_from([b"\0", b"\xff"])) * ((prefix + 7) // 8)
-    elif code == 10 and draw(st.booleans()):
+        value = struct.pack("!HBB", family, prefix, draw(st.sampled_from([0] * 7 + [1])))
+        value += draw(st.sampled_from([b"\0", b"\0", b"\xff"])) * ((prefix + 7) // 8)
+    elif code == 10 and right:
         secret = draw(st.sampled_from([*snapshot.cookie_secrets, bytes(16)]))
         age_s = draw(st.sampled_from([0, 1800, 1801, 3600, 3601, -300, -301, 2**31]))
         value = make_cookie(b"12345678", source, NOW_NS // 10**9 - age_s, secret)
-        value = value[: draw(st.sampled_from([8, 24, 24, 24, 23]))]
+        value = value[: draw(st.sampled_from([8, 24, 24, 24, 24, 24, 23, 15]))]
     return struct.pack("!HH", code, len(value)) + value
 
 
 @st.composite
 def records(draw: st.DrawFn, snapshot: AnswerSnapshot, source: str) -> bytes:
-    kind = draw(st.sampled_from(["opt", "opt", "opt", "tsig", "other"]))
+    kind = draw(st.sampled_from(["opt", "opt", "opt", "opt", "tsig", "other"]))
     if kind == "opt":
-        data = b"".join(draw(st.lists(options(snapshot, source), max_size=4)))
-        ttl = draw(st.sampled_from([0, 0, 0, 0x8000, 0x10000, 0xFF007FFF]))
+        data = b"".join(draw(st.lists(options(snapshot, source), max_size=3)))
+        ttl = draw(st.sampled_from([0, 0, 0, 0x8000, 0x8000, 0xFF007FFF, 0x10000]))
         head = struct.pack(
             "!HHIH", 41, draw(st.sampled_from([0, 511, 512, 700, 1232, 65535])), ttl, len(data)
         )
-        return draw(st.sampled_from([b"\0", b"\0", b"\0", b"\xc0\x0c"])) + head + data
+        return draw(st.sampled_from([b"\0"] * 9 + [b"\xc0\x0c"])) + head + data
     owner = draw(
         st.sampled_from([b"\0", b"\xc0\x0c", b"\3key\0", b"\3key\xc0\x0c", wire_name((b"k" * 63,) * 3)])
     )
@@ -163,21 +164,32 @@ def records(draw: st.DrawFn, snapshot: AnswerSnapshot, source: str) -> bytes:
 
 @st.composite
 def queries(draw: st.DrawFn, snapshot: AnswerSnapshot, source: str) -> bytes:
+    """A query that is good, or one with something wrong about its header, its question or its end."""
     above = draw(labels)
-    known = st.sampled_from([*snapshot.names, *snapshot.chaos, snapshot.zone])
-    name = draw(known | st.just(wire_name(above)) | known.map(lambda name: wire_name(above)[:-1] + name))
-    name = draw(st.sampled_from([name, name.upper(), name.swapcase(), b"\xc0\x0c"]))
-    questions = draw(st.sampled_from([1, 1, 1, 1, 1, 1, 0, 2]))
-    question = (
-        name + struct.pack("!HH", draw(TYPES), draw(st.sampled_from([1, 1, 1, 1, 3, 255, 4])))
-    ) * questions
-    more = draw(st.lists(records(snapshot, source), max_size=3))
-    flags = draw(st.sampled_from([0, 0x0100, 0x0100, 0x2000, 0x2830, 0x0670, 0x8000]))
-    split = sorted(draw(st.lists(st.sampled_from([0, 0, 0, len(more)]), min_size=2, max_size=2)))
+    known = st.sampled_from([*snapshot.names] * 3 + [*snapshot.chaos, snapshot.zone])
+    name = draw(
+        known | known | known.map(lambda name: wire_name(above)[:-1] + name) | st.just(wire_name(above))
+    )
+    node = snapshot.names.get(name, Node())
+    kinds = [*node.static, *node.rotating, *node.rotating, *node.denied]
+    qtype = draw(st.sampled_from(kinds) | TYPES if kinds else TYPES)
+    qclass = draw(st.sampled_from([1] * 6 + [3] * (name in snapshot.chaos) * 9 + [255]))
+    more = draw(st.lists(records(snapshot, source), max_size=2))
+    questions, flags, split = 1, draw(st.sampled_from([0, 0x0100])), [0, 0]
+    name = draw(st.sampled_from([name, name.upper(), name.swapcase()]))
+    if broken := draw(st.sampled_from(["", "", "", "", "header", "question", "end"])):
+        questions = draw(st.sampled_from([0, 1, 2])) if broken == "question" else 1
+        name = draw(st.sampled_from([name, b"\xc0\x0c", name[:-1]])) if broken == "question" else name
+        if broken == "header":
+            flags = draw(st.sampled_from([0x2000, 0x2830, 0x0670, 0x8000]))
+            split = sorted(draw(st.lists(st.integers(0, len(more)), min_size=2, max_size=2)))
+            qclass = draw(st.sampled_from([1, 4, 254]))
     counts = (questions, split[0], split[1] - split[0], len(more) - split[1])
-    message = struct.pack("!6H", draw(st.integers(0, 65535)), flags, *counts) + question + b"".join(more)
-    message += draw(st.sampled_from([b"", b"", b"", b"tail"]))
-    return message[: draw(st.sampled_from([len(message)] * 6 + [len(message) - 1, 11, 14, 20]))]
+    message = struct.pack("!6H", draw(st.integers(0, 65535)), flags, *counts)
+    message += (name + struct.pack("!HH", qtype, qclass)) * questions + b"".join(more)
+    if broken == "end":
+        return message[: draw(st.integers(11, len(message)))]
+    return message + draw(st.sampled_from([b"", b"", b"tail"]))
 
 
 @settings(max_examples=200, deadline=None)
