@@ -8,6 +8,7 @@ server: the processor time is the honest column.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import re
 import signal
@@ -33,6 +34,7 @@ import signal, sys, threading
 sys.path[:0] = [sys.argv[1], sys.argv[1] + "/plugins"]
 from appliance.core.clock import SystemClock
 from appliance.dataplane import choose
+from appliance.dataplane.native import NativePlane
 from appliance.dataplane.interface import Endpoint
 from appliance_dns.config import DnsConfig
 from appliance_dns.selection import Choice
@@ -41,7 +43,8 @@ config = DnsConfig.model_validate({"zone": sys.argv[2], "coherence_s": int(sys.a
     "ns": [{"name": "ns1", "addresses": ["192.0.2.53"]}]})
 pool = Pool(tuple(Choice(f"192.0.2.{n}", 100 * n) for n in range(1, 13)), wanted=True)
 snapshot = build(Plan(config, {("@", 4): pool}, Secrets(bytes(16), (bytes(16),))), 1).snapshot
-server = choose(sys.argv[5]).serve_dns([Endpoint("127.0.0.1", int(sys.argv[3]))], snapshot)
+plane = NativePlane(workers=1) if sys.argv[5] == "native" else choose("python")
+server = plane.serve_dns([Endpoint("127.0.0.1", int(sys.argv[3]))], snapshot)
 stop = threading.Event()
 signal.signal(signal.SIGTERM, lambda *_: stop.set())
 stop.wait()
@@ -183,13 +186,18 @@ def measure() -> Iterator[Row]:
     if program("dnsperf") is None:
         yield Row("DNS serving", "not measured", note="dnsperf is not installed: sudo make peers")
         return
-    for kind, coherence_s in (("one draw for each address and 8 s", 8), ("a draw for each query", 0)):
-        with tempfile.TemporaryDirectory() as scratch:
-            port = free_port()
-            with running(
-                "here", ours(Path(scratch), port, coherence_s=coherence_s), port, Path(scratch)
-            ) as mine:
-                yield from beside(mine, kind)
+    planes = ["python"]
+    if importlib.util.find_spec("appliance.dataplane._native") is None:
+        yield Row("DNS, native plane", "not built", note="make native")
+    else:
+        planes.insert(0, "native")
+    for plane in planes:
+        for kind, coherence_s in (("one draw for each address and 8 s", 8), ("a draw for each query", 0)):
+            with tempfile.TemporaryDirectory() as scratch:
+                port = free_port()
+                command = ours(Path(scratch), port, coherence_s=coherence_s, plane=plane)
+                with running("here", command, port, Path(scratch)) as mine:
+                    yield from beside(mine, f"{plane}, {kind}")
 
 
 def beside(mine: Server, kind: str) -> Iterator[Row]:
