@@ -562,6 +562,44 @@ mod tests {
         }
     }
 
+    /// Any bytes, and real queries with damage; more of them with `TIMEBALL_FUZZ=<executions>`.
+    #[test]
+    fn no_bytes_make_it_panic() {
+        let executions = std::env::var("TIMEBALL_FUZZ").ok().and_then(|text| text.parse().ok()).unwrap_or(300_000_u64);
+        let opt = b"\x00\x00\x29\x04\xd0\x00\x00\x80\x00\x00\x14\x00\x08\x00\x07\x00\x01\x18\x00\x0a\x00\x01\x00\x0a\x00\x0812345678";
+        let key = b"\x01k\x00\x00\xfa\x00\xff\x00\x00\x00\x00\x00\x13\x01h\x00\x00\x00\x00\x00\x00\x00\x01\x2c\x00\x00\x00\x00\x00\x00\x00\x00";
+        let (snapshot, mut room) = (zone(), [0; MAX_REPLY_BYTES]);
+        let arrival = Arrival { source: [192, 0, 2, 1].into(), now_ns: 1_800_000_000_000_000_000, sequence: 5 };
+        let mut state = 88_172_645_463_325_252_u64;
+        let mut next = move |below: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 11) as usize % below
+        };
+        let mut replies = 0;
+        for _ in 0..executions {
+            let mut packet = query([&b"\x04pool\x00"[..], b"\x01x\x04POOL\x00", b"\x00"][next(3)], next(256) as u8);
+            for record in [&opt[..], key] {
+                if next(2) == 0 {
+                    packet.extend_from_slice(record);
+                    packet[11] += 1;
+                }
+            }
+            for _ in 0..next(4) {
+                let at = next(packet.len());
+                packet[at] = if next(2) == 0 { packet[at] ^ 1 << next(8) } else { next(256) as u8 };
+            }
+            if next(8) == 0 {
+                packet.truncate(next(packet.len() + 1));
+            }
+            let answer = answer(&packet, arrival, &snapshot, &mut room);
+            assert!(answer.length <= UDP_LIMIT);
+            replies += u64::from(answer.length > 0);
+        }
+        assert!(replies > executions / 2);
+    }
+
     #[test]
     fn a_snapshot_that_would_lead_out_of_its_tables_is_refused() {
         let mut bad = zone();
