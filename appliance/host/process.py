@@ -13,12 +13,15 @@ from collections.abc import Callable
 from appliance.core.config import BadConfig, Config
 from appliance.core.tasks import spawn
 from appliance.host.app import Host
+from appliance.host.last_resort import LastResort
 from appliance.host.notify import notify, watchdog_interval_s
 
 log = logging.getLogger("timeball.host")
 
 #: SIGTERM promises an end within 5 s.
-STOP_DEADLINE_S = 4.5
+STOP_DEADLINE_S = 4.3
+#: When even the event loop does not come back to look at its deadline.
+LEAVE_S = 4.7
 #: No watchdog message while the event loop is later than this.
 LAG_LIMIT_S = 5.0
 
@@ -27,8 +30,18 @@ async def serve(host: Host, reread: Callable[[], Config]) -> int:
     """Run `host` until SIGTERM or SIGINT; SIGHUP reads the configuration again. Returns the exit code."""
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    ends = (signal.SIGTERM, signal.SIGINT)
+    for number in ends:
         loop.add_signal_handler(number, stopping.set)
+    last_resort = LastResort(ends, after_s=LEAVE_S)
+    try:
+        return await _serve(host, reread, stopping)
+    finally:
+        last_resort.close()
+
+
+async def _serve(host: Host, reread: Callable[[], Config], stopping: asyncio.Event) -> int:
+    loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGHUP, lambda: spawn(_reload(host, reread), name="host:reload"))
     try:
         await host.start()
