@@ -1,8 +1,8 @@
 """DNS answers for each second and processor time for each answer, beside gdnsd, Knot and NSD, all asked by dnsperf.
 
-Every server has one worker and the same names. Theirs are static zones of four addresses; ours draws four of twelve
-members for each query. dnsperf runs on the same machine, so answers for each second say as much about it as about the
-server: the processor time is the honest column.
+Every server has one worker and the same names. Theirs are static zones of four addresses; ours draws four of a hundred
+members for each query, by weight. dnsperf runs on the same machine, so answers for each second say as much about it as
+about the server: the processor time is the honest column.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from appliance_dns.selection import Choice
 from appliance_dns.zone import Plan, Pool, Secrets, build
 config = DnsConfig.model_validate({"zone": sys.argv[2], "coherence_s": int(sys.argv[4]),
     "ns": [{"name": "ns1", "addresses": ["192.0.2.53"]}]})
-pool = Pool(tuple(Choice(f"192.0.2.{n}", 100 * n) for n in range(1, 13)), wanted=True)
+pool = Pool(tuple(Choice(f"192.0.2.{n}", 100 * n) for n in range(1, 101)), wanted=True)
 snapshot = build(Plan(config, {("@", 4): pool}, Secrets(bytes(16), (bytes(16),))), 1).snapshot
 plane = NativePlane(workers=1) if sys.argv[5] == "native" else choose("python")
 server = plane.serve_dns([Endpoint("127.0.0.1", int(sys.argv[3]))], snapshot)
