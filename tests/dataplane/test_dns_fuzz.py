@@ -87,8 +87,8 @@ def test_135_mutated_packets_over_udp(plane: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_135_a_million_mutated_packets_over_udp() -> None:
-    flood(fuzz_packets(), 3)
+def test_135_a_million_mutated_packets_over_udp(plane: str) -> None:
+    flood(fuzz_packets(), 3, plane)
 
 
 def test_135_mutated_packets_over_tcp() -> None:
