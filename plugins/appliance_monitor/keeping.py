@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -96,6 +97,9 @@ async def keep(store: Store, board: Board) -> None:
         await store.write(lambda db: _write(db, texts, gone))
     except StoreError:
         board.dirty |= changed
+    except asyncio.CancelledError:
+        board.dirty |= changed  # nobody knows whether it was written: the last act of the run writes it again
+        raise
 
 
 def _write(db: sqlite_utils.Database, texts: Iterable[tuple[str, str]], gone: Iterable[tuple[str]]) -> None:
