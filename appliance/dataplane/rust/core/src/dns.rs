@@ -565,7 +565,8 @@ mod tests {
     /// Any bytes, and real queries with damage; more of them with `TIMEBALL_FUZZ_PACKETS`.
     #[test]
     fn no_bytes_make_it_panic() {
-        let executions = std::env::var("TIMEBALL_FUZZ_PACKETS").ok().and_then(|text| text.parse().ok()).unwrap_or(300_000_u64);
+        let executions =
+            std::env::var("TIMEBALL_FUZZ_PACKETS").ok().and_then(|text| text.parse().ok()).unwrap_or(300_000_u64);
         let opt = b"\x00\x00\x29\x04\xd0\x00\x00\x80\x00\x00\x14\x00\x08\x00\x07\x00\x01\x18\x00\x0a\x00\x01\x00\x0a\x00\x0812345678";
         let key = b"\x01k\x00\x00\xfa\x00\xff\x00\x00\x00\x00\x00\x13\x01h\x00\x00\x00\x00\x00\x00\x00\x01\x2c\x00\x00\x00\x00\x00\x00\x00\x00";
         let (snapshot, mut room) = (zone(), [0; MAX_REPLY_BYTES]);
