@@ -114,6 +114,7 @@ def _serve(config_file: Path, state: str | None, assignments: tuple[str, ...], p
            safe_mode: bool, log_format: str) -> int:  # fmt: skip
     from appliance.core import logs
     from appliance.core.config import BadConfig
+    from appliance.core.layers import read_layers
     from appliance.dataplane import choose
     from appliance.host.app import Host
     from appliance.host.process import serve
@@ -130,7 +131,7 @@ def _serve(config_file: Path, state: str | None, assignments: tuple[str, ...], p
     logs.configure(config.appliance.log_level, log_format)  # type: ignore[arg-type]
 
     def reread() -> Config:
-        return _validate(_layers(config_file, state, assignments), plugins)
+        return _validate(read_layers(config_file, state, assignments), plugins)
 
     host = Host(config, plugins, plane, version=version("timeball"))
     return asyncio.run(serve(host, reread))
@@ -166,44 +167,16 @@ def _print_problems(bad: Any) -> None:
     click.echo(f"{count} problem{'s' if count != 1 else ''}: nothing was started", err=True)
 
 
-def _layers(config_file: Path, state: str | None, assignments: tuple[str, ...]) -> list[Layer]:
-    """All sources, weakest first."""
-    from appliance.core import config
-
-    problems: list[Any] = []
-    layers = []
-    drop_ins = sorted((config_file.parent / "conf.d").glob("*.toml"))
-    for path in (config_file, *drop_ins):
-        try:
-            layers.append(config.read_file(path))
-        except config.BadConfig as bad:
-            problems += bad.problems
-    if problems:
-        raise config.BadConfig(problems)
-    strongest = [config.environment_layer(os.environ), config.override_layer(assignments)]
-    if state:
-        strongest.append(config.Layer("--state-dir", {"appliance": {"state_dir": state}}))
-    named = config.merge([*layers, *strongest]).get("appliance", {})
-    folder = (
-        Path(str(named.get("state_dir", "/var/lib/timeball")))
-        if isinstance(named, dict)
-        else Path("/var/lib/timeball")
-    )
-    machine = folder / "overrides.toml"
-    if machine.is_file():
-        layers.append(config.read_file(machine))
-    return [*layers, *strongest]
-
-
 def _load(config_file: Path, state: str | None, assignments: tuple[str, ...], plugin_dirs: tuple[Path, ...],
           *, safe_mode: bool = False) -> tuple[Config, Plugins]:  # fmt: skip
-    from appliance.core.config import ApplianceConfig, merge
+    from appliance.core.config import merge
+    from appliance.core.layers import named_state_dir, read_layers
     from appliance.host import loader
 
-    layers = _layers(config_file, state, assignments)
+    layers = read_layers(config_file, state, assignments)
     named = merge(layers).get("appliance", {})
     named = named if isinstance(named, dict) else {}
-    folders = [Path(str(named.get("state_dir", ApplianceConfig().state_dir))) / "plugins"]
+    folders = [named_state_dir(layers) / "plugins"]
     extra = named.get("plugin_dirs", [])
     folders += [Path(str(folder)) for folder in extra] if isinstance(extra, list) else []
     plugins = loader.discover([*folders, *plugin_dirs], safe_mode=safe_mode or named.get("safe_mode") is True)

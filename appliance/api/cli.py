@@ -137,13 +137,13 @@ def state_dir() -> Path:
     if options.get("state_dir"):
         return Path(options["state_dir"])
     if options.get("config"):
-        from appliance.core.config import BadConfig, read_file
+        from appliance.core.config import BadConfig
+        from appliance.core.layers import named_state_dir, read_layers
 
         try:
-            named = read_file(Path(options["config"])).values.get("appliance", {}).get("state_dir")
+            return named_state_dir(read_layers(Path(options["config"])))
         except BadConfig as bad:
-            raise Failure(str(bad), 78) from None
-        return Path(named or "/var/lib/timeball")
+            raise Failure(printable(bad), 78) from None
     if os.environ.get("TIMEBALL_STATE_DIR"):
         return Path(os.environ["TIMEBALL_STATE_DIR"])
     here = Path(".cache/demo")  # where `make run` keeps its state

@@ -13,6 +13,7 @@ from appliance.dataplane.interface import Endpoint
 from appliance.wire.dns import encode_name
 from appliance.wire.errors import WireError
 
+MAX_TEXT = 2000
 #: Names that we publish: nothing that needs escapes in a zone file or a URL.
 _NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")
 
@@ -37,6 +38,12 @@ def _address(text: str) -> str:
 
 
 Address = Annotated[str, AfterValidator(_address)]
+
+
+def _is_text(text: str) -> None:
+    """A record of 64 KiB cannot be sent, and one of more than a few hundred octets goes over TCP."""
+    if len(text.encode()) > MAX_TEXT or not text.isprintable():
+        raise ValueError(f"expected one line of at most {MAX_TEXT} octets")
 
 
 class NameServer(PluginConfig):
@@ -113,7 +120,9 @@ class DnsConfig(PluginConfig):
         "hostmaster", help="Mailbox for the zone: a label in it, or an e-mail address.", live=True
     )
     soa: Soa = setting(default_factory=Soa, help="Figures of the SOA record.", live=True)
-    txt: tuple[str, ...] = setting((), help="TXT records at the zone's name.", live=True, max_length=16)
+    txt: tuple[Annotated[str, checked(_is_text)], ...] = setting(
+        (), help="TXT records at the zone's name.", live=True, max_length=16
+    )
     caa: tuple[CertificateAuthority, ...] = setting(
         (), help="CAA records at the zone's name.", live=True, max_length=16
     )

@@ -163,3 +163,42 @@ def test_every_wrong_entry_of_every_list_is_told_at_once_and_run_says_what_check
     assert ran.returncode == 78
     assert ran.stderr == said.stderr
     assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.parametrize("text", ["a" * 70_000, "\x1b[2J", "two\nlines"])
+def test_a_txt_record_that_cannot_be_sent_or_shown_is_told(text):
+    from appliance_dns.config import DnsConfig
+
+    with pytest.raises(BadConfig) as caught:
+        validate([read_text(f"[plugins.dns]\ntxt = [{json.dumps(text)}]\n", "f")], {"dns": DnsConfig})
+    assert [p.key for p in caught.value.problems] == ["plugins.dns.txt[0]"]
+
+
+def test_commands_ask_the_appliance_that_the_same_layers_would_start(tmp_path, monkeypatch):
+    path = tmp_path / "c.toml"
+    path.write_text('[appliance]\nstate_dir = "from-file"\n')
+    (tmp_path / "conf.d").mkdir()
+
+    def asked() -> str:
+        return CliRunner().invoke(build(), ["member", "list", "--config", str(path)]).stderr
+
+    assert "from-file/admin.sock" in asked()
+    (tmp_path / "conf.d" / "a.toml").write_text('[appliance]\nstate_dir = "from-conf-d"\n')
+    assert "from-conf-d/admin.sock" in asked()
+    monkeypatch.setenv("TIMEBALL_APPLIANCE__STATE_DIR", "from-environment")
+    assert "from-environment/admin.sock" in asked()
+
+
+@pytest.mark.parametrize("text", ["appliance = 1\n", "[appliance]\nstate_dir = 5\n", "[appliance\n"])
+def test_commands_survive_a_wrong_file(tmp_path, text):
+    path = tmp_path / "c.toml"
+    path.write_text(text)
+    done = CliRunner().invoke(build(), ["member", "list", "--config", str(path)])
+    assert done.exit_code in (3, 78)
+
+
+def test_problems_of_all_sources_are_told_at_once(tmp_path):
+    path = tmp_path / "c.toml"
+    path.write_text("x = = 1\n")
+    done = CliRunner().invoke(build(), ["check", "--config", str(path), "--set", "nonsense", "--json"])
+    assert {p["file"] for p in json.loads(done.stdout)["problems"]} == {str(path), "--set"}

@@ -1,0 +1,59 @@
+"""Which files and variables make up one configuration, and which state folder they name: the same for every command."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from appliance.core.config import (
+    ApplianceConfig,
+    BadConfig,
+    Layer,
+    Problem,
+    environment_layer,
+    merge,
+    override_layer,
+    read_file,
+)
+
+
+def read_layers(config_file: Path, state: str | None = None, assignments: Sequence[str] = ()) -> list[Layer]:
+    """All sources, weakest first: file, conf.d beside it, STATE_DIR/overrides.toml, environment, --set, --state-dir.
+
+    Raises:
+        BadConfig: some cannot be read, with the problems of all of them.
+    """
+    problems: list[Problem] = []
+    layers = []
+    drop_ins = sorted((config_file.parent / "conf.d").glob("*.toml"))
+    for path in (config_file, *drop_ins):
+        try:
+            layers.append(read_file(path))
+        except BadConfig as bad:
+            problems += bad.problems
+    strongest = []
+    try:
+        strongest.append(environment_layer(os.environ))
+    except BadConfig as bad:
+        problems += bad.problems
+    try:
+        strongest.append(override_layer(assignments))
+    except BadConfig as bad:
+        problems += bad.problems
+    if problems:
+        raise BadConfig(problems)
+    if state:
+        strongest.append(Layer("--state-dir", {"appliance": {"state_dir": state}}))
+    machine = named_state_dir([*layers, *strongest]) / "overrides.toml"
+    if machine.is_file():
+        layers.append(read_file(machine))
+    return [*layers, *strongest]
+
+
+def named_state_dir(layers: Sequence[Layer]) -> Path:
+    """The state folder that the layers name, whatever else may be wrong with them; the default when they name none."""
+    table = merge(layers).get("appliance", {})
+    named = table.get("state_dir") if isinstance(table, dict) else None
+    usable = isinstance(named, str) and named.strip() and "\0" not in named
+    return Path(named) if isinstance(named, str) and usable else ApplianceConfig().state_dir
