@@ -18,15 +18,15 @@ def explain(config: Config, models: Mapping[str, type[BaseModel] | None], key: s
     Raises:
         NotFound: there is no such key; the nearest one is named.
     """
-    known: dict[str, tuple[type[BaseModel], BaseModel | None]] = {
-        f"appliance.{name}": (ApplianceConfig, config.appliance) for name in ApplianceConfig.model_fields
-    }
-    for plugin_id, model in models.items():
-        for name in model.model_fields if model else ():
-            assert model is not None
-            known[f"plugins.{plugin_id}.{name}"] = (model, config.plugins.get(plugin_id))
+    known = _keys("appliance", ApplianceConfig, config.appliance)
+    for plugin_id, table in models.items():
+        if table is not None:
+            known |= _keys(f"plugins.{plugin_id}", table, config.plugins.get(plugin_id))
     full = key if key in known else f"plugins.{key}"
     if full not in known:
+        inside = sorted(name for name in known if name.startswith((f"{key}.", f"{full}.")))
+        if key and inside:
+            raise NotFound(f"{key} is a table; its keys are {', '.join(inside)}")
         short = {name.removeprefix("plugins."): name for name in known} | {name: name for name in known}
         close = difflib.get_close_matches(key, list(short), n=1, cutoff=0.4)
         raise NotFound(f"there is no key {key}" + (f'; did you mean "{short[close[0]]}"?' if close else ""))
@@ -48,3 +48,15 @@ def explain(config: Config, models: Mapping[str, type[BaseModel] | None], key: s
         "layers": layers,
         "decided_by": layers[-1]["layer"] if layers else "default",
     }
+
+
+def _keys(
+    path: str, model: type[BaseModel], instance: BaseModel | None
+) -> dict[str, tuple[type[BaseModel], BaseModel | None]]:
+    """Every key of a table and of the tables in it, with the model that has the field and its values."""
+    known: dict[str, tuple[type[BaseModel], BaseModel | None]] = {}
+    for name, field in model.model_fields.items():
+        known[f"{path}.{name}"] = (model, instance)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            known |= _keys(f"{path}.{name}", field.annotation, getattr(instance, name, None))
+    return known

@@ -202,3 +202,19 @@ def test_problems_of_all_sources_are_told_at_once(tmp_path):
     path.write_text("x = = 1\n")
     done = CliRunner().invoke(build(), ["check", "--config", str(path), "--set", "nonsense", "--json"])
     assert {p["file"] for p in json.loads(done.stdout)["problems"]} == {str(path), "--set"}
+
+
+def test_keys_of_inner_tables_are_explained_and_a_table_names_its_keys(tmp_path):
+    path = tmp_path / "c.toml"
+    path.write_text("[plugins.dns.soa]\nttl = 60\n")
+
+    def explained(key: str):
+        return CliRunner().invoke(build(), ["config", "explain", key, "--config", str(path), "--json"])
+
+    found = json.loads(explained("plugins.dns.soa.ttl").stdout)
+    assert (found["value"], found["decided_by"], found["layers"][0]["line"]) == (60, str(path), 2)
+    assert json.loads(explained("dns.soa.ttl").stdout) == found
+    assert explained("plugins.dns").exit_code == 5
+    assert "plugins.dns.soa.ttl" in explained("plugins.dns").stderr
+    assert "dns.ttl" in explained("dns.ttll").stderr
+    assert explained("").exit_code == 5
