@@ -164,6 +164,7 @@ async def test_a_cancelled_write_that_still_waits_is_not_done(tmp_path: Path) ->
         waiting = asyncio.ensure_future(store.write(insert(1)))  # noqa: TID251
         await asyncio.sleep(0)
         waiting.cancel()
+        await asyncio.wait([waiting])
         go_on.set()
         await blocker
         assert await store.read(values) == []
