@@ -26,7 +26,7 @@ if sys.version_info < (3, 11):  # noqa: UP036 - it is there to be said in words
     )
 
 import native as native_plane  # noqa: E402 - see above
-from environment import BIN, CACHE, SetupError, clean_environment, ensure  # noqa: E402
+from environment import BIN, CACHE, SetupError, clean_environment, ensure, hand_back  # noqa: E402
 
 
 def tool_environment() -> dict[str, str]:
@@ -199,6 +199,8 @@ def main() -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+    finally:
+        hand_back()
 
 
 if __name__ == "__main__":
