@@ -168,7 +168,7 @@ async def test_the_disk_is_full_and_scores_and_answers_go_on(tmp_path):
         await p.until_answered(GOOD, LOSSY)
         store = p.app.host.store
         await store.flush()
-        store._batch._limit = 20
+        store._batch._limit = 3
         full = fill(store)
         await full
         p.members.set_fault(GOOD, Fault(offset_s=5))
