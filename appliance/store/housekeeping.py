@@ -24,7 +24,7 @@ log = logging.getLogger("appliance.store")
 #: A roll-up touches one page for each series and table, however few rows there are: once an hour spares the SD card.
 EVERY_S: Final = 3_600.0
 #: ... or earlier, when so many rows wait that reading past them would be felt.
-WAITING_ROWS: Final = 2 * SLICE_ROWS
+WAITING_ROWS: Final = SLICE_ROWS
 #: Slices of one sweep at one call; the next call goes on.
 SWEEP_SLICES: Final = 40
 #: Pages are given back when more than a quarter of the file is unused and that is more than 8 MB; else rows will need them.
