@@ -18,6 +18,10 @@ from appliance.store.rollup import bucket_sql, position, rollup_table
 
 #: A table this much coarser than asked is still taken: a year in 400 points is well drawn by 365 days.
 COARSER: Final = 1.5
+#: One point: its start, the rows behind it, and for each value how many of them had it, minimum, mean and maximum.
+Row = tuple[Any, ...]
+#: The point that a moment (put for "@") belongs to; both parameters come twice: from_ts, from_ts, step, step.
+_START: Final = "? + CAST((@ - ?) / ? AS INTEGER) * ?"
 #: Neighbours this many times farther apart than usual have a gap between them.
 GAP: Final = 2.5
 
@@ -127,7 +131,7 @@ class _Source:
         unit = farthest.bucket_s if farthest else 1
         return next(rollup for start, rollup in starts if start <= from_ts or start // unit * unit <= reach)
 
-    def raw(self, from_ts: float, to_ts: float, limit: int) -> list[tuple[Any, ...]]:
+    def raw(self, from_ts: float, to_ts: float, limit: int) -> list[Row]:
         figures = "".join(f", {v} IS NOT NULL, {v}, {v}, {v}" for v in map(quoted, self._names))
         sql = (
             f"SELECT ts, 1{figures} FROM {quoted(self._retention.table)} "  # noqa: S608 - names are checked
@@ -135,48 +139,41 @@ class _Source:
         )
         return self._conn.execute(sql, (*self._key, from_ts, to_ts, limit)).fetchall()
 
-    def grouped(
-        self, rollup: Rollup | None, from_ts: float, to_ts: float, step: int
-    ) -> list[tuple[Any, ...]]:
+    def grouped(self, rollup: Rollup | None, from_ts: float, to_ts: float, step: int) -> list[Row]:
+        """Points of `step` seconds: out of the roll-up, and out of the rows that no roll-up has taken in yet."""
+        fresh = self._fresh(rollup, from_ts, to_ts, step)
+        if rollup is None:
+            return fresh
         figures = "".join(
             f", sum({n}), min({low}), sum({mean} * {n}) / sum({n}), max({high})"
             for n, low, mean, high in (
-                tuple(quoted(name + end) for end in ("_n", "_min", "_mean", "_max")) for name in self._names
+                [quoted(name + end) for end in ("_n", "_min", "_mean", "_max")] for name in self._names
             )
         )
-        inner, args = self._unrolled(rollup, from_ts, to_ts)
-        if rollup is not None:
-            columns = "".join(
-                f", {quoted(name + end)}" for name in self._names for end in ("_n", "_min", "_mean", "_max")
-            )
-            inner += (
-                f" UNION ALL SELECT bucket, n{columns} FROM {quoted(rollup_table(self._retention, rollup))} "  # noqa: S608
-                f"WHERE {self._where}bucket >= ? AND bucket < ?"
-            )
-            args += (*self._key, from_ts, to_ts)
         sql = (
-            f"SELECT ? + CAST((at - ?) / ? AS INTEGER) * ? AS start, sum(n){figures} FROM ({inner}) "  # noqa: S608
-            "GROUP BY start ORDER BY start"
-        )
-        return self._conn.execute(sql, (from_ts, from_ts, step, step, *args)).fetchall()
+            f"SELECT {_START} AS start, sum(n){figures} FROM {quoted(rollup_table(self._retention, rollup))} "  # noqa: S608 - checked
+            f"WHERE {self._where}bucket >= ? AND bucket < ? GROUP BY start ORDER BY start"
+        ).replace("@", "bucket")
+        args = (from_ts, from_ts, step, step, *self._key, from_ts, to_ts)
+        return _merged(self._conn.execute(sql, args).fetchall(), fresh)
 
-    def _unrolled(self, rollup: Rollup | None, from_ts: float, to_ts: float) -> tuple[str, tuple[Any, ...]]:
-        """Rows of the raw table that the roll-up has not taken in yet, in the roll-up's own shape."""
+    def _fresh(self, rollup: Rollup | None, from_ts: float, to_ts: float, step: int) -> list[Row]:
+        """Points out of the raw rows; with a roll-up, of those only that it does not hold."""
         figures = "".join(
-            f", {quoted(v)} IS NOT NULL AS {quoted(v + '_n')}, {quoted(v)} AS {quoted(v + '_min')}, "
-            f"{quoted(v)} AS {quoted(v + '_mean')}, {quoted(v)} AS {quoted(v + '_max')}"
-            for v in self._names
+            f", count({v}), min({v}), avg({v}), max({v})" for v in (quoted(name) for name in self._names)
         )
-        at = bucket_sql(rollup.bucket_s) if rollup else "ts"
-        table = quoted(self._retention.table)
-        if rollup is None:
-            where, low = "", tuple[Any, ...]()
-        else:
+        at, source, args = "ts", quoted(self._retention.table), (*self._key, from_ts, to_ts)
+        where = f"{self._where}ts >= ? AND ts < ?"
+        if rollup is not None:
             # Few rows wait at any time: the end of the table is read faster than all of the series in the window.
-            table += " NOT INDEXED"
-            where, low = " AND rowid > ?", (position(self._db, self._retention, rollup),)
-        sql = f"SELECT {at} AS at, 1 AS n{figures} FROM {table} WHERE {self._where}ts >= ? AND ts < ?{where}"  # noqa: S608
-        return sql, (*self._key, from_ts, to_ts, *low)
+            source += " NOT INDEXED"
+            at = bucket_sql(rollup.bucket_s)
+            where += " AND rowid > ?"
+            args += (position(self._db, self._retention, rollup),)
+        sql = (
+            f"SELECT {_START} AS start, count(*){figures} FROM {source} WHERE {where} GROUP BY start ORDER BY start"  # noqa: S608
+        ).replace("@", at)
+        return self._conn.execute(sql, (from_ts, from_ts, step, step, *args)).fetchall()
 
     def _oldest(self, rollup: Rollup | None) -> float | None:
         table, column = (
@@ -190,9 +187,36 @@ class _Source:
         return None if row is None else row[0]
 
 
-def _columns(
-    rows: Sequence[tuple[Any, ...]], names: Sequence[str], *, bucket_s: int, step_s: float
-) -> Series:
+def _merged(rolled: list[Row], fresh: list[Row]) -> list[Row]:
+    """Two lists of points in one, in order of time; points of the same start become one."""
+    if not fresh:
+        return rolled
+    points = {row[0]: row for row in rolled}
+    for row in fresh:
+        known = points.get(row[0])
+        points[row[0]] = row if known is None else _sum(known, row)
+    return sorted(points.values())
+
+
+def _sum(a: Row, b: Row) -> Row:
+    merged: list[Any] = [a[0], a[1] + b[1]]
+    for at in range(2, len(a), 4):
+        (n, low, mean, high), (m, *figures) = a[at : at + 4], b[at : at + 4]
+        if not m:
+            merged += (n, low, mean, high)
+        elif not n:
+            merged += (m, *figures)
+        else:
+            merged += (
+                n + m,
+                min(low, figures[0]),
+                (mean * n + figures[1] * m) / (n + m),
+                max(high, figures[2]),
+            )
+    return tuple(merged)
+
+
+def _columns(rows: Sequence[Row], names: Sequence[str], *, bucket_s: int, step_s: float) -> Series:
     series = Series(bucket_s, step_s, [], [], {name: Band() for name in names})
     gap_s = _usual_distance([row[0] for row in rows]) * GAP
     for row in rows:
@@ -202,7 +226,7 @@ def _columns(
     return series
 
 
-def _add(series: Series, row: tuple[Any, ...]) -> None:
+def _add(series: Series, row: Row) -> None:
     series.ts.append(row[0])
     series.n.append(row[1])
     for number, band in enumerate(series.values.values()):
