@@ -1,15 +1,15 @@
 //! DNS as Python sees it: snapshots from tuples, the server, and one decision for the tests.
 
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use pyo3::exceptions::{PyOSError, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 use timeball_core::dns::{self, Arrival};
 use timeball_core::dns_snapshot::{Denial, MAX_REPLY_BYTES, Node, Rotation, Section, Snapshot, Table};
 
+use crate::binding::{os_error, to_addresses, to_pairs};
 use crate::dns_server;
 
 /// answers, body, additional, extra
@@ -97,23 +97,16 @@ pub struct DnsServer {
 impl DnsServer {
     #[new]
     fn new(py: Python<'_>, listen: Vec<(String, u16)>, answers: &DnsAnswers, workers: u32) -> PyResult<Self> {
-        let mut addresses = Vec::new();
-        for (host, port) in listen {
-            let ip: IpAddr = host.parse().map_err(|_| PyValueError::new_err(format!("not an IP address: {host}")))?;
-            addresses.push(SocketAddr::new(ip, port));
-        }
+        let addresses = to_addresses(listen)?;
         let snapshot = answers.snapshot.clone();
         let started = py.detach(|| dns_server::Server::start(&addresses, snapshot, workers.max(1)));
-        let inner = started.map_err(|(address, error)| {
-            PyOSError::new_err((error.raw_os_error().unwrap_or(0), error.to_string(), address.to_string()))
-        })?;
-        Ok(Self { inner })
+        Ok(Self { inner: started.map_err(os_error)? })
     }
 
     /// (host, port) of what is bound.
     #[getter]
     fn endpoints(&self) -> Vec<(String, u16)> {
-        self.inner.endpoints.iter().map(|address| (address.ip().to_string(), address.port())).collect()
+        to_pairs(&self.inner.endpoints)
     }
 
     /// The number of the new epoch.

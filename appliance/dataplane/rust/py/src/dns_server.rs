@@ -5,11 +5,10 @@ use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{
-    AtomicBool, AtomicU64,
+    AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
 };
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex};
 
 use timeball_core::dns::{self, Arrival};
 use timeball_core::dns_snapshot::{MAX_REPLY_BYTES, Snapshot};
@@ -17,7 +16,8 @@ use timeball_core::dns_snapshot::{MAX_REPLY_BYTES, Snapshot};
 use crate::batch::{Batch, WIDTH};
 use crate::clock::realtime_ns;
 use crate::counting::bump;
-use crate::socket::{Udp, bind_all, is_transient};
+use crate::crew::{Crew, Life, locked};
+use crate::socket::{Udp, bind_each};
 
 const RECEIVE_BUFFER: i32 = 4 << 20;
 /// The longest query that is looked at; the rest of a longer one is cut off.
@@ -78,25 +78,14 @@ struct Epochs {
 struct Shared {
     epochs: Mutex<Epochs>,
     version: AtomicU64,
-    closing: AtomicBool,
-    failure: Mutex<Option<String>>,
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-}
-
-struct Lane {
-    /// None once the service is closed: the port must be free again.
-    socket: Option<Arc<Udp>>,
-    counters: Arc<Counters>,
 }
 
 /// A running service.
 pub struct Server {
     shared: Arc<Shared>,
-    lanes: Vec<Lane>,
-    threads: Vec<JoinHandle<()>>,
+    /// Of each worker.
+    counters: Vec<Arc<Counters>>,
+    crew: Crew,
     /// What is bound, once for each address asked for.
     pub endpoints: Vec<SocketAddr>,
 }
@@ -108,33 +97,26 @@ impl Server {
         snapshot: Arc<Snapshot>,
         workers: u32,
     ) -> Result<Self, (SocketAddr, io::Error)> {
-        let mut lanes = Vec::new();
-        let mut endpoints = Vec::new();
-        for &address in listen {
-            let sockets = bind_all(address, workers, RECEIVE_BUFFER).map_err(|error| (address, error))?;
-            endpoints.push(sockets[0].bound);
-            for socket in sockets {
-                socket.prepare_for_dns();
-                let counters = Counters { outcomes: zeros(TYPES * OUTCOMES + OUTCOMES) };
-                lanes.push(Lane { socket: Some(Arc::new(socket)), counters: Arc::new(counters) });
-            }
+        let (endpoints, sockets) = bind_each(listen, workers, RECEIVE_BUFFER)?;
+        let current = Arc::new(Epoch::new(snapshot, sockets.len()));
+        let epochs = Mutex::new(Epochs { current, retired: Vec::new() });
+        let shared = Arc::new(Shared { epochs, version: AtomicU64::new(0) });
+        let mut server = Self { shared, counters: Vec::new(), crew: Crew::default(), endpoints };
+        for (number, socket) in sockets.into_iter().enumerate() {
+            socket.prepare_for_dns();
+            let address = socket.bound;
+            let counters = Arc::new(Counters { outcomes: zeros(TYPES * OUTCOMES + OUTCOMES) });
+            server.counters.push(counters.clone());
+            let shared = server.shared.clone();
+            let work = move |socket: &Udp, life: &Life| Worker::new(socket, life, &counters, &shared, number).run();
+            server.crew.add(format!("dns-{number}"), socket, work).map_err(|error| (address, error))?;
         }
-        let current = Arc::new(Epoch::new(snapshot, lanes.len()));
-        let shared = Arc::new(Shared {
-            epochs: Mutex::new(Epochs { current, retired: Vec::new() }),
-            version: AtomicU64::new(0),
-            closing: AtomicBool::new(false),
-            failure: Mutex::new(None),
-        });
-        let sockets = lanes.iter().enumerate();
-        let threads =
-            sockets.filter_map(|(i, lane)| Some(spawn(i, lane.socket.clone()?, &lane.counters, &shared))).collect();
-        Ok(Self { shared, lanes, threads, endpoints })
+        Ok(server)
     }
 
     /// Answer from `snapshot` from the next batch of queries on; returns the number of its epoch.
     pub fn set_answers(&self, snapshot: Arc<Snapshot>) -> u64 {
-        let mut fresh = Epoch::new(snapshot, self.lanes.len());
+        let mut fresh = Epoch::new(snapshot, self.counters.len());
         let mut epochs = locked(&self.shared.epochs);
         fresh.number = epochs.current.number + 1;
         let before = std::mem::replace(&mut epochs.current, Arc::new(fresh));
@@ -164,7 +146,7 @@ impl Server {
 
     /// (query type, outcome, queries) that are not 0; types without a place of their own under 65535.
     pub fn outcomes(&self) -> Vec<(u16, i16, u64)> {
-        let sum = |at: usize| self.lanes.iter().map(|lane| lane.counters.outcomes[at].load(Relaxed)).sum();
+        let sum = |at: usize| self.counters.iter().map(|counters| counters.outcomes[at].load(Relaxed)).sum();
         let row = |at: usize| {
             let kind = at / OUTCOMES;
             let qtype = if kind < TYPES { kind as u16 } else { OTHER_TYPE };
@@ -175,48 +157,20 @@ impl Server {
 
     /// Why a worker died, if one did.
     pub fn failure(&self) -> Option<String> {
-        locked(&self.shared.failure).clone()
+        self.crew.failure()
     }
 
     /// Stop and wait until every thread is gone.
     pub fn close(&mut self) {
-        self.shared.closing.store(true, Release);
-        for socket in self.lanes.iter().filter_map(|lane| lane.socket.as_ref()) {
-            socket.shut_down();
-        }
-        for thread in self.threads.drain(..) {
-            let _ = thread.join(); // a panic was caught inside and is in `failure`
-        }
-        for lane in &mut self.lanes {
-            lane.socket = None;
-        }
+        self.crew.close();
     }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.close();
-    }
-}
-
-fn spawn(number: usize, socket: Arc<Udp>, counters: &Arc<Counters>, shared: &Arc<Shared>) -> JoinHandle<()> {
-    let (counters, shared) = (counters.clone(), shared.clone());
-    let work = move || {
-        let outcome = catch_unwind(AssertUnwindSafe(|| Worker::new(&socket, &counters, &shared, number).run()));
-        let why = match outcome {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "the worker panicked".to_owned(),
-        };
-        *locked(&shared.failure) = Some(why);
-    };
-    std::thread::Builder::new().name(format!("dns-{number}")).spawn(work).expect("the system has room for a thread")
 }
 
 struct Worker<'a> {
     socket: &'a Udp,
     counters: &'a Counters,
     shared: &'a Shared,
+    life: &'a Life,
     number: usize,
     epoch: Arc<Epoch>,
     sequence: u64,
@@ -225,27 +179,15 @@ struct Worker<'a> {
 }
 
 impl<'a> Worker<'a> {
-    fn new(socket: &'a Udp, counters: &'a Counters, shared: &'a Shared, number: usize) -> Self {
+    fn new(socket: &'a Udp, life: &'a Life, counters: &'a Counters, shared: &'a Shared, number: usize) -> Self {
         let epoch = locked(&shared.epochs).current.clone();
-        Self { socket, counters, shared, number, epoch, sequence: 0, kept: [(0, 0); WIDTH] }
+        Self { socket, counters, shared, life, number, epoch, sequence: 0, kept: [(0, 0); WIDTH] }
     }
 
     fn run(mut self) -> io::Result<()> {
         let mut batch = DnsBatch::new();
         let fd = self.socket.as_raw_fd();
-        loop {
-            let got = match batch.receive(fd) {
-                Ok(got) => got,
-                Err(_) if self.shared.closing.load(Acquire) => return Ok(()),
-                Err(error) if is_transient(&error) => {
-                    std::thread::sleep(std::time::Duration::from_millis(20));
-                    continue;
-                }
-                Err(error) => return Err(error),
-            };
-            if self.shared.closing.load(Acquire) {
-                return Ok(());
-            }
+        while let Some(got) = self.life.receive(&mut batch, self.socket)? {
             if self.shared.version.load(Acquire) != self.epoch.number {
                 self.epoch = locked(&self.shared.epochs).current.clone();
             }
@@ -265,6 +207,7 @@ impl<'a> Worker<'a> {
                 self.count(qtype, outcome);
             }
         }
+        Ok(())
     }
 
     /// Decide about packet `i`; true when it left a reply.

@@ -1,19 +1,21 @@
 //! `appliance.dataplane._native`: the packet path in Rust. `_native.pyi` documents this boundary for Python.
 
 mod batch;
+mod binding;
 mod clock;
 mod counting;
+mod crew;
 mod dns_binding;
 mod dns_server;
 mod ntp_server;
 mod socket;
 
-use std::net::{IpAddr, SocketAddr};
-
-use pyo3::exceptions::{PyOSError, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use timeball_core::ntp::{self, ClockState, HEADER_BYTES, Moment, Policy, Rule, Snapshot, Source};
 use timeball_core::prefix::PrefixTable;
+
+use crate::binding::{os_error, to_addresses, to_pairs};
 
 /// leap, stratum, refid, reference_ns, root_delay_s, root_dispersion_s, dispersion_rate, as_of_mono_ns, correction_s,
 /// precision, max_distance_s, expires_mono_ns
@@ -78,24 +80,17 @@ impl NtpServer {
         late_ns: i64,
         workers: u32,
     ) -> PyResult<Self> {
-        let mut addresses = Vec::new();
-        for (host, port) in listen {
-            let ip: IpAddr = host.parse().map_err(|_| PyValueError::new_err(format!("not an IP address: {host}")))?;
-            addresses.push(SocketAddr::new(ip, port));
-        }
+        let addresses = to_addresses(listen)?;
         let policy = to_policy(rules, default, late_ns)?;
         let state = to_clock(clock);
         let started = py.detach(|| ntp_server::Server::start(&addresses, state, policy, workers.max(1)));
-        let inner = started.map_err(|(address, error)| {
-            PyOSError::new_err((error.raw_os_error().unwrap_or(0), error.to_string(), address.to_string()))
-        })?;
-        Ok(Self { inner })
+        Ok(Self { inner: started.map_err(os_error)? })
     }
 
     /// (host, port) of what is bound.
     #[getter]
     fn endpoints(&self) -> Vec<(String, u16)> {
-        self.inner.endpoints.iter().map(|address| (address.ip().to_string(), address.port())).collect()
+        to_pairs(&self.inner.endpoints)
     }
 
     fn set_clock(&self, clock: ClockTuple) {

@@ -3,20 +3,19 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{
-    AtomicBool, AtomicU64,
+    AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
 };
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 
 use timeball_core::ntp::{self, Action, ClockState, Moment, Policy, Reason, Snapshot, Source};
 
-use crate::batch::Batch;
+use crate::batch::{Batch, WIDTH};
 use crate::clock::{monotonic_ns, realtime_ns};
 use crate::counting::bump;
-use crate::socket::{Udp, bind_all, is_transient};
+use crate::crew::{Crew, Life, locked};
+use crate::socket::{Udp, bind_each};
 
 const REASONS: usize = ntp::REASONS.len();
 const ACTIONS: usize = 3;
@@ -38,16 +37,22 @@ struct Counters {
     first_bytes: [AtomicU64; 256],
 }
 
+impl Default for Counters {
+    fn default() -> Self {
+        Self {
+            outcomes: [const { AtomicU64::new(0) }; REASONS * ACTIONS],
+            first_bytes: [const { AtomicU64::new(0) }; 256],
+        }
+    }
+}
+
 struct Shared {
     inputs: Mutex<Arc<Inputs>>,
     version: AtomicU64,
-    closing: AtomicBool,
-    failure: Mutex<Option<String>>,
 }
 
+/// What remains to be read of one socket's work.
 struct Lane {
-    /// None once the service is closed: the port must be free again.
-    socket: Option<Arc<Udp>>,
     six: bool,
     counters: Arc<Counters>,
 }
@@ -56,7 +61,7 @@ struct Lane {
 pub struct Server {
     shared: Arc<Shared>,
     lanes: Vec<Lane>,
-    threads: Vec<JoinHandle<()>>,
+    crew: Crew,
     /// What is bound, once for each address asked for.
     pub endpoints: Vec<SocketAddr>,
 }
@@ -69,30 +74,18 @@ impl Server {
         policy: Policy,
         workers: u32,
     ) -> Result<Self, (SocketAddr, io::Error)> {
-        let mut lanes = Vec::new();
-        let mut endpoints = Vec::new();
-        for &address in listen {
-            let sockets = bind_all(address, workers, RECEIVE_BUFFER).map_err(|error| (address, error))?;
-            endpoints.push(sockets[0].bound);
-            lanes.extend(sockets.into_iter().map(|socket| Lane {
-                six: socket.bound.is_ipv6(),
-                socket: Some(Arc::new(socket)),
-                counters: Arc::new(Counters {
-                    outcomes: [const { AtomicU64::new(0) }; REASONS * ACTIONS],
-                    first_bytes: [const { AtomicU64::new(0) }; 256],
-                }),
-            }));
+        let (endpoints, sockets) = bind_each(listen, workers, RECEIVE_BUFFER)?;
+        let inputs = Mutex::new(Arc::new(Inputs { clock, policy }));
+        let shared = Arc::new(Shared { inputs, version: AtomicU64::new(1) });
+        let mut server = Self { shared, lanes: Vec::new(), crew: Crew::default(), endpoints };
+        for (number, socket) in sockets.into_iter().enumerate() {
+            let address = socket.bound;
+            let (shared, counters) = (server.shared.clone(), Arc::new(Counters::default()));
+            server.lanes.push(Lane { six: address.is_ipv6(), counters: counters.clone() });
+            let work = move |socket: &Udp, life: &Life| Worker::new(socket, life, &counters, &shared, number).run();
+            server.crew.add(format!("ntp-{number}"), socket, work).map_err(|error| (address, error))?;
         }
-        let shared = Arc::new(Shared {
-            inputs: Mutex::new(Arc::new(Inputs { clock, policy })),
-            version: AtomicU64::new(1),
-            closing: AtomicBool::new(false),
-            failure: Mutex::new(None),
-        });
-        let sockets = lanes.iter().enumerate();
-        let threads =
-            sockets.filter_map(|(i, lane)| Some(spawn(i, lane.socket.clone()?, &lane.counters, &shared))).collect();
-        Ok(Self { shared, lanes, threads, endpoints })
+        Ok(server)
     }
 
     /// Swap the clock state.
@@ -106,7 +99,7 @@ impl Server {
     }
 
     fn swap(&self, make: impl FnOnce(&Inputs) -> Inputs) {
-        let mut inputs = self.shared.inputs.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut inputs = locked(&self.shared.inputs);
         *inputs = Arc::new(make(&inputs));
         self.shared.version.fetch_add(1, Release);
     }
@@ -134,59 +127,31 @@ impl Server {
 
     /// Why a worker died, if one did.
     pub fn failure(&self) -> Option<String> {
-        self.shared.failure.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+        self.crew.failure()
     }
 
     /// Stop and wait until every thread is gone.
     pub fn close(&mut self) {
-        self.shared.closing.store(true, Release);
-        for socket in self.lanes.iter().filter_map(|lane| lane.socket.as_ref()) {
-            socket.shut_down();
-        }
-        for thread in self.threads.drain(..) {
-            let _ = thread.join(); // a panic was caught inside and is in `failure`
-        }
-        for lane in &mut self.lanes {
-            lane.socket = None;
-        }
+        self.crew.close();
     }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.close();
-    }
-}
-
-fn spawn(number: usize, socket: Arc<Udp>, counters: &Arc<Counters>, shared: &Arc<Shared>) -> JoinHandle<()> {
-    let (counters, shared) = (counters.clone(), shared.clone());
-    let work = move || {
-        let outcome = catch_unwind(AssertUnwindSafe(|| Worker::new(&socket, &counters, &shared, number).run()));
-        let why = match outcome {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "the worker panicked".to_owned(),
-        };
-        *shared.failure.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(why);
-    };
-    std::thread::Builder::new().name(format!("ntp-{number}")).spawn(work).expect("the system has room for a thread")
 }
 
 struct Worker<'a> {
     socket: &'a Udp,
     counters: &'a Counters,
     shared: &'a Shared,
+    life: &'a Life,
     seen: u64,
     inputs: Arc<Inputs>,
     snapshot: Snapshot,
     noise: u64,
     bound: Source,
-    kept: [u8; crate::batch::WIDTH],
+    kept: [u8; WIDTH],
 }
 
 impl<'a> Worker<'a> {
-    fn new(socket: &'a Udp, counters: &'a Counters, shared: &'a Shared, number: usize) -> Self {
-        let inputs = shared.inputs.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
+    fn new(socket: &'a Udp, life: &'a Life, counters: &'a Counters, shared: &'a Shared, number: usize) -> Self {
+        let inputs = locked(&shared.inputs).clone();
         let snapshot = Snapshot::at(monotonic_ns(), &inputs.clock);
         let seed = realtime_ns() as u64 ^ (number as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         let unspecified = socket.bound.ip().is_unspecified();
@@ -194,35 +159,13 @@ impl<'a> Worker<'a> {
         if unspecified {
             bound.address = 0;
         }
-        Self {
-            socket,
-            counters,
-            shared,
-            seen: 0,
-            inputs,
-            snapshot,
-            noise: seed | 1,
-            bound,
-            kept: [0; crate::batch::WIDTH],
-        }
+        Self { socket, counters, shared, life, seen: 0, inputs, snapshot, noise: seed | 1, bound, kept: [0; WIDTH] }
     }
 
     fn run(mut self) -> io::Result<()> {
         let mut batch = NtpBatch::new();
         let fd = self.socket.as_raw_fd();
-        loop {
-            let got = match batch.receive(fd) {
-                Ok(got) => got,
-                Err(_) if self.shared.closing.load(Acquire) => return Ok(()),
-                Err(error) if is_transient(&error) => {
-                    std::thread::sleep(std::time::Duration::from_millis(20));
-                    continue;
-                }
-                Err(error) => return Err(error),
-            };
-            if self.shared.closing.load(Acquire) {
-                return Ok(());
-            }
+        while let Some(got) = self.life.receive(&mut batch, self.socket)? {
             self.refresh();
             let mut filled = 0;
             for i in 0..got {
@@ -232,6 +175,7 @@ impl<'a> Worker<'a> {
             }
             self.send(&mut batch, fd, filled);
         }
+        Ok(())
     }
 
     /// Take new inputs, and age the snapshot.
@@ -240,7 +184,7 @@ impl<'a> Worker<'a> {
         let now_ns = monotonic_ns();
         if version != self.seen {
             self.seen = version;
-            self.inputs = self.shared.inputs.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
+            self.inputs = locked(&self.shared.inputs).clone();
             self.snapshot = Snapshot::at(now_ns, &self.inputs.clock);
         } else if now_ns >= self.snapshot.valid_until_mono_ns {
             self.snapshot = Snapshot::at(now_ns, &self.inputs.clock);

@@ -105,8 +105,23 @@ impl Udp {
     }
 }
 
+/// Bind every address of `listen` with `workers` sockets; what is bound for each address, and all sockets.
+pub fn bind_each(
+    listen: &[SocketAddr],
+    workers: u32,
+    receive_buffer: i32,
+) -> Result<(Vec<SocketAddr>, Vec<Udp>), (SocketAddr, io::Error)> {
+    let (mut endpoints, mut sockets) = (Vec::new(), Vec::new());
+    for &address in listen {
+        let shared = bind_all(address, workers, receive_buffer).map_err(|error| (address, error))?;
+        endpoints.push(shared[0].bound);
+        sockets.extend(shared);
+    }
+    Ok((endpoints, sockets))
+}
+
 /// `workers` sockets that share an address, sharded by the source of a packet.
-pub fn bind_all(address: SocketAddr, workers: u32, receive_buffer: i32) -> io::Result<Vec<Udp>> {
+fn bind_all(address: SocketAddr, workers: u32, receive_buffer: i32) -> io::Result<Vec<Udp>> {
     // Sockets that share a port share it with whoever else of this user shares it: ask alone first, so that another
     // server on the port is an error and not a silent half of the traffic.
     let alone = Udp::bind(address, false, receive_buffer)?;

@@ -1,0 +1,26 @@
+//! What both services translate between Python and Rust: addresses in, bound endpoints and errors out.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use pyo3::exceptions::{PyOSError, PyValueError};
+use pyo3::prelude::*;
+
+/// (host, port) pairs as addresses.
+pub fn to_addresses(listen: Vec<(String, u16)>) -> PyResult<Vec<SocketAddr>> {
+    let parse = |(host, port): (String, u16)| match host.parse::<IpAddr>() {
+        Ok(ip) => Ok(SocketAddr::new(ip, port)),
+        Err(_) => Err(PyValueError::new_err(format!("not an IP address: {host}"))),
+    };
+    listen.into_iter().map(parse).collect()
+}
+
+/// Addresses as (host, port) pairs.
+pub fn to_pairs(addresses: &[SocketAddr]) -> Vec<(String, u16)> {
+    addresses.iter().map(|address| (address.ip().to_string(), address.port())).collect()
+}
+
+/// `OSError` whose `filename` is the endpoint that could not be served.
+pub fn os_error((address, error): (SocketAddr, io::Error)) -> PyErr {
+    PyOSError::new_err((error.raw_os_error().unwrap_or(0), error.to_string(), address.to_string()))
+}

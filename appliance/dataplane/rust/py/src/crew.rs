@@ -1,0 +1,103 @@
+//! The threads of a service, one for each socket: how they begin, wait for packets, end, and what is told when one dies.
+
+use std::io;
+use std::os::fd::AsRawFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{
+    AtomicBool,
+    Ordering::{Acquire, Release},
+};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::batch::Batch;
+use crate::socket::{Udp, is_transient};
+
+/// After an error of the network: should it come again at once, we neither spin nor stop.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// The lock, also after a thread died while it held it: what it guards is swapped whole and never half-written.
+pub fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// What the threads and their owner tell each other.
+#[derive(Default)]
+pub struct Life {
+    closing: AtomicBool,
+    failure: Mutex<Option<String>>,
+}
+
+impl Life {
+    /// Wait for packets; how many came, or None when the service is to end.
+    pub fn receive<const IN: usize, const OUT: usize>(
+        &self,
+        batch: &mut Batch<IN, OUT>,
+        socket: &Udp,
+    ) -> io::Result<Option<usize>> {
+        loop {
+            let got = batch.receive(socket.as_raw_fd());
+            if self.closing.load(Acquire) {
+                return Ok(None);
+            }
+            match got {
+                Ok(got) => return Ok(Some(got)),
+                Err(error) if is_transient(&error) => std::thread::sleep(PAUSE),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// All threads of one service.
+#[derive(Default)]
+pub struct Crew {
+    life: Arc<Life>,
+    sockets: Vec<Arc<Udp>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Crew {
+    /// Start a thread that works on `socket` until the crew is closed; what ends it earlier is its failure.
+    pub fn add<W>(&mut self, name: String, socket: Udp, work: W) -> io::Result<()>
+    where
+        W: FnOnce(&Udp, &Life) -> io::Result<()> + Send + 'static,
+    {
+        let (socket, life) = (Arc::new(socket), self.life.clone());
+        self.sockets.push(socket.clone());
+        let watched = move || {
+            let why = match catch_unwind(AssertUnwindSafe(|| work(&socket, &life))) {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => "the worker panicked".to_owned(),
+            };
+            *locked(&life.failure) = Some(why);
+        };
+        self.threads.push(std::thread::Builder::new().name(name).spawn(watched)?);
+        Ok(())
+    }
+
+    /// Why a thread died, if one did.
+    pub fn failure(&self) -> Option<String> {
+        locked(&self.life.failure).clone()
+    }
+
+    /// End every thread, wait until it is gone, and free the ports.
+    pub fn close(&mut self) {
+        self.life.closing.store(true, Release);
+        for socket in &self.sockets {
+            socket.shut_down();
+        }
+        for thread in self.threads.drain(..) {
+            let _ = thread.join(); // a panic was caught inside and is in `failure`
+        }
+        self.sockets.clear();
+    }
+}
+
+impl Drop for Crew {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
