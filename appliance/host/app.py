@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance.api.contrib import HealthCheck
-from appliance.api.errors import ConfigError
+from appliance.api.errors import ConfigError, NotReady, StoreError
 from appliance.api.model import Health, Level, PluginState, PluginStatus, Problem
 from appliance.api.services import HostView
 from appliance.core.bus import Bus
@@ -67,6 +67,7 @@ class Host:
         self.shared = Shared(self.clock, self.services, self.bus, self.store, self.state_dir, self._threads)
         self._admin = AdminSocket(self.state_dir / "admin.sock", self.routes) if admin else None
         self._tasks: list[asyncio.Task[Any]] = []
+        self._without_tables: set[str] = set()
         self.services.provide(RouteTable, self.routes, owner="host")
         self.services.provide(DataPlane, plane, owner="host")  # type: ignore[type-abstract]
         self.services.provide(HostView, Inside(self), owner="host")  # type: ignore[type-abstract]
@@ -131,13 +132,13 @@ class Host:
         ctx = PluginContext(
             loaded.id, self.config.plugins.get(loaded.id), self.shared, info.provides if info else ()
         )
-        run = partial(collect.call, self.plugins, loaded, "run") if "run" in loaded.hooks else None
+        run = partial(self._run, loaded) if "run" in loaded.hooks else None
         status = PluginStatus(
             loaded.id, info.title if info else loaded.id, PluginState.LOADED,
             since=self.clock.wall_ns() / 1e9, version=loaded.version, origin=loaded.origin, hooks=loaded.hooks,
         )  # fmt: skip
         key = loaded.id if loaded.id not in self.supervised else f"{loaded.id} ({loaded.origin})"
-        self.supervised[key] = Supervised(ctx, (lambda c: run(ctx=c)) if run else None, status, self._timing)
+        self.supervised[key] = Supervised(ctx, run, status, self._timing)
         return self.supervised[key]
 
     async def _set_up(self, loaded: Loaded) -> None:
@@ -153,7 +154,7 @@ class Host:
             contributed = collect.collect(self.plugins, loaded, ctx)
             self.routes.mount(loaded.id, contributed.get("routes", ()))
             self.shared.contributions[loaded.id] = contributed
-            await self.store.migrate(loaded.id, contributed.get("migrations", ()))
+            await self._migrate(loaded)
             self.store.retain(loaded.id, contributed.get("retention", ()))
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this plugin's and stays there
             self._withdraw(loaded.id)
@@ -165,6 +166,25 @@ class Host:
             supervised.fail(why)
             detail = "" if isinstance(error, (ConfigError, LookupError)) else "\n" + traceback.format_exc()
             log.error("the plugin %s cannot be set up: %s%s", loaded.id, why, detail)
+
+    async def _migrate(self, loaded: Loaded) -> None:
+        """Bring a plugin's tables up to date; a disk that cannot be written now is waited for by `_run`."""
+        try:
+            await self.store.migrate(loaded.id, self.shared.contributions[loaded.id].get("migrations", ()))
+        except StoreError:
+            if "run" not in loaded.hooks:
+                raise
+            self._without_tables.add(loaded.id)
+        else:
+            self._without_tables.discard(loaded.id)
+
+    async def _run(self, loaded: Loaded, ctx: Any) -> None:
+        """One run of a plugin, once its tables are there."""
+        if loaded.id in self._without_tables:
+            await self._migrate(loaded)
+        if loaded.id in self._without_tables:
+            raise NotReady("its tables cannot be made: the database cannot be written now")
+        await collect.call(self.plugins, loaded, "run", ctx=ctx)
 
     def _withdraw(self, plugin_id: str) -> None:
         self.services.withdraw(plugin_id)
