@@ -133,7 +133,7 @@ def admin() -> Admin:
 
 def state_dir() -> Path:
     """The state folder: --state-dir, else the one in --config, else TIMEBALL_STATE_DIR, else the nearest that lives."""
-    options = _options()
+    options = call_options()
     if options.get("state_dir"):
         return Path(options["state_dir"])
     if options.get("config"):
@@ -153,7 +153,7 @@ def state_dir() -> Path:
 
 def wants_json() -> bool:
     """Whether --json was given anywhere on the line."""
-    return bool(_options().get("json"))
+    return bool(call_options().get("json"))
 
 
 def emit(value: Any, human: Callable[[Any], None]) -> None:
@@ -194,8 +194,9 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Seque
         click.echo(line(row))
 
 
-def _options() -> dict[str, Any]:
-    context = click.get_current_context(silent=True)
+def call_options(context: click.Context | None = None) -> dict[str, Any]:
+    """What this call was given of --json, --state-dir and --config, wherever on the line it stood."""
+    context = context or click.get_current_context(silent=True)
     return {} if context is None else context.find_root().meta.setdefault("timeball", {})
 
 

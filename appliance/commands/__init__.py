@@ -1,0 +1,1 @@
+"""The host's own commands. Private; plugins add theirs through the `commands` hook."""

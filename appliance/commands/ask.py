@@ -1,0 +1,90 @@
+"""Commands that ask the running appliance."""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib.metadata import version
+from typing import Any
+
+import click
+
+from appliance.api.cli import Failure, admin, emit, path_part, printable, table
+
+
+@click.command()
+def doctor() -> None:
+    """Ask the running appliance what is wrong and what to do about it."""
+    health = admin().get("/api/v1/health")
+
+    def show(value: Any) -> None:
+        colour = {"ok": "green", "degraded": "yellow", "failing": "red"}[value["status"]]
+        click.secho({"ok": "All is well.", "degraded": "It works, but not everything is right.",
+                     "failing": "Something is failing."}[value["status"]], fg=colour, bold=True)  # fmt: skip
+        for problem in value["problems"]:
+            click.echo(f"  {problem['level']:8} {problem['source']}: {printable(problem['text'])}")
+            if problem["remedy"]:
+                click.echo(f"           -> {problem['remedy']}")
+
+    emit(health, show)
+    sys.exit({"ok": 0, "degraded": 7, "failing": 8}[health["status"]])
+
+
+@click.group("plugin")
+def plugin_group() -> None:
+    """Look at plugins."""
+
+
+@plugin_group.command("list")
+def plugin_list() -> None:
+    """Every plugin with its state and why."""
+
+    def show(plugins: Any) -> None:
+        rows = [(p["id"], p["state"], p["restarts"], p["origin"], p["why"] or p["text"]) for p in plugins]
+        table(("plugin", "state", "restarts", "origin", "what"), rows, right=("restarts",))
+
+    emit(admin().get("/api/v1/plugins"), show)
+
+
+def _not_there_yet(name: str, does: str) -> None:
+    """A command that the contract promises and this version does not have: it says so, whatever it is given."""
+
+    @plugin_group.command(
+        name, help=f"{does} Not there yet.", context_settings={"ignore_unknown_options": True}
+    )
+    @click.argument("words", nargs=-1, metavar="...")
+    def later(words: tuple[str, ...]) -> None:
+        raise Failure(
+            f"`timeball plugin {name}` is not there yet in timeball {version('timeball')}; nothing was changed",
+            remedy="the manual's page on plugins says how to write one and where to put it",
+        )
+
+
+_not_there_yet("new", "Write the skeleton of a plugin.")
+_not_there_yet("test", "Check a plugin in an appliance of its own.")
+_not_there_yet("install", "Install a plugin from a wheel.")
+_not_there_yet("rollback", "Go back to the plugins before the last installation.")
+
+
+@plugin_group.command("retry")
+@click.argument("plugin_id")
+def plugin_retry(plugin_id: str) -> None:
+    """Try a failed or waiting plugin again now."""
+    emit(
+        admin().post(f"/api/v1/plugins/{path_part(plugin_id)}/retry"),
+        lambda p: click.echo(f"{p['id']}: {p['state']}"),
+    )
+
+
+@click.command()
+@click.argument("path")
+@click.option("-X", "method", default="GET", help="HTTP method.")
+@click.option("-d", "data", default=None, help="JSON body.")
+def api(path: str, method: str, data: str | None) -> None:
+    """Send one request to the running appliance's API, such as /api/v1/members."""
+    try:
+        body = None if data is None else json.loads(data)
+    except ValueError as error:
+        raise Failure(f"the body is not JSON: {error}", 2) from None
+    value = admin().ask(method.upper(), path, body=body)
+    click.echo(value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False))
