@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from appliance.api.model import ClockState, Family
 from appliance.dataplane.interface import Action, NtpPolicy, Reason
+from appliance.dataplane.ntp_memory import Memory
 from appliance.wire.errors import WireError
 from appliance.wire.ntp import (
     EF_NTS_AUTHENTICATOR,
@@ -220,6 +221,8 @@ def decide(
     noise: int,
     snapshot: Snapshot,
     own: tuple[int, int] = (0, 0),
+    mono_ns: int = 0,
+    memory: Memory | None = None,
 ) -> Decision:
     """Decide about one packet.
 
@@ -231,12 +234,14 @@ def decide(
         noise: 64 random bits.
         snapshot: clock and policy.
         own: address (as a number) and port that it was sent to; an unknown address is 0.
+        mono_ns: now by the monotonic clock, for what is remembered.
+        memory: what the worker remembers; without one, this is its first packet.
     """
     reply = bytearray(HEADER_BYTES)
     length = 16 if source.family == 6 else 4
     outcome = answer(
         request, len(request), source.address.to_bytes(length), source.port.to_bytes(2), own[0].to_bytes(length),
-        own[1].to_bytes(2), rx_ns, tx_ns, noise, snapshot, reply,
+        own[1].to_bytes(2), rx_ns, tx_ns, mono_ns, noise, snapshot, memory or Memory(), reply,
     )  # fmt: skip
     reason, action = split(outcome)
     return Decision(reason, action, None if action is Action.IGNORE else bytes(reply))
@@ -251,14 +256,17 @@ def answer(
     own_port: bytes,
     rx_ns: int,
     tx_ns: int,
+    mono_ns: int,
     noise: int,
     snapshot: Snapshot,
+    memory: Memory,
     reply: bytearray | memoryview,
 ) -> Outcome:
     """`decide` without an object for each packet: writes 48 bytes into `reply` unless the outcome is to ignore it.
 
     `packet` is a buffer that begins with the packet, `size` its length: more than the buffer holds if it was cut off.
     Addresses (4 or 16 bytes) and ports (2 bytes) are in network order, as they stand in a sockaddr.
+    `memory` is the one of the worker that asks.
     """
     if size < HEADER_BYTES:
         return _too_short(packet, size)

@@ -19,6 +19,7 @@ from appliance.api.model import ClockState
 from appliance.core.clock import Clock
 from appliance.dataplane.interface import Action, Endpoint, NtpPolicy, Reason
 from appliance.dataplane.ntp_decide import PolicyTable, Snapshot, answer, outcome_of, split
+from appliance.dataplane.ntp_memory import Memory
 from appliance.dataplane.udp_slots import Slots, slots_for
 from appliance.dataplane.udp_socket import bound, open_udp
 
@@ -57,7 +58,7 @@ class _Lane:
         self.first_bytes = [0] * 256
         self._to_count = [0] * len(slots.packets)
 
-    def turn(self, snapshot: Snapshot, wall_ns: Callable[[], int]) -> None:
+    def turn(self, snapshot: Snapshot, memory: Memory, mono_ns: int, wall_ns: Callable[[], int]) -> None:
         """Answer what has arrived, up to what fits the slots. This is the hot path."""
         slots, own_port = self.slots, self.endpoint.port.to_bytes(2)
         packets, replies = slots.packets, slots.replies
@@ -70,7 +71,7 @@ class _Lane:
             tx_ns = wall_ns()
             outcome = answer(
                 packet, size, address, port, own_address, own_port,
-                rx_ns or tx_ns, tx_ns, getrandbits(64), snapshot, replies[filled],
+                rx_ns or tx_ns, tx_ns, mono_ns, getrandbits(64), snapshot, memory, replies[filled],
             )  # fmt: skip
             if outcome >> 8 == _IGNORED:
                 outcomes[outcome] += 1
@@ -108,6 +109,7 @@ class PythonNtpServer:
         self._clock = clock
         self._state, self._table = state, PolicyTable(policy)
         self._inputs = (self._state, self._table)
+        self._memory = Memory()
         self._failure: BaseException | None = None
         with ExitStack() as undo:
             sockets = [undo.enter_context(open_udp(endpoint)) for endpoint in listen]
@@ -168,7 +170,7 @@ class PythonNtpServer:
     def _serve(self) -> None:
         monotonic_ns, wall_ns = self._clock.monotonic_ns, self._clock.wall_ns
         lanes = {lane.sock.fileno(): lane for lane in self._lanes}
-        wake = self._wake
+        wake, memory = self._wake, self._memory
         poller = select.poll()
         for descriptor in (*lanes, wake):
             poller.register(descriptor, select.POLLIN)
@@ -183,7 +185,7 @@ class PythonNtpServer:
                     inputs = self._inputs
                     snapshot = Snapshot.at(now_ns, *inputs)
                 try:
-                    lanes[descriptor].turn(snapshot, wall_ns)
+                    lanes[descriptor].turn(snapshot, memory, now_ns, wall_ns)
                 except OSError as e:
                     if e.errno not in _TRANSIENT:
                         raise

@@ -6,6 +6,7 @@
 pub mod dns;
 pub mod dns_query;
 pub mod dns_snapshot;
+pub mod memory;
 pub mod ntp;
 pub mod prefix;
 pub mod siphash;

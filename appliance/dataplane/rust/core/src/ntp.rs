@@ -4,6 +4,7 @@
 //! data plane: empty, control message, shorter than a header, version, mode, length, source, time in the queue, what
 //! follows the header, policy.
 
+use crate::memory::Memory;
 use crate::prefix::PrefixTable;
 
 /// Length of the header, and of every reply.
@@ -242,20 +243,23 @@ impl Snapshot {
     }
 }
 
-/// When a packet arrived and when its reply leaves, by the system clock, and 64 random bits.
+/// When a packet arrived and when its reply leaves, and 64 random bits.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment {
     /// Arrival, ns since 1970.
     pub rx_ns: i64,
     /// Now, ns since 1970.
     pub tx_ns: i64,
+    /// Now by the monotonic clock, ns; packets that were taken together may share it.
+    pub mono_ns: i64,
     /// Random bits for what lies below the precision.
     pub noise: u64,
 }
 
 /// Decide about one packet and write its reply of 48 bytes unless the action is to ignore it.
 ///
-/// `packet` is what was received; `size` its length on the wire, more than `packet` holds if it was cut off.
+/// `packet` is what was received; `size` its length on the wire, more than `packet` holds if it was cut off. `memory` is
+/// the one of the worker that asks.
 #[allow(clippy::too_many_arguments)] // all that a reply may depend on, and nothing else
 pub fn answer(
     packet: &[u8],
@@ -265,6 +269,7 @@ pub fn answer(
     moment: Moment,
     snapshot: &Snapshot,
     policy: &Policy,
+    _memory: &mut Memory,
     reply: &mut [u8; HEADER_BYTES],
 ) -> (Reason, Action) {
     let mode = match judge(packet, size, source, own, moment, policy.late_ns) {
@@ -456,10 +461,11 @@ mod tests {
         let source = Source { six: false, address: 0x7f00_0001, port: 40000 };
         let own = Source { six: false, address: 0x7f00_0001, port: 123 };
         let now = 1_800_000_100_000_000_000;
-        let moment = Moment { rx_ns: now, tx_ns: now + 1000, noise: 0x1234_5678_9abc_def0 };
+        let moment = Moment { rx_ns: now, tx_ns: now + 1000, mono_ns: 1_000_000_000, noise: 0x1234_5678_9abc_def0 };
         let snapshot = Snapshot::at(1_000_000_000, &clock());
-        let policy = Policy::default();
-        let (reason, action) = answer(packet, packet.len(), &source, &own, moment, &snapshot, &policy, &mut reply);
+        let (policy, mut memory) = (Policy::default(), Memory::default());
+        let (reason, action) =
+            answer(packet, packet.len(), &source, &own, moment, &snapshot, &policy, &mut memory, &mut reply);
         (reason, action, reply)
     }
 

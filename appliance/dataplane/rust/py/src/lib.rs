@@ -12,6 +12,7 @@ mod socket;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use timeball_core::memory::Memory;
 use timeball_core::ntp::{self, ClockState, HEADER_BYTES, Moment, Policy, Rule, Snapshot, Source};
 use timeball_core::prefix::PrefixTable;
 
@@ -142,8 +143,10 @@ fn ntp_decide(
     let to = Source { six: source.0, address: own.0, port: own.1 };
     let snapshot = Snapshot::at(mono_ns, &to_clock(clock));
     let mut reply = [0; HEADER_BYTES];
-    let moment = Moment { rx_ns, tx_ns, noise };
-    let (reason, action) = ntp::answer(request, request.len(), &from, &to, moment, &snapshot, &policy, &mut reply);
+    let moment = Moment { rx_ns, tx_ns, mono_ns, noise };
+    let mut memory = Memory::default();
+    let (reason, action) =
+        ntp::answer(request, request.len(), &from, &to, moment, &snapshot, &policy, &mut memory, &mut reply);
     Ok((reason as u8, action as u8, (action != ntp::Action::Ignore).then_some(reply)))
 }
 

@@ -9,6 +9,7 @@ use std::sync::atomic::{
 };
 use std::sync::{Arc, Mutex};
 
+use timeball_core::memory::Memory;
 use timeball_core::ntp::{self, Action, ClockState, Moment, Policy, Reason, Snapshot, Source};
 
 use crate::batch::{Batch, WIDTH};
@@ -144,6 +145,9 @@ struct Worker<'a> {
     seen: u64,
     inputs: Arc<Inputs>,
     snapshot: Snapshot,
+    memory: Memory,
+    /// When the packets at hand were taken.
+    mono_ns: i64,
     noise: u64,
     bound: Source,
     kept: [u8; WIDTH],
@@ -152,14 +156,17 @@ struct Worker<'a> {
 impl<'a> Worker<'a> {
     fn new(socket: &'a Udp, life: &'a Life, counters: &'a Counters, shared: &'a Shared, number: usize) -> Self {
         let inputs = locked(&shared.inputs).clone();
-        let snapshot = Snapshot::at(monotonic_ns(), &inputs.clock);
+        let mono_ns = monotonic_ns();
+        let snapshot = Snapshot::at(mono_ns, &inputs.clock);
+        let memory = Memory::default();
         let seed = realtime_ns() as u64 ^ (number as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         let unspecified = socket.bound.ip().is_unspecified();
         let mut bound = to_source(socket.bound);
         if unspecified {
             bound.address = 0;
         }
-        Self { socket, counters, shared, life, seen: 0, inputs, snapshot, noise: seed | 1, bound, kept: [0; WIDTH] }
+        let (seen, noise, kept) = (0, seed | 1, [0; WIDTH]);
+        Self { socket, counters, shared, life, seen, inputs, snapshot, memory, mono_ns, noise, bound, kept }
     }
 
     fn run(mut self) -> io::Result<()> {
@@ -182,6 +189,7 @@ impl<'a> Worker<'a> {
     fn refresh(&mut self) {
         let version = self.shared.version.load(Acquire);
         let now_ns = monotonic_ns();
+        self.mono_ns = now_ns;
         if version != self.seen {
             self.seen = version;
             self.inputs = locked(&self.shared.inputs).clone();
@@ -203,10 +211,11 @@ impl<'a> Worker<'a> {
             own.address = to_number(address);
         }
         let tx_ns = realtime_ns();
-        let moment = Moment { rx_ns: envelope.rx_ns.unwrap_or(tx_ns), tx_ns, noise: self.next_noise() };
+        let moment = Moment { rx_ns: envelope.rx_ns.unwrap_or(tx_ns), tx_ns, mono_ns: self.mono_ns, noise: self.next_noise() };
         let (packet, reply) = batch.slot(i);
+        let (snapshot, policy) = (&self.snapshot, &self.inputs.policy);
         let (reason, action) =
-            ntp::answer(packet, envelope.size, &source, &own, moment, &self.snapshot, &self.inputs.policy, reply);
+            ntp::answer(packet, envelope.size, &source, &own, moment, snapshot, policy, &mut self.memory, reply);
         let outcome = reason as usize * ACTIONS + action as usize;
         if action == Action::Ignore {
             bump(&self.counters.outcomes[outcome]);
