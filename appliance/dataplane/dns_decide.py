@@ -11,16 +11,14 @@ import functools
 import socket
 import struct
 from bisect import bisect_right
-from typing import NamedTuple
 
 from appliance.dataplane import dns_slow
-from appliance.dataplane.dns_edns import opt_record, option, reply_options
+from appliance.dataplane.dns_reply import DROP, Arrival, Decision, Reply, bare
 from appliance.dataplane.dns_snapshot import (
     ONE,
     UDP_LIMIT,
     UDP_LIMIT_PLAIN,
     AnswerSnapshot,
-    Denial,
     Node,
     Rotation,
     Section,
@@ -38,7 +36,6 @@ from appliance.wire.dns import (
     MAILA,
     MAILB,
     NOERROR,
-    NOTAUTH,
     NOTIMP,
     OPCODE_NOTIFY,
     OPCODE_QUERY,
@@ -48,18 +45,12 @@ from appliance.wire.dns import (
     TSIG,
     is_below,
 )
-from appliance.wire.dns_query import EXTENDED_ERROR, Query, parse_query
+from appliance.wire.dns_query import Query, parse_query
 from appliance.wire.errors import WireError
 from appliance.wire.siphash import siphash
 
-#: Outcome of a packet that gets no reply; every other outcome is an RCODE (RFC 6895 section 2.3).
-DROP = -1
-
 #: EDE 20, Not Authoritative (RFC 8914 section 4.21).
 NOT_AUTHORITATIVE = b"\x00\x14"
-
-#: reply or None, outcome, query type (0 when unknown), mark of the answer drawn (-1 for none)
-Decision = tuple[bytes | None, int, int, int]
 
 _DROPPED: Decision = (None, DROP, 0, -1)
 _LOW = ONE - 1
@@ -97,15 +88,6 @@ def pick(rotation: Rotation, drawn: int) -> tuple[bytes, int]:
     first = (((drawn >> 32) * size >> 32) + (position >> 32) - rotation.turn) % size
     begin = first * rotation.stride
     return rotation.sets[index][begin : begin + size * rotation.stride], rotation.mark + 8 * index + first
-
-
-class Arrival(NamedTuple):
-    """Where, how and when a query came; see `decide`."""
-
-    source: str
-    transport: str
-    now_ns: int
-    sequence: int
 
 
 def decide(
@@ -159,12 +141,12 @@ def examine(query: bytes, arrival: Arrival, snapshot: AnswerSnapshot) -> Decisio
     """The whole decision table, for any message that is at least a header and not a reply."""
     opcode = query[2] >> 3 & 15
     if opcode not in (OPCODE_QUERY, OPCODE_NOTIFY):
-        return _bare(query, NOTIMP, keep_rd=False)
+        return bare(query, NOTIMP, keep_rd=False)
     try:
         asked = parse_query(query)
     except WireError:
-        return _bare(query, FORMERR)
-    reply = _Reply(query, asked, arrival, snapshot)
+        return bare(query, FORMERR)
+    reply = Reply(query, asked, arrival, snapshot)
     if asked.edns is not None and asked.edns.version:
         return reply.refuse(BADVERS)
     if asked.tsig_at is not None:
@@ -176,11 +158,11 @@ def examine(query: bytes, arrival: Arrival, snapshot: AnswerSnapshot) -> Decisio
     return _answer_question(reply, asked, arrival, snapshot)
 
 
-def _answer_question(reply: _Reply, asked: Query, arrival: Arrival, snapshot: AnswerSnapshot) -> Decision:
+def _answer_question(reply: Reply, asked: Query, arrival: Arrival, snapshot: AnswerSnapshot) -> Decision:
     qtype, qclass = asked.qtype, asked.qclass
     name = asked.name.lower()
     if qtype in (OPT, TSIG, TKEY):
-        return _bare(reply.query, FORMERR)
+        return bare(reply.query, FORMERR)
     if qtype in (MAILA, MAILB):
         return reply.refuse(NOTIMP)
     if qclass == CLASS_CH:
@@ -189,7 +171,7 @@ def _answer_question(reply: _Reply, asked: Query, arrival: Arrival, snapshot: An
         return reply.section(section, aa=False) if section is not None and shown else reply.refuse(REFUSED)
     if qtype in (AXFR, IXFR):
         rcode, extended_error = dns_slow.transfer_refusal(qtype, arrival.transport, asked)
-        return _bare(reply.query, FORMERR) if rcode == FORMERR else reply.refuse(rcode, extended_error)
+        return bare(reply.query, FORMERR) if rcode == FORMERR else reply.refuse(rcode, extended_error)
     if qclass not in (CLASS_IN, CLASS_ANY) or not snapshot.names or not is_below(name, snapshot.zone):
         return reply.refuse(REFUSED, NOT_AUTHORITATIVE)
 
@@ -215,106 +197,3 @@ def _static(node: Node, qtype: int, snapshot: AnswerSnapshot) -> Section | None:
     if qtype == ANY and (node.static or node.rotating or node.denied or node.alias):
         return snapshot.any_section
     return node.alias
-
-
-def _bare(query: bytes, rcode: int, *, keep_rd: bool = True) -> Decision:
-    """A header alone: for what could not be read, or not even its kind understood."""
-    flags = 0x80 | query[2] & (0x79 if keep_rd else 0x78)
-    return query[:2] + bytes((flags, rcode)) + bytes(8), rcode, 0, -1
-
-
-class _Reply:
-    """Puts the reply to one parsed query together."""
-
-    __slots__ = ("_arrival", "_asked", "_snapshot", "query")
-
-    def __init__(self, query: bytes, asked: Query, arrival: Arrival, snapshot: AnswerSnapshot) -> None:
-        self.query = query
-        self._asked = asked
-        self._arrival = arrival
-        self._snapshot = snapshot
-
-    def records(
-        self,
-        answers: int,
-        body: bytes,
-        additional: int = 0,
-        extra: bytes = b"",
-        *,
-        aa: bool = True,
-        mark: int = -1,
-    ) -> Decision:
-        """An answer; glue is left out when it does not fit, and everything is when the answer does not (TC)."""
-        tail = self._tail(NOERROR)
-        if self._fits(body, extra, tail):
-            return self._message(NOERROR, (answers, 0, additional), body + extra, tail, aa=aa, mark=mark)
-        if self._fits(body, b"", tail):
-            return self._message(NOERROR, (answers, 0, 0), body, tail, aa=aa, mark=mark)
-        return self._message(NOERROR, (0, 0, 0), b"", tail, aa=aa, tc=True)
-
-    def section(self, section: Section, *, aa: bool) -> Decision:
-        return self.records(section.answers, section.body, section.additional, section.extra, aa=aa)
-
-    def denial(self, denial: Denial, *, aa: bool) -> Decision:
-        """NODATA, NXDOMAIN or SERVFAIL with the SOA that says for how long (RFC 2308)."""
-        # The name may be long and the zone's name is its end: the pointer is the same for every spelling of it.
-        offset = HEADER_BYTES + len(self._asked.name) - len(self._snapshot.zone)
-        body = struct.pack("!H", 0xC000 | offset).join(denial.soa)
-        tail = self._tail(denial.rcode, denial.extended_error)
-        if not self._fits(body, b"", tail):
-            return self._message(denial.rcode, (0, 0, 0), b"", tail, aa=aa, tc=True)
-        return self._message(denial.rcode, (0, 1 if body else 0, 0), body, tail, aa=aa)
-
-    def refuse(self, rcode: int, extended_error: bytes = b"") -> Decision:
-        """The question and nothing else; never authoritative."""
-        return self._message(rcode, (0, 0, 0), b"", self._tail(rcode, extended_error), aa=False)
-
-    def empty(self, rcode: int) -> Decision:
-        """A header and OPT: the answer to a query that has no question."""
-        return self._message(rcode, (0, 0, 0), b"", self._tail(rcode), aa=False)
-
-    def unknown_key(self) -> Decision:
-        """We have no TSIG keys: NOTAUTH, and a TSIG record that says so where there is room for it."""
-        tsig = dns_slow.unknown_key_record(self.query, self._asked, self._arrival.now_ns)
-        tail = self._tail(NOTAUTH)
-        if not self._fits(tsig, b"", tail):
-            return self.refuse(NOTAUTH)
-        return self._message(NOTAUTH, (0, 0, 1), b"", tail + tsig, aa=False)
-
-    def _tail(self, rcode: int, extended_error: bytes = b"") -> bytes:
-        if self._asked.edns is None:
-            return b""
-        if rcode == BADVERS:
-            return opt_record(rcode, b"", dnssec_ok=self._asked.edns.dnssec_ok)
-        source, transport, now_ns, _ = self._arrival
-        options = reply_options(self._asked, self._snapshot, source, transport, now_ns // 1_000_000_000)
-        if extended_error:
-            options += option(EXTENDED_ERROR, extended_error)
-        return opt_record(rcode, options, dnssec_ok=self._asked.edns.dnssec_ok)
-
-    def _fits(self, body: bytes, extra: bytes, tail: bytes) -> bool:
-        if self._arrival.transport == "tcp":
-            return self._asked.question_end + len(body) + len(extra) + len(tail) <= 65535
-        edns = self._asked.edns
-        limit = UDP_LIMIT_PLAIN if edns is None else min(max(edns.udp_size, UDP_LIMIT_PLAIN), UDP_LIMIT)
-        return self._asked.question_end + len(body) + len(extra) + len(tail) <= limit
-
-    def _message(
-        self,
-        rcode: int,
-        counts: tuple[int, int, int],
-        body: bytes,
-        tail: bytes,
-        *,
-        aa: bool,
-        tc: bool = False,
-        mark: int = -1,
-    ) -> Decision:
-        asked = self._asked
-        answers, authority, additional = counts
-        flags = 0x80 | self.query[2] & 0x79 | (4 if aa else 0) | (2 if tc else 0)
-        head = self.query[:2] + bytes((flags, rcode & 15))
-        opt = 1 if asked.edns is not None else 0
-        sections = _COUNTS.pack(1 if asked.name else 0, answers, authority, additional + opt)
-        question = self.query[HEADER_BYTES : asked.question_end]
-        return head + sections + question + body + tail, rcode, asked.qtype, mark

@@ -14,7 +14,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from appliance.core.clock import Clock
-from appliance.dataplane.dns_decide import DROP, decide
+from appliance.dataplane.dns_decide import decide
+from appliance.dataplane.dns_reply import DROP
 from appliance.dataplane.dns_shares import Tally, add_shares
 from appliance.dataplane.dns_snapshot import AnswerSnapshot
 from appliance.dataplane.interface import Endpoint

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.dataplane import dns_decide
-from appliance.dataplane.dns_decide import Arrival, decide, draw, examine, pick
+from appliance.dataplane.dns_decide import decide, draw, examine, pick
 from appliance.dataplane.dns_edns import cookie_age_s, make_cookie
+from appliance.dataplane.dns_reply import Arrival
 from appliance.dataplane.dns_snapshot import ONE, Rotation, soa_pieces
 from appliance.wire.dns import encode_name, name_text
 from tests.dataplane.dns_stub import COOKIE_SECRET, NOW_NS, OnPaper, edns, option, plain_stub, query, stub

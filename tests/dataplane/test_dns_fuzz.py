@@ -8,7 +8,7 @@ import random
 import dns.message
 import pytest
 
-from appliance.dataplane.dns_decide import DROP
+from appliance.dataplane.dns_reply import DROP
 from tests.dataplane.dns_stub import OnPaper, OverSockets, edns, framed, option, plain_stub, query, read_frame
 from tests.support.mutation import mutated
 from tests.support.programs import fuzz_packets

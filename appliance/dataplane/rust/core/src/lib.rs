@@ -4,7 +4,12 @@
 //! the law; tests compare the two byte by byte.
 
 pub mod dns;
+mod dns_cookie;
+mod dns_draw;
+mod dns_numbers;
+mod dns_opt;
 pub mod dns_query;
+mod dns_reply;
 pub mod dns_snapshot;
 pub mod memory;
 pub mod ntp;
