@@ -161,7 +161,7 @@ async def operations() -> str:
         async with running(config=config, state_dir=Path(folder)) as app:
             mounted = [m for m in app.host.routes.routes() if not m.route.page]
     for entry in sorted(mounted, key=lambda m: (m.path, m.route.method)):
-        parts.append(f"| `{entry.route.method} {entry.path}` | {entry.route.scope} | {entry.route.summary} |")
+        parts.append(f"| `{entry.id}` | `{entry.scope}` | {entry.route.summary} |")
     return "\n".join(parts) + "\n"
 
 

@@ -10,7 +10,10 @@ from pydantic import BaseModel
 
 from appliance.api.model import Level, Member, ProbeResult, Sample, Step, Target, Verdict
 
-Scope = Literal["public", "read", "operate", "admin"]
+#: "area:verb" as in "servers:write"; "public"; or "read", "operate", "admin" in the plugin's own area.
+Scope = str
+#: Methods that change nothing (RFC 9110 section 9.2.1).
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +25,9 @@ class Route:
         path: aiohttp-style. Absolute ("/api/v1/members/{id}") if no other plugin has it, else relative ("hello"),
             which is mounted at "/p/<plugin>/hello".
         handler: `async handler(request: appliance.core.routes.Request) -> JSON-able value or aiohttp response`.
-        scope: who may: "public" anybody, "read" looks, "operate" changes members, "admin" the rest. Default deny.
+        scope: what one must be allowed to do: "area:verb" as in "servers:write" (`appliance.api.actor` has the roles that
+            may), "public" for anybody, or one of "read", "operate", "admin", which mean that verb in an area named
+            after the plugin. A route without a scope is a mistake: its plugin is not started.
         summary: one line for the API documentation.
         body: model that a JSON body is validated against; the handler finds the result in `request.body`.
         query: model for the query string; the handler finds the result in `request.query_model`.
@@ -30,12 +35,18 @@ class Route:
         stream: a live stream; not in the OpenAPI schema tests.
         page: an HTML page: absent from the OpenAPI document and from the admin socket's index.
         produces: media types of the 200 answer, for the documentation.
+        audit: whether each use is written down for ever: who, from where, what, with which result. None: when the
+            method changes something. A form that only does an operation of the API says False: that one is recorded.
+            What was refused is recorded anyway.
+        csrf: whether a request with a browser's session must come from our own pages. None: when the method changes
+            something.
+        confirm: a person must have given the password within the last minutes.
     """
 
     method: str
     path: str
     handler: Callable[[Any], Awaitable[Any]]
-    scope: Scope = "admin"
+    scope: Scope = ""
     summary: str = ""
     body: type[BaseModel] | None = None
     query: type[BaseModel] | None = None
@@ -43,6 +54,23 @@ class Route:
     stream: bool = False
     page: bool = False
     produces: tuple[str, ...] = ("application/json",)
+    audit: bool | None = None
+    csrf: bool | None = None
+    confirm: bool = False
+
+    @property
+    def unsafe(self) -> bool:
+        """Whether its method may change something."""
+        return self.method not in SAFE_METHODS
+
+    @property
+    def audited(self) -> bool:
+        return self.unsafe if self.audit is None else self.audit
+
+    @property
+    def same_origin(self) -> bool:
+        """Whether a browser's request must come from our own pages."""
+        return self.unsafe if self.csrf is None else self.csrf
 
 
 @dataclass(frozen=True, slots=True)

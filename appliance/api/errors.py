@@ -10,7 +10,9 @@ and what an operation raises to the person who asked:
       NotFound     404
       Conflict     409
       Invalid      422, with one entry per field
+      Unknown      401, sign in first
       Refused      403
+      Unconfirmed  403, give the password again first
       StoreError   503, nothing was kept
 """
 
@@ -72,6 +74,19 @@ class Invalid(ApiError):
 class Refused(ApiError):
     status = 403
     code = "refused"
+
+
+class Unknown(ApiError):
+    """Nobody knows who asks; whoever signs in may be let do it."""
+
+    status = 401
+    code = "login_required"
+
+
+class Unconfirmed(Refused):
+    """It is a risky one: the person must give the password again first."""
+
+    code = "confirm_password"
 
 
 class StoreError(ApiError):

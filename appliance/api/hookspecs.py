@@ -58,7 +58,7 @@ def retention(ctx: SetupContext) -> Iterable[Retention] | None:
 
 @hookspec
 def routes(ctx: SetupContext) -> Iterable[Route] | None:
-    """Operations of the API and pages. A route without a scope is for administrators only."""
+    """Operations of the API and pages. A route without a scope is a mistake: the plugin is not started."""
 
 
 @hookspec

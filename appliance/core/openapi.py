@@ -69,7 +69,7 @@ def _operation(mounted: Mounted, schemas: dict[str, Any]) -> dict[str, Any]:
         "operationId": f"{route.method.lower()}{re.sub(r'[^A-Za-z0-9]+', '_', mounted.path)}".rstrip("_"),
         "summary": route.summary,
         "tags": [mounted.plugin],
-        "x-scope": route.scope,
+        "x-scope": mounted.scope,
         "parameters": parameters,
         "responses": {
             "200": {"description": "Done", "content": _content(route, schemas)},

@@ -13,19 +13,38 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Protocol
 from urllib.parse import unquote
 
 from pydantic import BaseModel, ValidationError
 
-from appliance.api.contrib import Route, Scope
-from appliance.api.errors import ApiError, Invalid, NotFound, Refused
+from appliance.api.actor import NOBODY, Actor, scope_of
+from appliance.api.contrib import Route
+from appliance.api.errors import ApiError, Invalid, NotFound, Refused, Unconfirmed, Unknown
 from appliance.core.tasks import current_plugin
 
 log = logging.getLogger("timeball.api")
 
-#: What an actor of each scope may do: everything to its left too.
-SCOPES: tuple[Scope, ...] = ("public", "read", "operate", "admin")
+#: How a request came: "local" never left this machine (or is the admin socket), "tls" nobody could read on its way, "lan"
+#: plain HTTP in a private network that the owner allowed, "plain" plain HTTP where no secret may travel.
+Line = Literal["local", "tls", "lan", "plain"]
+
+
+@dataclass(slots=True)
+class Note:
+    """What a handler tells the audit trail.
+
+    Attributes:
+        target: what it was done to; when empty, the parts of the path.
+        before: what the change replaced, JSON-able.
+        after: what is there now; when None, the body that was sent.
+        actor: who it turned out to be, where the operation itself finds that out (signing in).
+    """
+
+    target: str = ""
+    before: Any = None
+    after: Any = None
+    actor: Actor | None = None
 
 
 @dataclass(slots=True)
@@ -39,9 +58,12 @@ class Request:
         body: the validated JSON body when the route declares one.
         content: the body as it came, for routes that take something else than JSON.
         headers: names in lower case.
-        actor: who asks, for logs: "local:root", "anonymous", ...
-        scope: the most this actor may do.
+        actor: who asks and what it may do; decided before, where the request entered.
         remote: the address it comes from, "" on the admin socket.
+        line: how safe the way here is.
+        foreign: why a browser's request cannot be taken for one of our own pages', or "".
+        id: of this request, the same in the answer, the log and the audit trail.
+        note: what the audit trail shall say besides: the handler may fill it in.
         raw: the aiohttp request, for streams and pages.
     """
 
@@ -53,9 +75,12 @@ class Request:
     body: Any = None
     content: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
-    actor: str = "anonymous"
-    scope: Scope = "public"
+    actor: Actor = NOBODY
     remote: str = ""
+    line: Line = "local"
+    foreign: str = ""
+    id: str = field(default_factory=lambda: secrets.token_hex(6))
+    note: Note = field(default_factory=Note)
     raw: Any = None
 
 
@@ -83,12 +108,47 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Mounted:
-    """A route with the plugin that owns it and the full path it answers."""
+    """A route with the plugin that owns it and the full path it answers.
+
+    Attributes:
+        scope: in full, "area:verb" or "public".
+    """
 
     plugin: str
     route: Route
     path: str
     pattern: re.Pattern[str]
+    scope: str
+
+    @property
+    def id(self) -> str:
+        """Method and path: what the audit trail calls it."""
+        return f"{self.route.method} {self.path}"
+
+
+class Witness(Protocol):
+    """Writes down what was done, or refused."""
+
+    async def saw(self, request: Request, mounted: Mounted, status: int) -> None: ...
+
+
+def authorise(request: Request, mounted: Mounted) -> None:
+    """The one place that decides who may do what.
+
+    Raises:
+        Unknown: it takes somebody who signed in.
+        Refused: this somebody may not, or the request does not come from our own pages.
+        Unconfirmed: the password must be given again first.
+    """
+    actor, route = request.actor, mounted.route
+    # A token stands in a header that no browser adds by itself: a page elsewhere cannot make use of it.
+    if route.same_origin and request.foreign and actor.kind != "token":
+        raise CrossSite(f"nothing was changed: {request.foreign}")
+    if not actor.may(mounted.scope):
+        what = f"{request.method} {request.path} needs the scope {mounted.scope}"
+        raise Unknown(f"{what}: sign in first") if actor.kind == "nobody" else Refused(what)
+    if route.confirm and not actor.confirmed:
+        raise Unconfirmed(f"{request.method} {request.path} needs your password again")
 
 
 class RouteTable:
@@ -97,24 +157,33 @@ class RouteTable:
     def __init__(self, *, version: str = "") -> None:
         self._mounted: list[Mounted] = []
         self._version = version
+        #: Sees every audited operation after it was done, and every refusal of one that changes something.
+        self.witness: Witness | None = None
 
     def mount(self, plugin: str, routes: tuple[Route, ...]) -> None:
         """Add a plugin's routes, all or none.
 
         Raises:
-            ValueError: a path is taken by another plugin, or makes no sense.
+            ValueError: a path is taken by another plugin, or a route says not who may.
         """
         added: list[Mounted] = []
         for route in routes:
             path = route.path if route.path.startswith("/") else f"/p/{plugin}/{route.path}"
-            if route.scope not in SCOPES:
-                raise ValueError(f'{route.method} {path}: unknown scope "{route.scope}"')
+            if not route.scope:
+                raise ValueError(
+                    f"the plugin {plugin} does not say who may use {route.method} {path}: a route needs a scope, such as "
+                    f'"{plugin}:write" or "read"'
+                )
+            try:
+                scope = scope_of(plugin, route.scope)
+            except ValueError as error:
+                raise ValueError(f"the plugin {plugin}, {route.method} {path}: {error}") from None
             shape = _shape(path)
             for other in (*self._mounted, *added):
                 if other.route.method == route.method and _shape(other.path) == shape:
                     owner = "itself" if other.plugin == plugin else f"the plugin {other.plugin}"
                     raise ValueError(f"{route.method} {path} is taken by {owner}")
-            added.append(Mounted(plugin, route, path, _compile(path)))
+            added.append(Mounted(plugin, route, path, _compile(path), scope))
         self._mounted = sorted([*self._mounted, *added], key=lambda m: _specificity(m.path))
 
     def unmount(self, plugin: str) -> None:
@@ -132,8 +201,23 @@ class RouteTable:
 
     async def _dispatch(self, request: Request) -> Any:
         mounted = self._match(request)
-        if SCOPES.index(mounted.route.scope) > SCOPES.index(request.scope):
-            raise Refused(f"{request.method} {request.path} needs the scope {mounted.route.scope}")
+        try:
+            authorise(request, mounted)
+        except ApiError as error:
+            if self.witness is not None and mounted.route.unsafe:
+                await self.witness.saw(request, mounted, error.status)
+            raise
+        if self.witness is None or not mounted.route.audited:
+            return await self._do(request, mounted)
+        try:
+            value = await self._do(request, mounted)
+        except ApiError as error:
+            await self.witness.saw(request, mounted, error.status)
+            raise
+        await self.witness.saw(request, mounted, value.status)
+        return value
+
+    async def _do(self, request: Request, mounted: Mounted) -> Any:
         route = mounted.route
         if route.query is not None:
             request.query_model = _validated(route.query, dict(request.query), "query")
@@ -196,6 +280,10 @@ class _WrongMethod(ApiError):
         super().__init__(f"{request.path} takes {self.allow}, not {request.method}")
 
 
+class CrossSite(Refused):
+    code = "cross_site"
+
+
 class TooLarge(ApiError):
     status = 413
     code = "too_large"
@@ -208,6 +296,8 @@ def problem(error: ApiError) -> Reply:
     if error.errors:
         value["errors"] = [{"field": name, "message": message} for name, message in error.errors.items()]
     headers = {"Allow": error.allow} if isinstance(error, _WrongMethod) else {}  # RFC 9110 section 15.5.6
+    if error.status == 401:
+        headers["WWW-Authenticate"] = 'Bearer realm="timeball"'  # RFC 9110 section 15.5.2
     return Reply(value, error.status, headers=headers, content_type="application/problem+json")
 
 

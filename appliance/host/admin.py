@@ -10,6 +10,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from appliance.api.actor import local
 from appliance.core.http import MAX_BODY, answer
 from appliance.core.routes import RouteTable
 
@@ -79,7 +80,7 @@ class AdminSocket:
                 },
                 status=403,
             )
-        return await answer(self._table, raw, actor=f"local:{_user(uid)}", scope="admin")
+        return await answer(self._table, raw, actor=local(_user(uid)))
 
 
 def _peer_uid(raw: web.Request) -> int | None:

@@ -68,22 +68,22 @@ def own_routes(host: Host) -> tuple[Route, ...]:
     return (
         Route("GET", "/health", get_health, "public", "Is it well? 503 when something is failing"),
         Route("GET", "/api/v1/health", get_health, "public", "The same as /health"),
-        Route("GET", "/api/v1/status", get_status, "read", "Version, health, store, event loop"),
-        Route("GET", "/api/v1/plugins", get_plugins, "read", "Every plugin with its state and why"),
+        Route("GET", "/api/v1/status", get_status, "box:read", "Version, health, store, event loop"),
+        Route("GET", "/api/v1/plugins", get_plugins, "box:read", "Every plugin with its state and why"),
         Route(
             "POST",
             "/api/v1/plugins/{id}/retry",
             retry_plugin,
-            "admin",
+            "plugins:write",
             "Try a failed or waiting plugin again now",
         ),
         Route("GET", "/api/v1/openapi.json", get_openapi, "public", "This document"),
-        Route("GET", "/api/v1/config", get_config, "admin", "The configuration in force"),
+        Route("GET", "/api/v1/config", get_config, "config:read", "The configuration in force"),
         Route(
             "GET",
             "/api/v1/config/{key}",
             explain_key,
-            "admin",
+            "config:read",
             "One key: value, meaning, and the layers that set it",
         ),
     )

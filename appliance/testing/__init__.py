@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import urlencode
 
+from appliance.api.actor import Role, acting, local
 from appliance.api.model import PluginState, PluginStatus
 from appliance.core.clock import Clock, FakeClock
 from appliance.core.config import Layer, read_text
@@ -74,11 +75,12 @@ class RunningAppliance:
         *,
         query: Mapping[str, Any] | None = None,
         body: Any = None,
-        scope: Any = "admin",
+        role: Role = "owner",
     ) -> Reply:
-        """Send one request to the route table, as the admin socket would."""
+        """Send one request to the route table, as the admin socket would, or as somebody of another role."""
         request = Request(
-            method, path, query={k: str(v) for k, v in (query or {}).items()}, actor="local:test", scope=scope,
+            method, path, query={k: str(v) for k, v in (query or {}).items()},
+            actor=local("test") if role == "owner" else acting(role),
             content=b"" if body is None else json.dumps(body).encode(),
         )  # fmt: skip
         reply = await self.host.routes.dispatch(request)

@@ -59,7 +59,7 @@ def routes(service: ClockService) -> list[Route]:
             "GET",
             "/api/v1/clock",
             show,
-            scope="read",
+            scope="clock:read",
             summary="What our clock is worth, and who says so",
             returns=_CLOCK,
         )

@@ -176,7 +176,7 @@ class Operations:
         member = self._asked(request)
         config: Config = self._ctx.config
         if body.method == "admin":
-            if request.scope != "admin":
+            if not request.actor.may("servers:vouch"):
                 raise Refused("only an administrator's word verifies a server without a proof")
             done = await self._roster.update(member.id, lambda r: r.verify(member.id, "admin"))
             return {"verified": True, "member": self._done(request, "verified", done)}
@@ -229,7 +229,7 @@ class Operations:
 
 def _console(request: Request) -> bool:
     """Whether this came over the admin socket, where only the machine's owner can ask."""
-    return request.actor.startswith("local:") and not request.remote
+    return request.actor.kind == "local"
 
 
 def _zone(text: str) -> str:
@@ -255,19 +255,24 @@ def member_routes(operations: Operations) -> tuple[Route, ...]:
             "GET",
             "/api/v1/members",
             o.list_members,
-            "read",
+            "servers:read",
             "All members, how each stands and why",
             query=ListQuery,
             returns=array,
         ),
         Route(
-            "POST", "/api/v1/members", o.add_member, "operate", "Check a server and add it", body=NewMember
+            "POST",
+            "/api/v1/members",
+            o.add_member,
+            "servers:write",
+            "Check a server and add it",
+            body=NewMember,
         ),
         Route(
             "GET",
             "/api/v1/members/export",
             o.export_members,
-            "read",
+            "servers:read",
             "All members as CSV or JSON",
             query=ExportQuery,
             produces=("text/csv", "application/json"),
@@ -276,7 +281,7 @@ def member_routes(operations: Operations) -> tuple[Route, ...]:
             "POST",
             "/api/v1/members/import",
             o.import_members,
-            "operate",
+            "servers:write",
             "Check many servers and add them",
             body=ManyMembers,
         ),
@@ -284,43 +289,59 @@ def member_routes(operations: Operations) -> tuple[Route, ...]:
             "GET",
             one,
             o.show_member,
-            "read",
+            "servers:read",
             "One member by id, address, address:port or name, with its last probes",
         ),
         Route(
             "PATCH",
             one,
             o.change_member,
-            "operate",
+            "servers:write",
             "Change some fields of an added member",
             body=MemberChange,
         ),
-        Route("DELETE", one, o.remove_member, "operate", "Remove an added member at once"),
-        Route("POST", f"{one}/pause", o.pause_member, "operate", "Watch it but do not answer it", body=Pause),
-        Route("POST", f"{one}/resume", o.resume_member, "operate", "End a pause"),
+        Route("DELETE", one, o.remove_member, "servers:write", "Remove an added member at once"),
+        Route(
+            "POST",
+            f"{one}/pause",
+            o.pause_member,
+            "servers:write",
+            "Watch it but do not answer it",
+            body=Pause,
+        ),
+        Route("POST", f"{one}/resume", o.resume_member, "servers:write", "End a pause"),
         Route(
             "POST",
             f"{one}/remove-at",
             o.schedule_removal,
-            "operate",
+            "servers:write",
             "Remove it on a date; it leaves before",
             body=Removal,
         ),
-        Route("POST", f"{one}/cancel-removal", o.cancel_removal, "operate", "Call a scheduled removal off"),
+        Route(
+            "POST", f"{one}/cancel-removal", o.cancel_removal, "servers:write", "Call a scheduled removal off"
+        ),
         Route(
             "POST",
             f"{one}/verify",
             o.verify_member,
-            "operate",
+            "servers:write",
             "Verify who runs it, or get a token to do so",
             body=Verification,
         ),
-        Route("GET", "/api/v1/zones", o.list_zones, "read", "The tree of zones with counts", returns=array),
+        Route(
+            "GET",
+            "/api/v1/zones",
+            o.list_zones,
+            "servers:read",
+            "The tree of zones with counts",
+            returns=array,
+        ),
         Route(
             "GET",
             "/api/v1/names",
             o.list_names,
-            "read",
+            "servers:read",
             "Host names of members and what they point to",
             returns=array,
         ),

@@ -21,13 +21,12 @@ def setup(ctx: SetupContext) -> None:
 @hookimpl
 def routes(ctx: SetupContext) -> Iterable[Route]:
     page = ctx.get(MetricsPage)
-    # Public while the only listener is the loopback interface; a listener beyond it must ask for a scope.
     return (
         Route(
             "GET",
             "/metrics",
             page.answer,
-            "public",
+            "metrics:read",
             "All figures, for Prometheus",
             returns={"type": "string"},
             produces=("text/plain",),

@@ -84,7 +84,7 @@ def routes(service: NtpService) -> list[Route]:
             "GET",
             "/api/v1/ntp",
             show,
-            scope="read",
+            scope="time:read",
             summary="The time service: where it listens, whom it answers, what became of the packets",
             returns=_NTP,
         )

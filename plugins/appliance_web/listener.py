@@ -13,16 +13,16 @@ from typing import Any
 
 from aiohttp import web
 
-from appliance.api.contrib import Scope
+from appliance.api.actor import visiting
 from appliance.api.errors import ApiError
-from appliance.core.http import MAX_BODY, answer, as_response
+from appliance.core.http import MAX_BODY, REQUEST_ID, answer, as_response
 from appliance.core.routes import Reply, RouteTable, TooLarge, problem
 from appliance.dataplane.interface import Endpoint
 from appliance_web import guard
 from appliance_web.doorman import Doorman, Lobby
 
 #: Loopback only, so far: whoever can reach it may look and manage members, but not administer the box.
-SCOPE: Scope = "operate"
+VISITOR = visiting("operator")
 BODY_S = 20.0
 WRITE_S = 30.0
 _WORTH_PACKING = 1024
@@ -37,11 +37,6 @@ ErrorPage = Callable[[int, str], str]
 class _Misdirected(ApiError):
     status = 421
     code = "unknown_host"
-
-
-class _Foreign(ApiError):
-    status = 403
-    code = "cross_site"
 
 
 class _TooSlow(ApiError):
@@ -143,7 +138,8 @@ class Listener:
             self._check(raw)
             async with asyncio.timeout(BODY_S):
                 await raw.read()
-            response = await answer(self._table, raw, actor="anonymous", scope=SCOPE)
+            foreign = guard.foreign(raw.method, raw.scheme, raw.headers) or ""
+            response = await answer(self._table, raw, actor=VISITOR, foreign=foreign)
         except ApiError as error:
             response = as_response(problem(error))
         except web.HTTPRequestEntityTooLarge:
@@ -176,8 +172,6 @@ class Listener:
             )
         if raw.method not in guard.METHODS:
             raise _NotAllowed(f"the method {raw.method[:20]} is not used here")
-        if (why := guard.foreign(raw.method, raw.scheme, raw.headers)) is not None:
-            raise _Foreign(f"nothing was changed: {why}")
 
     def _as_page(self, response: web.Response) -> web.Response:
         """The same refusal as a page for people."""
@@ -200,7 +194,7 @@ async def _add_headers(raw: web.Request, response: web.StreamResponse) -> None:
     """What every response carries, streams too."""
     response.headers.update(guard.SECURITY_HEADERS)
     response.headers["Server"] = "timeball"
-    response.headers["X-Request-Id"] = secrets.token_hex(6)
+    response.headers["X-Request-Id"] = raw.get(REQUEST_ID) or secrets.token_hex(6)
     response.headers.setdefault("Cache-Control", "no-store")
 
 

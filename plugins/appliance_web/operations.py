@@ -36,8 +36,9 @@ class Operations:
             content=b"" if body is None else json.dumps(body).encode(),
             headers={"content-type": "application/json"},
             actor=asker.actor,
-            scope=asker.scope,
             remote=asker.remote,
+            line=asker.line,
+            id=asker.id,
         )
         reply = await self._table.dispatch(inner)
         if not isinstance(reply, Reply):

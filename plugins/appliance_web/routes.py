@@ -33,22 +33,23 @@ def web_routes(ctx: SetupContext) -> tuple[Route, ...]:
     site = Site(ctx, ctx.get(Journal))
     pages, tools, about, actions = Pages(site), Tools(site), About(site), Actions(site)
 
-    def page(path: str, handler: object, method: str = "GET", scope: str = "read") -> Route:
-        return Route(method, path, handler, scope, page=True)  # type: ignore[arg-type]
+    def page(path: str, handler: object, method: str = "GET", scope: str = "servers:read") -> Route:
+        # A form does its work through the API, which is what the audit trail records.
+        return Route(method, path, handler, scope, page=True, audit=False)  # type: ignore[arg-type]
 
     return (
         page("/", pages.overview),
         page("/members", pages.members),
-        page("/members/add", actions.add_form, scope="operate"),
-        page("/members/add", actions.add, "POST", "operate"),
+        page("/members/add", actions.add_form, scope="servers:write"),
+        page("/members/add", actions.add, "POST", "servers:write"),
         page("/members/{id}", pages.member),
-        page("/members/{id}/pause", actions.pause, "POST", "operate"),
-        page("/members/{id}/resume", actions.resume, "POST", "operate"),
-        page("/members/{id}/probe", actions.probe, "POST", "operate"),
+        page("/members/{id}/pause", actions.pause, "POST", "servers:write"),
+        page("/members/{id}/resume", actions.resume, "POST", "servers:write"),
+        page("/members/{id}/probe", actions.probe, "POST", "monitors:probe"),
         page("/scores/{ip}", pages.scores),
-        page("/dns", tools.dns),
+        page("/dns", tools.dns, scope="dns:read"),
         page("/log", tools.log),
-        page("/plugins", about.plugins),
+        page("/plugins", about.plugins, scope="box:read"),
         page("/help", about.contents, scope="public"),
         page("/help/{name}", about.manual_page, scope="public"),
         page("/help/{folder}/{name}", about.manual_page, scope="public"),
@@ -57,7 +58,7 @@ def web_routes(ctx: SetupContext) -> tuple[Route, ...]:
             "GET",
             "/api/v1/events",
             EventStream(ctx).handle,
-            "read",
+            "servers:read",
             "What happens, as server-sent events",
             stream=True,
         ),

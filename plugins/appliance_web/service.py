@@ -7,6 +7,7 @@ import contextlib
 import errno
 from typing import Any
 
+from appliance.api.actor import acting
 from appliance.api.context import RunContext
 from appliance.api.errors import ConfigError, NotReady
 from appliance.api.events import (
@@ -152,7 +153,9 @@ class _Watcher:
 
     async def tell_health(self) -> None:
         """One event when something begins or ceases to be wrong."""
-        box = await self._operations.value(Request("GET", "", actor="web", scope="read"), "/api/v1/status")
+        box = await self._operations.value(
+            Request("GET", "", actor=acting("viewer", "web")), "/api/v1/status"
+        )
         health = (box or {}).get("health") or {}
         seen = {"level": health.get("level"), "problems": [p.get("text") for p in health.get("problems", ())]}
         if seen != self._health:

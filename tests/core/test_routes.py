@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 
+from appliance.api.actor import NOBODY, Actor, acting, covers, local
 from appliance.api.contrib import Route
 from appliance.api.errors import Conflict
 from appliance.api.model import Level
@@ -31,7 +32,7 @@ async def echo(request):
         "params": dict(request.params),
         "query": request.query_model,
         "body": request.body,
-        "actor": request.actor,
+        "actor": request.actor.name,
     }
 
 
@@ -53,15 +54,15 @@ def table() -> RouteTable:
             Route("POST", "/api/v1/things", echo, "operate", body=Body),
             Route("GET", "/api/v1/things", echo, "public", query=Query),
             Route("GET", "broken", broken, "public"),
-            Route("DELETE", "/api/v1/things/{id}", echo),
+            Route("DELETE", "/api/v1/things/{id}", echo, "admin"),
         ),
     )
     return made
 
 
-async def ask(method, path, scope="admin", content=b"", **query):
+async def ask(method, path, role="admin", content=b"", **query):
     return await table().dispatch(
-        Request(method, path, scope=scope, content=content, query=query, actor="me")
+        Request(method, path, actor=acting(role, "me"), content=content, query=query)
     )
 
 
@@ -77,24 +78,119 @@ async def test_parameters_are_decoded():
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "scope", "status"),
+    ("method", "path", "role", "status"),
     [
         ("GET", "/api/v1/things/1", "public", 403),
-        ("GET", "/api/v1/things/1", "read", 200),
-        ("POST", "/api/v1/things", "read", 403),
-        ("DELETE", "/api/v1/things/1", "operate", 403),
+        ("GET", "/api/v1/things/1", "viewer", 200),
+        ("POST", "/api/v1/things", "viewer", 403),
+        ("DELETE", "/api/v1/things/1", "operator", 403),
         ("DELETE", "/api/v1/things/1", "admin", 200),
         ("PUT", "/api/v1/things/1", "admin", 405),
         ("GET", "/nowhere", "admin", 404),
-        ("HEAD", "/api/v1/things/1", "read", 200),
+        ("HEAD", "/api/v1/things/1", "viewer", 200),
     ],
 )
-async def test_scope_method_and_path_decide(method, path, scope, status):
-    assert (await ask(method, path, scope)).status == status
+async def test_role_method_and_path_decide(method, path, role, status):
+    assert (await ask(method, path, role)).status == status
 
 
-async def test_a_route_that_says_no_scope_is_for_administrators():
-    assert (await ask("DELETE", "/api/v1/things/1", "operate")).value["code"] == "refused"
+async def test_who_signed_in_and_may_not_is_refused_and_who_did_not_is_asked_to():
+    stranger = await table().dispatch(Request("GET", "/api/v1/things/1"))
+    assert (stranger.value["code"], stranger.headers["WWW-Authenticate"][:6]) == ("login_required", "Bearer")
+    reply = await ask("DELETE", "/api/v1/things/1", "viewer")
+    assert (reply.status, reply.value["code"]) == (403, "refused")
+    assert "things:admin" in reply.value["detail"]
+
+
+@pytest.mark.parametrize(
+    ("scope", "said"),
+    [
+        ("", "the plugin things does not say who may use GET /p/things/x"),
+        ("everybody", 'the plugin things, GET /p/things/x: "everybody" is no scope'),
+        ("things:*", "is no scope"),
+        ("Things:read", "is no scope"),
+    ],
+)
+def test_a_route_without_a_scope_is_a_mistake_that_names_its_plugin(scope, said):
+    with pytest.raises(ValueError, match=r".") as wrong:
+        RouteTable().mount("things", (Route("GET", "x", echo, scope),))
+    assert said in str(wrong.value)
+
+
+@pytest.mark.parametrize(
+    ("grants", "scope", "covered"),
+    [
+        ({"servers:read"}, "servers:read", True),
+        ({"servers:read"}, "servers:write", False),
+        ({"servers:*"}, "servers:write", True),
+        ({"*:read"}, "servers:read", True),
+        ({"*:read"}, "servers:write", False),
+        ({"*:read"}, "users:read", False),
+        ({"*:*"}, "plugins:write", False),
+        ({"*:*", "plugins:*"}, "plugins:write", True),
+        ({"*:*"}, "public", False),
+        ({"servers:read"}, "servers:*", False),
+        ({"*:*"}, "*:read", True),
+        ({"*:read"}, "*:*", False),
+        (set(), "public", False),
+    ],
+)
+def test_what_grants_cover(grants, scope, covered):
+    assert covers(grants, scope) is covered
+
+
+async def test_a_browsers_request_from_elsewhere_changes_nothing_but_a_token_is_no_browsers():
+    def post(actor):
+        return table().dispatch(
+            Request(
+                "POST", "/api/v1/things", actor=actor, content=b'{"name": "n"}', foreign="of evil.example"
+            )
+        )
+
+    reply = await post(acting("owner"))
+    assert (reply.status, reply.value["code"]) == (403, "cross_site")
+    assert (await post(NOBODY)).value["code"] == "cross_site"
+    assert (await post(dataclasses.replace(acting("owner"), kind="token"))).status == 200
+    looked = Request("GET", "/api/v1/things", actor=NOBODY, foreign="of evil.example")
+    assert (await table().dispatch(looked)).status == 200
+
+
+async def test_a_risky_operation_wants_the_password_again():
+    made = RouteTable()
+    made.mount("things", (Route("POST", "x", echo, "admin", confirm=True),))
+    stale = Actor("ada", "session", acting("owner").grants, "owner")
+    assert (await made.dispatch(Request("POST", "/p/things/x", actor=stale))).value[
+        "code"
+    ] == "confirm_password"
+    assert (await made.dispatch(Request("POST", "/p/things/x", actor=local("root")))).status == 200
+
+
+class Witness:
+    def __init__(self):
+        self.seen = []
+
+    async def saw(self, request, mounted, status):
+        self.seen.append((mounted.id, request.actor.name, status))
+
+
+async def test_what_changes_something_has_a_witness_whatever_came_of_it():
+    made = table()
+    made.witness = witness = Witness()
+    owner, viewer = acting("owner", "ada"), acting("viewer", "eve")
+    for request in (
+        Request("POST", "/api/v1/things", actor=owner, content=b'{"name": "n"}'),
+        Request("POST", "/api/v1/things", actor=owner, content=b"{}"),
+        Request("POST", "/api/v1/things", actor=viewer, content=b"{}"),
+        Request("GET", "/api/v1/things/1", actor=owner),
+        Request("GET", "/api/v1/things/1", actor=NOBODY),
+        Request("PUT", "/nowhere", actor=owner),
+    ):
+        await made.dispatch(request)
+    assert witness.seen == [
+        ("POST /api/v1/things", "ada", 200),
+        ("POST /api/v1/things", "ada", 422),
+        ("POST /api/v1/things", "eve", 403),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -139,7 +235,7 @@ def test_the_document_describes_every_operation():
         "/api/v1/things",
         "/p/things/broken",
     }
-    assert document["paths"]["/api/v1/things/{id}"]["get"]["x-scope"] == "read"
+    assert document["paths"]["/api/v1/things/{id}"]["get"]["x-scope"] == "things:read"
     names = [op["operationId"] for path in document["paths"].values() for op in path.values()]
     assert len(names) == len(set(names))
     json.dumps(document)

@@ -158,7 +158,10 @@ def test_a_path_that_another_plugin_has_is_refused_whole():
         return None
 
     table = RouteTable()
-    table.mount("good", (Route("GET", "/api/v1/things/{id}", handler),))
+    table.mount("good", (Route("GET", "/api/v1/things/{id}", handler, "read"),))
     with pytest.raises(ValueError, match="taken by the plugin good"):
-        table.mount("greedy", (Route("GET", "fine", handler), Route("GET", "/api/v1/things/{name}", handler)))
+        table.mount(
+            "greedy",
+            (Route("GET", "fine", handler, "read"), Route("GET", "/api/v1/things/{name}", handler, "read")),
+        )
     assert {m.plugin for m in table.routes()} == {"good"}

@@ -66,7 +66,7 @@ async def test_what_makes_no_sense_is_refused_and_changes_nothing(tmp_path, addr
 async def test_who_may_only_look_cannot_break_anything(tmp_path):
     async with running(["demo"], ENABLED, state_dir=tmp_path) as app:
         await app.until_running("demo")
-        reply = await app.ask("POST", "/api/v1/demo/127.0.0.11", body={"fault": {}}, scope="read")
+        reply = await app.ask("POST", "/api/v1/demo/127.0.0.11", body={"fault": {}}, role="viewer")
         assert reply.status == 403
 
 

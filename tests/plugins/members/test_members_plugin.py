@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from appliance.api.actor import acting
 from appliance.api.errors import StoreError
 from appliance.api.events import MembersChanged
 from appliance.api.model import ClockState, Verdict
@@ -405,17 +406,16 @@ async def test_a_declared_name_keeps_its_members_over_a_restart_without_dns(tmp_
 
 
 async def verify(app, token, remote):
-    request = Request("GET", f"/verify/{token}", actor="anonymous", scope="public", remote=remote)
+    request = Request("GET", f"/verify/{token}", remote=remote)
     return await app.host.routes.dispatch(request)
 
 
-async def from_the_web(app, method, path, body=None, scope="operate"):
+async def from_the_web(app, method, path, body=None, role="operator"):
     request = Request(
         method,
         path,
         content=json.dumps(body or {}).encode(),
-        actor="web:op",
-        scope=scope,
+        actor=acting(role, "web:op"),
         remote="192.0.2.200",
     )
     return await app.host.routes.dispatch(request)
@@ -514,7 +514,7 @@ async def test_only_an_administrator_verifies_by_word(tmp_path):
         row = await unverified(app)
         path = ONE.format(row["id"]) + "/verify"
         assert (await from_the_web(app, "POST", path, {"method": "admin"})).status == 403
-        assert (await from_the_web(app, "POST", path, {"method": "admin"}, scope="admin")).status == 200
+        assert (await from_the_web(app, "POST", path, {"method": "admin"}, role="admin")).status == 200
         assert (await app.get(ONE.format(row["id"])))["state"] == "active"
 
 

@@ -15,6 +15,7 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.api.actor import NOBODY
 from appliance.core.http import answer
 from appliance.core.routes import RouteTable
 from appliance.testing import running
@@ -39,7 +40,7 @@ async def test_only_the_members_own_address_can_redeem_its_token(tmp_path):
         table = app.host.services.get(RouteTable)
 
         async def serve(raw):
-            return await answer(table, raw, actor="anonymous", scope="public")
+            return await answer(table, raw, actor=NOBODY)
 
         server = web.Application()
         server.router.add_route("*", "/{tail:.*}", serve)

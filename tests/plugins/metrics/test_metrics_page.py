@@ -12,6 +12,7 @@ from aiohttp import web
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
 from prometheus_client.parser import text_string_to_metric_families as classic
 
+from appliance.api.actor import acting
 from appliance.api.contrib import Metric
 from appliance.api.plugin import PluginInfo, hookimpl
 from appliance.core.http import answer
@@ -132,7 +133,7 @@ async def test_over_http_the_type_says_the_format_and_openmetrics_is_given_to_wh
         table = app.host.services.get(RouteTable)
 
         async def serve(raw):
-            return await answer(table, raw, actor="anonymous", scope="public")
+            return await answer(table, raw, actor=acting("viewer"))
 
         server = web.Application()
         server.router.add_route("*", "/{tail:.*}", serve)

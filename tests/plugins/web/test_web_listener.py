@@ -86,8 +86,8 @@ async def test_strange_methods_are_refused(tmp_path):
 async def test_what_the_listener_may_do_ends_before_administration(tmp_path):
     async with visited(tmp_path) as visitor:
         status, text, _ = await visitor.get("/api/v1/config")
-        assert status == 403
-        assert "needs the scope admin" in text
+        assert status == 401
+        assert "needs the scope config:read" in text
 
 
 async def test_static_files_are_kept_for_ever_and_packed(tmp_path):
