@@ -15,6 +15,7 @@ from tests.plugins.web.html_check import read
 CONFIG = """
 [plugins.web]
 listen = "127.0.0.1:0"
+trust_loopback = "operate"
 [plugins.clock]
 source = "local"
 [plugins.ntp]
