@@ -25,6 +25,7 @@ if sys.version_info < (3, 11):  # noqa: UP036 - it is there to be said in words
         )
     )
 
+import fuzz_native as native_fuzz  # noqa: E402 - see above
 import native as native_plane  # noqa: E402 - see above
 from environment import BIN, CACHE, SetupError, clean_environment, ensure, hand_back  # noqa: E402
 
@@ -113,6 +114,11 @@ def fuzz(arguments: list[str]) -> int:
     return pytest("-q", "-k", which, "-o", "timeout=0", *arguments, HYPOTHESIS_PROFILE="fuzz")
 
 
+def fuzz_native(arguments: list[str]) -> int:
+    """Coverage-guided fuzzing of the native plane (cargo-fuzz); TIMEBALL_FUZZ_SECONDS for each target."""
+    return native_fuzz.main(arguments)
+
+
 def bench(arguments: list[str]) -> int:
     """Measure, side by side with other servers where they are installed."""
     ensure(tests=True)
@@ -171,6 +177,7 @@ COMMANDS = {
     "lint": lint,
     "native": native,
     "fuzz": fuzz,
+    "fuzz-native": fuzz_native,
     "bench": bench,
     "peers": peers,
     "lock": lock,
@@ -181,7 +188,7 @@ COMMANDS = {
 
 
 def main() -> int:
-    listing = "\n".join(f"  {name:<10} {command.__doc__}" for name, command in COMMANDS.items())
+    listing = "\n".join(f"  {name:<11} {command.__doc__}" for name, command in COMMANDS.items())
     parser = argparse.ArgumentParser(
         description=__doc__,
         epilog=f"commands:\n{listing}",
