@@ -78,7 +78,7 @@ def _serve(config_file: Path, state: str | None, assignments: tuple[str, ...], p
 
     try:
         config, plugins = _load(config_file, state, assignments, plugin_dirs, safe_mode=safe_mode)
-        plane = choose(config.appliance.dataplane)
+        plane = choose(config.appliance.dataplane, confined=config.appliance.sandbox)
     except BadConfig as bad:
         _print_problems(bad)
         return EX_CONFIG

@@ -31,6 +31,10 @@ class ApplianceConfig(PluginConfig):
     dataplane: Literal["auto", "python", "native", "xdp"] = setting(
         "auto", help="Which implementation moves packets."
     )
+    sandbox: bool = setting(
+        default=True,
+        help="Threads of the native plane give up all privileges and all system calls but those that packets need.",
+    )
     plugin_dirs: list[Path] = setting(
         default_factory=list, help="More folders with drop-in plugins; STATE_DIR/plugins is always one."
     )

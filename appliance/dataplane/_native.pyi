@@ -44,9 +44,11 @@ AnswersTuple: TypeAlias = tuple[
 __version__: str
 
 class NtpServer:
-    """Answers on every endpoint with `workers` threads until it is closed."""
+    """Answers on every endpoint with `workers` threads until it is closed; they are confined if `confined` says so."""
 
     endpoints: list[tuple[str, int]]
+    #: in force?, why not
+    sandbox: tuple[bool, str]
 
     def __init__(
         self,
@@ -56,6 +58,7 @@ class NtpServer:
         default: str,
         late_ns: int,
         workers: int,
+        confined: bool,
     ) -> None: ...
     def set_clock(self, clock: ClockTuple) -> None: ...
     def set_policy(self, rules: list[RuleTuple], default: str, late_ns: int) -> None: ...
@@ -79,8 +82,12 @@ class DnsServer:
     """Answers over UDP on every endpoint with `workers` threads until it is closed; the first snapshot is epoch 0."""
 
     endpoints: list[tuple[str, int]]
+    #: in force?, why not
+    sandbox: tuple[bool, str]
 
-    def __init__(self, listen: list[tuple[str, int]], answers: DnsAnswers, workers: int) -> None: ...
+    def __init__(
+        self, listen: list[tuple[str, int]], answers: DnsAnswers, workers: int, confined: bool
+    ) -> None: ...
     def set_answers(self, answers: DnsAnswers) -> int:
         """Answer from these from the next queries on; returns the number of their epoch."""
 
@@ -109,6 +116,13 @@ def ntp_decide(
     late_ns: int,
 ) -> tuple[int, int, bytes | None]:
     """One decision: (Reason, Action, reply or None); for the tests that compare it with `ntp_decide.decide`."""
+
+def confined_call(number: int, arguments: tuple[int, int, int, int]) -> int:
+    """One system call from a thread that is confined like a worker, for the tests of the filter: its errno, 0 for none.
+
+    Raises:
+        OSError: the thread could not be confined.
+    """
 
 def reasons() -> list[tuple[str, int]]:
     """Names and numbers of the reasons as the native plane has them."""

@@ -13,6 +13,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from appliance.api.model import ClockState
+from appliance.dataplane.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from appliance.dataplane.dns_snapshot import AnswerSnapshot
@@ -96,9 +97,11 @@ class NtpServer(Protocol):
 
     Attributes:
         endpoints: what is really bound, ports filled in.
+        sandbox: what its packet threads are confined to.
     """
 
     endpoints: tuple[Endpoint, ...]
+    sandbox: Sandbox
 
     def set_clock(self, state: ClockState) -> None: ...
 
@@ -122,9 +125,15 @@ class NtpServer(Protocol):
 
 
 class DnsServer(Protocol):
-    """A running DNS service on UDP and TCP."""
+    """A running DNS service on UDP and TCP.
+
+    Attributes:
+        endpoints: what is really bound, ports filled in.
+        sandbox: what its packet threads are confined to.
+    """
 
     endpoints: tuple[Endpoint, ...]
+    sandbox: Sandbox
 
     def set_answers(self, snapshot: AnswerSnapshot) -> None: ...
 
@@ -147,10 +156,14 @@ class DataPlane(Protocol):
     Attributes:
         name: "python", "native" or "xdp".
         why: one sentence: why this one was chosen.
+        workers: threads that share the packets of one address.
+        faster: what would make it faster here; empty when it is as fast as this version can be.
     """
 
     name: str
     why: str
+    workers: int
+    faster: str
 
     def serve_ntp(self, listen: Sequence[Endpoint], clock: ClockState, policy: NtpPolicy) -> NtpServer:
         """Bind and answer.

@@ -11,6 +11,7 @@ from appliance.api.model import ClockState
 from appliance.core.clock import Clock, SystemClock
 from appliance.dataplane import ntp_decide
 from appliance.dataplane.interface import Action, DnsServer, Endpoint, NtpPolicy, NtpServer, Reason
+from appliance.dataplane.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from appliance.dataplane import _native
@@ -46,15 +47,22 @@ class NativeNtpServer:
     """See `appliance.dataplane.interface.NtpServer`."""
 
     def __init__(
-        self, listen: Sequence[Endpoint], clock: ClockState, policy: NtpPolicy, workers: int
+        self,
+        listen: Sequence[Endpoint],
+        clock: ClockState,
+        policy: NtpPolicy,
+        workers: int,
+        *,
+        confined: bool = True,
     ) -> None:
         from appliance.dataplane import _native
 
         self._server = _native.NtpServer(
             [(endpoint.host, endpoint.port) for endpoint in listen], clock_tuple(clock), policy_rules(policy), policy.default,
-            ntp_decide.LATE_NS, workers,
+            ntp_decide.LATE_NS, workers, confined,
         )  # fmt: skip
         self.endpoints = tuple(Endpoint(*endpoint) for endpoint in self._server.endpoints)
+        self.sandbox = Sandbox(*self._server.sandbox)
 
     def set_clock(self, state: ClockState) -> None:
         self._server.set_clock(clock_tuple(state))
@@ -84,19 +92,25 @@ class NativePlane:
 
     Attributes:
         why: one sentence: why this plane was chosen.
+        workers: threads for each address.
+        faster: see `DataPlane`.
     """
 
     name = "native"
+    faster = ""
 
-    def __init__(self, why: str = "", *, clock: Clock | None = None, workers: int = 0) -> None:
+    def __init__(
+        self, why: str = "", *, clock: Clock | None = None, workers: int = 0, confined: bool = True
+    ) -> None:
         self.why = why
+        self._confined = confined
         self._clock = clock or SystemClock()
-        self._workers = workers or len(os.sched_getaffinity(0))
+        self.workers = workers or len(os.sched_getaffinity(0))
 
     def serve_ntp(self, listen: Sequence[Endpoint], clock: ClockState, policy: NtpPolicy) -> NtpServer:
-        return NativeNtpServer(listen, clock, policy, self._workers)
+        return NativeNtpServer(listen, clock, policy, self.workers, confined=self._confined)
 
     def serve_dns(self, listen: Sequence[Endpoint], snapshot: AnswerSnapshot) -> DnsServer:
         from appliance.dataplane.native_dns import NativeDnsServer
 
-        return NativeDnsServer(listen, snapshot, self._clock, self._workers)
+        return NativeDnsServer(listen, snapshot, self._clock, self.workers, confined=self._confined)

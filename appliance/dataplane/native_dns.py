@@ -14,6 +14,7 @@ from appliance.dataplane.dns_snapshot import AnswerSnapshot, Denial, Node, Rotat
 from appliance.dataplane.interface import Endpoint
 from appliance.dataplane.python_dns import bind_one, named_counts
 from appliance.dataplane.python_dns_tcp import TcpWorker
+from appliance.dataplane.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from appliance.dataplane import _native
@@ -59,7 +60,7 @@ def _denial(denial: Denial) -> _native.DenialTuple:
 
 
 def _bind(
-    listen: Sequence[Endpoint], answers: _native.DnsAnswers, workers: int
+    listen: Sequence[Endpoint], answers: _native.DnsAnswers, workers: int, *, confined: bool
 ) -> tuple[_native.DnsServer, list[socket.socket]]:
     """UDP and TCP on the same ports; where port 0 was asked for, one that is free for both."""
     from appliance.dataplane import _native
@@ -73,7 +74,7 @@ def _bind(
             ports = [sock.getsockname()[1] for sock in tcp]
             wanted = [(endpoint.host, port) for endpoint, port in zip(listen, ports, strict=True)]
             try:
-                udp = _native.DnsServer(wanted, answers, workers)
+                udp = _native.DnsServer(wanted, answers, workers, confined)
             except OSError:
                 if all(endpoint.port for endpoint in listen) or attempt == _ATTEMPTS - 1:
                     raise
@@ -87,13 +88,22 @@ class NativeDnsServer:
     """See `appliance.dataplane.interface.DnsServer`."""
 
     def __init__(
-        self, listen: Sequence[Endpoint], snapshot: AnswerSnapshot, clock: Clock, workers: int
+        self,
+        listen: Sequence[Endpoint],
+        snapshot: AnswerSnapshot,
+        clock: Clock,
+        workers: int,
+        *,
+        confined: bool = True,
     ) -> None:
         from appliance.dataplane import _native
 
         self._answers = _native.DnsAnswers
-        self._udp, listeners = _bind(listen, _native.DnsAnswers(answers_tuple(snapshot)), workers)
+        self._udp, listeners = _bind(
+            listen, _native.DnsAnswers(answers_tuple(snapshot)), workers, confined=confined
+        )
         self.endpoints = tuple(Endpoint(*endpoint) for endpoint in self._udp.endpoints)
+        self.sandbox = Sandbox(*self._udp.sandbox)
         #: Snapshots that a worker may still answer from, by the number of their epoch.
         self._epochs = {0: snapshot}
         self._shares: dict[str, tuple[int, float]] = {}

@@ -20,6 +20,7 @@ from appliance.dataplane.dns_shares import Tally, add_shares
 from appliance.dataplane.dns_snapshot import AnswerSnapshot
 from appliance.dataplane.interface import Endpoint
 from appliance.dataplane.python_dns_tcp import TcpWorker
+from appliance.dataplane.sandbox import IN_PYTHON
 from appliance.wire.dns import RCODE_NAMES, TYPE_NAMES, type_name
 
 log = logging.getLogger("dns.plane")
@@ -247,6 +248,8 @@ def _reply_source(ancillary: list[tuple[int, int, bytes]]) -> list[tuple[int, in
 
 class PythonDnsServer:
     """A running DNS service; see `appliance.dataplane.interface.DnsServer`."""
+
+    sandbox = IN_PYTHON
 
     def __init__(
         self,

@@ -20,6 +20,7 @@ from appliance.core.clock import Clock
 from appliance.dataplane.interface import Action, Endpoint, NtpPolicy, Reason
 from appliance.dataplane.ntp_decide import PolicyTable, Snapshot, answer, outcome_of, split
 from appliance.dataplane.ntp_memory import Memory
+from appliance.dataplane.sandbox import IN_PYTHON
 from appliance.dataplane.udp_slots import Slots, slots_for
 from appliance.dataplane.udp_socket import bound, open_udp
 
@@ -92,10 +93,13 @@ class PythonNtpServer:
     Attributes:
         endpoints: what is bound, ports filled in.
         kind: the system call that packets are taken with.
+        sandbox: none.
 
     Raises:
         OSError: an address cannot be bound; `filename` is the endpoint.
     """
+
+    sandbox = IN_PYTHON
 
     def __init__(
         self,

@@ -18,12 +18,15 @@ class PythonPlane:
 
     Attributes:
         why: one sentence: why this plane was chosen.
+        workers, faster: see `DataPlane`.
     """
 
     name = "python"
+    workers = 1
 
-    def __init__(self, why: str = "", *, clock: Clock | None = None) -> None:
+    def __init__(self, why: str = "", *, clock: Clock | None = None, faster: str = "") -> None:
         self.why = why
+        self.faster = faster
         self._clock = clock or SystemClock()
 
     def serve_ntp(self, listen: Sequence[Endpoint], clock: ClockState, policy: NtpPolicy) -> NtpServer:

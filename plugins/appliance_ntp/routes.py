@@ -19,7 +19,20 @@ _NTP = {
     "properties": {
         "level": {"type": "string", "enum": ["ok", "degraded", "failing"]},
         "verdict": {"type": "string", "description": "one sentence for people"},
-        "plane": {"type": "object", "properties": {"name": {"type": "string"}, "why": {"type": "string"}}},
+        "plane": {
+            "type": "object",
+            "properties": {
+                "name": {"type": "string"},
+                "why": {"type": "string"},
+                "workers": {**_COUNT, "description": "threads that share the packets of one address"},
+                "faster": {"type": "string", "description": "what would make it faster here, if anything"},
+                "sandbox": {
+                    "type": ["object", "null"],
+                    "description": "whether packet threads gave up privileges and system calls; null while none runs",
+                    "properties": {"on": {"type": "boolean"}, "why": {"type": "string"}},
+                },
+            },
+        },
         "listen": {"type": "array", "items": {"type": "string"}},
         "missing": {"type": "object", "description": "listeners that could not be made, and why"},
         "received": _COUNT,

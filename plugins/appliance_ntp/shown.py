@@ -29,7 +29,12 @@ def panel(service: NtpService) -> Panel:
             ["Replies since the start", f"{sum(outcomes.values()) - sum(refused.values()):,}"],
             ["Not answered", f"{sum(refused.values()):,}"],
             ["Data plane", f"{service.plane.name} ({service.plane.why})"],
+            ["Threads for each address", f"{service.plane.workers}"],
         ]
+        if service.plane.faster:
+            facts.append(["Faster", service.plane.faster])
+        if tally.server:
+            facts.append(["Sandbox of the packet threads", str(tally.server.sandbox)])
         if refused:
             (reason, _), count = max(refused.items(), key=lambda item: item[1])
             facts.insert(4, ["Most of them", f"{REASONS[reason]} ({count:,})"])

@@ -41,6 +41,18 @@ def verdict(service: NtpService) -> tuple[str, str]:
     return "ok", f"Serves time as stratum {state.stratum}"
 
 
+def plane(service: NtpService) -> dict[str, Any]:
+    """Which data plane serves time, why this one, and what its threads may do."""
+    used, server = service.plane, service.tally.server
+    return {
+        "name": used.name,
+        "why": used.why,
+        "workers": used.workers,
+        "faster": used.faster,
+        "sandbox": {"on": server.sandbox.on, "why": server.sandbox.why} if server else None,
+    }
+
+
 def summary(service: NtpService) -> dict[str, Any]:
     """Everything at once, JSON-able; the shape of GET /api/v1/ntp."""
     level, words = verdict(service)
@@ -49,7 +61,7 @@ def summary(service: NtpService) -> dict[str, Any]:
     return {
         "level": level,
         "verdict": words,
-        "plane": {"name": service.plane.name, "why": service.plane.why},
+        "plane": plane(service),
         "listen": [str(endpoint) for endpoint in service.endpoints()],
         "missing": dict(service.missing),
         "received": sum(outcomes.values()),

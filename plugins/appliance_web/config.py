@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import field_validator
 
@@ -22,18 +22,6 @@ class WebConfig(PluginConfig):
         (),
         help="Names besides the addresses and localhost by which a browser may call this box; others are refused.",
         examples=[["time.example.org"]],
-    )
-    public: Literal["status", "read"] = setting(
-        "status",
-        help="What everybody may see who does not sign in: health, scores and the manual, or all that is no secret.",
-    )
-    trust_loopback: Literal["no", "read", "operate"] = setting(
-        "read",
-        help="What everybody on this machine itself may do without signing in: nothing special, look, or run the pool.",
-    )
-    allow_http_admin: bool = setting(
-        default=False,
-        help="Let people of private networks sign in over plain HTTP, where others on the wire can read along.",
     )
     max_streams: int = setting(64, help="Live pages that may be open at once.", ge=1, le=1000, advanced=True)
     max_connections: int = setting(

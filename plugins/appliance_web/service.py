@@ -7,9 +7,7 @@ import contextlib
 import errno
 from typing import Any
 
-from aiohttp import web
-
-from appliance.api.actor import Actor, acting
+from appliance.api.actor import acting
 from appliance.api.context import RunContext
 from appliance.api.errors import ConfigError, NotReady
 from appliance.api.events import (
@@ -20,15 +18,15 @@ from appliance.api.events import (
     ProbeFinished,
     VerdictChanged,
 )
-from appliance.api.services import Identity, TimeSource
+from appliance.api.services import TimeSource
 from appliance.core.bus import Subscription
 from appliance.core.port_holder import port_holder
-from appliance.core.routes import Line, Request, RouteTable, plain
+from appliance.core.routes import Request, RouteTable, plain
 from appliance.dataplane.interface import Endpoint
-from appliance_web import guard, keeping, visitors
+from appliance_web import guard, keeping
 from appliance_web.config import WebConfig
 from appliance_web.journal import TABLE, Entry, Journal, PluginTroubles, started, told
-from appliance_web.listener import Listener, WhoAsks
+from appliance_web.listener import Listener
 from appliance_web.operations import Operations
 from appliance_web.site import Site
 from appliance_web.stream import Hub
@@ -56,9 +54,7 @@ async def serve(ctx: RunContext) -> None:
             raise ConfigError("listen", why)
     hub, journal = ctx.get(Hub), ctx.get(Journal)
     site = Site(ctx, journal)
-    listener = Listener(
-        ctx.get(RouteTable), site.error_page, who_asks(ctx), hosts=config.hosts, most=config.max_connections
-    )
+    listener = Listener(ctx.get(RouteTable), site.error_page, hosts=config.hosts, most=config.max_connections)
     listener.log_requests = config.access_log
     journal.recall(await ctx.store.read(keeping.latest))
     try:
@@ -86,29 +82,6 @@ async def serve(ctx: RunContext) -> None:
         taken = " and ".join(sorted(holders - {""})) if error.errno == errno.EADDRINUSE else ""
         why = f"in use by {taken}" if taken else (error.strerror or str(error))
         raise NotReady(f"cannot listen on {', '.join(config.listen)}: {why}") from error
-
-
-def who_asks(ctx: RunContext) -> WhoAsks:
-    """Asks the plugin that knows people, where there is one; without it nobody can sign in."""
-    config: WebConfig = ctx.config
-
-    async def ask(raw: web.Request) -> tuple[Actor, Line]:
-        remote, identity = raw.remote or "", ctx.find(Identity)  # type: ignore[type-abstract]
-        line = visitors.line_of(remote, raw.scheme, raw.headers, allow_http=config.allow_http_admin)
-        known = None
-        if identity is not None:
-            headers = {name.lower(): value for name, value in raw.headers.items()}
-            known = await identity.identify(headers, remote, line)
-        return known or visitors.stranger(
-            remote,
-            raw.headers,
-            public=config.public,
-            trust_loopback=config.trust_loopback,
-            claimed=identity is None or identity.claimed,
-            setup_anywhere=identity is not None and identity.setup_anywhere,
-        ), line
-
-    return ask
 
 
 async def _take_changes(ctx: RunContext, listener: Listener) -> None:

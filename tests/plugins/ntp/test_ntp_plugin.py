@@ -114,7 +114,10 @@ async def test_what_it_tells_about_itself(serving):
         assert {(t["version"], t["mode"], t["family"], t["count"]) for t in told["traffic"]} == {
             (4, 3, 4, 1), (2, 6, 4, 1)
         }  # fmt: skip
-        assert told["plane"]["name"] == "python"
+        assert told["plane"] == {
+            "name": "python", "why": "asked for", "workers": 1, "faster": told["plane"]["faster"],
+            "sandbox": {"on": False, "why": "the Python plane runs inside the interpreter"},
+        }  # fmt: skip
         assert told["policy"] == {"rules": [], "others": "allow"}
         contributed = app.host.shared.contributions["ntp"]
         values = {metric.name: dict(metric.read()) for metric in contributed["metrics"]}

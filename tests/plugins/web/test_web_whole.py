@@ -15,7 +15,6 @@ from tests.plugins.web.html_check import read
 CONFIG = """
 [plugins.web]
 listen = "127.0.0.1:0"
-trust_loopback = "operate"
 [plugins.clock]
 source = "local"
 [plugins.ntp]

@@ -6,6 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 
+use crate::crew::Sandbox;
+
 /// (host, port) pairs as addresses.
 pub fn to_addresses(listen: Vec<(String, u16)>) -> PyResult<Vec<SocketAddr>> {
     let parse = |(host, port): (String, u16)| match host.parse::<IpAddr>() {
@@ -23,4 +25,13 @@ pub fn to_pairs(addresses: &[SocketAddr]) -> Vec<(String, u16)> {
 /// `OSError` whose `filename` is the endpoint that could not be served.
 pub fn os_error((address, error): (SocketAddr, io::Error)) -> PyErr {
     PyOSError::new_err((error.raw_os_error().unwrap_or(0), error.to_string(), address.to_string()))
+}
+
+/// (in force?, why not).
+pub fn to_sandbox(sandbox: &Sandbox) -> (bool, String) {
+    match sandbox {
+        Sandbox::On => (true, String::new()),
+        Sandbox::Off => (false, "switched off".to_owned()),
+        Sandbox::Lacking(why) => (false, why.clone()),
+    }
 }

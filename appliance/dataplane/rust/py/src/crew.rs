@@ -7,11 +7,12 @@ use std::sync::atomic::{
     AtomicBool,
     Ordering::{Acquire, Release},
 };
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::batch::Batch;
+use crate::confine::confine;
 use crate::socket::{Udp, is_transient};
 
 /// After an error of the network: should it come again at once, we neither spin nor stop.
@@ -50,15 +51,33 @@ impl Life {
     }
 }
 
+/// Whether threads are confined (see `confine`), or what of it is not in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sandbox {
+    /// Nobody asked for it.
+    Off,
+    /// In force in every thread.
+    On,
+    /// Asked for, and not all of it is in force: why.
+    Lacking(String),
+}
+
 /// All threads of one service.
-#[derive(Default)]
 pub struct Crew {
     life: Arc<Life>,
+    /// What the threads are confined to.
+    pub sandbox: Sandbox,
     sockets: Vec<Arc<Udp>>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Crew {
+    /// Nobody yet; everybody who joins is confined if `confined` says so.
+    pub fn new(confined: bool) -> Self {
+        let sandbox = if confined { Sandbox::On } else { Sandbox::Off };
+        Self { life: Arc::default(), sandbox, sockets: Vec::new(), threads: Vec::new() }
+    }
+
     /// Start a thread that works on `socket` until the crew is closed; what ends it earlier is its failure.
     pub fn add<W>(&mut self, name: String, socket: Udp, work: W) -> io::Result<()>
     where
@@ -66,7 +85,10 @@ impl Crew {
     {
         let (socket, life) = (Arc::new(socket), self.life.clone());
         self.sockets.push(socket.clone());
+        let confined = self.sandbox != Sandbox::Off;
+        let (tell, told) = mpsc::sync_channel(1);
         let watched = move || {
+            let _ = tell.send(if confined { confine() } else { Ok(()) });
             let why = match catch_unwind(AssertUnwindSafe(|| work(&socket, &life))) {
                 Ok(Ok(())) => return,
                 Ok(Err(error)) => error.to_string(),
@@ -75,6 +97,10 @@ impl Crew {
             *locked(&life.failure) = Some(why);
         };
         self.threads.push(std::thread::Builder::new().name(name).spawn(watched)?);
+        // Before the caller goes on: whoever asks next whether it is in force shall hear the truth.
+        if let Ok(Err(why)) = told.recv() {
+            self.sandbox = Sandbox::Lacking(why);
+        }
         Ok(())
     }
 

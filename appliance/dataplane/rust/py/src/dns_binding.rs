@@ -9,7 +9,7 @@ use pyo3::types::PyBytes;
 use timeball_core::dns::{self, Arrival};
 use timeball_core::dns_snapshot::{Denial, MAX_REPLY_BYTES, Node, Rotation, Section, Snapshot, Table};
 
-use crate::binding::{os_error, to_addresses, to_pairs};
+use crate::binding::{os_error, to_addresses, to_pairs, to_sandbox};
 use crate::dns_server;
 
 /// answers, body, additional, extra
@@ -96,10 +96,16 @@ pub struct DnsServer {
 #[pymethods]
 impl DnsServer {
     #[new]
-    fn new(py: Python<'_>, listen: Vec<(String, u16)>, answers: &DnsAnswers, workers: u32) -> PyResult<Self> {
+    fn new(
+        py: Python<'_>,
+        listen: Vec<(String, u16)>,
+        answers: &DnsAnswers,
+        workers: u32,
+        confined: bool,
+    ) -> PyResult<Self> {
         let addresses = to_addresses(listen)?;
         let snapshot = answers.snapshot.clone();
-        let started = py.detach(|| dns_server::Server::start(&addresses, snapshot, workers.max(1)));
+        let started = py.detach(|| dns_server::Server::start(&addresses, snapshot, workers.max(1), confined));
         Ok(Self { inner: started.map_err(os_error)? })
     }
 
@@ -123,6 +129,12 @@ impl DnsServer {
     /// (query type, outcome, queries).
     fn outcomes(&self) -> Vec<(u16, i16, u64)> {
         self.inner.outcomes()
+    }
+
+    /// (in force?, why not).
+    #[getter]
+    fn sandbox(&self) -> (bool, String) {
+        to_sandbox(self.inner.sandbox())
     }
 
     fn failure(&self) -> Option<String> {

@@ -16,7 +16,7 @@ use timeball_core::dns_snapshot::{MAX_REPLY_BYTES, Snapshot};
 use crate::batch::{Batch, WIDTH};
 use crate::clock::realtime_ns;
 use crate::counting::bump;
-use crate::crew::{Crew, Life, locked};
+use crate::crew::{Crew, Life, Sandbox, locked};
 use crate::socket::{Udp, bind_each};
 
 const RECEIVE_BUFFER: i32 = 4 << 20;
@@ -96,12 +96,13 @@ impl Server {
         listen: &[SocketAddr],
         snapshot: Arc<Snapshot>,
         workers: u32,
+        confined: bool,
     ) -> Result<Self, (SocketAddr, io::Error)> {
         let (endpoints, sockets) = bind_each(listen, workers, RECEIVE_BUFFER)?;
         let current = Arc::new(Epoch::new(snapshot, sockets.len()));
         let epochs = Mutex::new(Epochs { current, retired: Vec::new() });
         let shared = Arc::new(Shared { epochs, version: AtomicU64::new(0) });
-        let mut server = Self { shared, counters: Vec::new(), crew: Crew::default(), endpoints };
+        let mut server = Self { shared, counters: Vec::new(), crew: Crew::new(confined), endpoints };
         for (number, socket) in sockets.into_iter().enumerate() {
             socket.prepare_for_dns();
             let address = socket.bound;
@@ -153,6 +154,11 @@ impl Server {
             (qtype, (at % OUTCOMES) as i16 + LEAST_OUTCOME, sum(at))
         };
         (0..TYPES * OUTCOMES + OUTCOMES).map(row).filter(|row| row.2 > 0).collect()
+    }
+
+    /// What the workers are confined to.
+    pub fn sandbox(&self) -> &Sandbox {
+        &self.crew.sandbox
     }
 
     /// Why a worker died, if one did.

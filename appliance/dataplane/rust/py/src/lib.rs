@@ -3,20 +3,22 @@
 mod batch;
 mod binding;
 mod clock;
+mod confine;
 mod counting;
 mod crew;
 mod dns_binding;
 mod dns_server;
 mod ntp_server;
+mod seccomp;
 mod socket;
 
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use timeball_core::memory::Memory;
 use timeball_core::ntp::{self, ClockState, HEADER_BYTES, Moment, Policy, Rule, Snapshot, Source};
 use timeball_core::prefix::PrefixTable;
 
-use crate::binding::{os_error, to_addresses, to_pairs};
+use crate::binding::{os_error, to_addresses, to_pairs, to_sandbox};
 
 /// leap, stratum, refid, reference_ns, root_delay_s, root_dispersion_s, dispersion_rate, as_of_mono_ns, correction_s,
 /// precision, max_distance_s, expires_mono_ns
@@ -80,11 +82,12 @@ impl NtpServer {
         default: &str,
         late_ns: i64,
         workers: u32,
+        confined: bool,
     ) -> PyResult<Self> {
         let addresses = to_addresses(listen)?;
         let policy = to_policy(rules, default, late_ns)?;
         let state = to_clock(clock);
-        let started = py.detach(|| ntp_server::Server::start(&addresses, state, policy, workers.max(1)));
+        let started = py.detach(|| ntp_server::Server::start(&addresses, state, policy, workers.max(1), confined));
         Ok(Self { inner: started.map_err(os_error)? })
     }
 
@@ -111,6 +114,12 @@ impl NtpServer {
     /// (first byte, IPv6?, packets).
     fn first_bytes(&self) -> Vec<(usize, bool, u64)> {
         self.inner.first_bytes()
+    }
+
+    /// (in force?, why not).
+    #[getter]
+    fn sandbox(&self) -> (bool, String) {
+        to_sandbox(self.inner.sandbox())
     }
 
     fn failure(&self) -> Option<String> {
@@ -150,6 +159,12 @@ fn ntp_decide(
     Ok((reason as u8, action as u8, (action != ntp::Action::Ignore).then_some(reply)))
 }
 
+/// One system call from a thread that is confined like a worker: its error number, 0 for none.
+#[pyfunction]
+fn confined_call(py: Python<'_>, number: i64, arguments: [usize; 4]) -> PyResult<i32> {
+    py.detach(|| confine::attempt(number as _, arguments)).map_err(PyOSError::new_err)
+}
+
 /// Names and numbers of the reasons, to be compared with `interface.Reason`.
 #[pyfunction]
 fn reasons() -> Vec<(&'static str, u8)> {
@@ -162,6 +177,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<dns_binding::DnsAnswers>()?;
     module.add_class::<dns_binding::DnsServer>()?;
     module.add_function(wrap_pyfunction!(ntp_decide, module)?)?;
+    module.add_function(wrap_pyfunction!(confined_call, module)?)?;
     module.add_function(wrap_pyfunction!(reasons, module)?)?;
     module.add_function(wrap_pyfunction!(dns_binding::dns_decide, module)?)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;

@@ -15,7 +15,7 @@ use timeball_core::ntp::{self, Action, ClockState, Moment, Policy, Reason, Snaps
 use crate::batch::{Batch, WIDTH};
 use crate::clock::{monotonic_ns, realtime_ns};
 use crate::counting::bump;
-use crate::crew::{Crew, Life, locked};
+use crate::crew::{Crew, Life, Sandbox, locked};
 use crate::socket::{Udp, bind_each};
 
 const REASONS: usize = ntp::REASONS.len();
@@ -74,11 +74,12 @@ impl Server {
         clock: ClockState,
         policy: Policy,
         workers: u32,
+        confined: bool,
     ) -> Result<Self, (SocketAddr, io::Error)> {
         let (endpoints, sockets) = bind_each(listen, workers, RECEIVE_BUFFER)?;
         let inputs = Mutex::new(Arc::new(Inputs { clock, policy }));
         let shared = Arc::new(Shared { inputs, version: AtomicU64::new(1) });
-        let mut server = Self { shared, lanes: Vec::new(), crew: Crew::default(), endpoints };
+        let mut server = Self { shared, lanes: Vec::new(), crew: Crew::new(confined), endpoints };
         for (number, socket) in sockets.into_iter().enumerate() {
             let address = socket.bound;
             let (shared, counters) = (server.shared.clone(), Arc::new(Counters::default()));
@@ -124,6 +125,11 @@ impl Server {
             }
         }
         rows
+    }
+
+    /// What the workers are confined to.
+    pub fn sandbox(&self) -> &Sandbox {
+        &self.crew.sandbox
     }
 
     /// Why a worker died, if one did.
@@ -211,7 +217,8 @@ impl<'a> Worker<'a> {
             own.address = to_number(address);
         }
         let tx_ns = realtime_ns();
-        let moment = Moment { rx_ns: envelope.rx_ns.unwrap_or(tx_ns), tx_ns, mono_ns: self.mono_ns, noise: self.next_noise() };
+        let moment =
+            Moment { rx_ns: envelope.rx_ns.unwrap_or(tx_ns), tx_ns, mono_ns: self.mono_ns, noise: self.next_noise() };
         let (packet, reply) = batch.slot(i);
         let (snapshot, policy) = (&self.snapshot, &self.inputs.policy);
         let (reason, action) =
