@@ -13,6 +13,13 @@ ClockTuple: TypeAlias = tuple[int, int, bytes, int, float, float, float, int, fl
 #: IPv6?, network address as a number, prefix length, "allow" | "ignore" | "deny"
 RuleTuple: TypeAlias = tuple[bool, int, int, str]
 
+#: (interval, burst), (leak, kod), (prefix interval, prefix burst), exempt (IPv6?, network address, prefix length)
+LimitTuple: TypeAlias = tuple[tuple[int, int], tuple[int, int], tuple[int, int], list[tuple[bool, int, int]]]
+#: key, first, last, packets, replies, dropped, kisses, full_at, look, silent, answered, unanswered: `ntp_clients.Record`
+ClientTuple: TypeAlias = tuple[int, int, int, int, int, int, int, int, int, bool, int, int]
+#: known, room, forgotten, over_client, over_network, kissed, leaked: `interface.Remembered`
+RememberedTuple: TypeAlias = tuple[int, int, int, int, int, int, int]
+
 # DNS: the fields of `dns_snapshot`, mappings as lists of pairs.
 #: answers, body, additional, extra
 SectionTuple: TypeAlias = tuple[int, bytes, int, bytes]
@@ -57,16 +64,29 @@ class NtpServer:
         rules: list[RuleTuple],
         default: str,
         late_ns: int,
+        limit: LimitTuple | None,
         workers: int,
         confined: bool,
-    ) -> None: ...
+        clients: int,
+        secret: bytes,
+    ) -> None:
+        """Room for about `clients` clients; `secret` is 16 random bytes for the hashes."""
+
     def set_clock(self, clock: ClockTuple) -> None: ...
-    def set_policy(self, rules: list[RuleTuple], default: str, late_ns: int) -> None: ...
+    def set_policy(
+        self, rules: list[RuleTuple], default: str, late_ns: int, limit: LimitTuple | None
+    ) -> None: ...
     def outcomes(self) -> list[tuple[int, int, int]]:
         """(Reason, Action, packets) of all workers; pairs without packets are left out."""
 
     def first_bytes(self) -> list[tuple[int, bool, int]]:
         """(first byte, IPv6?, packets)."""
+
+    def clients(self) -> list[ClientTuple]:
+        """What each worker knows of each client."""
+
+    def remembered(self) -> RememberedTuple:
+        """Of all workers together."""
 
     def failure(self) -> str | None:
         """Why a worker died, if one did."""
@@ -102,6 +122,14 @@ class DnsServer:
 
     def close(self) -> None: ...
 
+class NtpMemory:
+    """What a worker remembers, for the tests that compare it with `ntp_memory.Memory`."""
+
+    def __init__(self, slots: int, cells: int, secret: bytes) -> None: ...
+    def clients(self) -> list[ClientTuple]: ...
+    def cells(self) -> list[int]: ...
+    def remembered(self) -> RememberedTuple: ...
+
 def ntp_decide(
     request: bytes,
     source: tuple[bool, int, int],
@@ -114,6 +142,8 @@ def ntp_decide(
     rules: list[RuleTuple],
     default: str,
     late_ns: int,
+    limit: LimitTuple | None = None,
+    memory: NtpMemory | None = None,
 ) -> tuple[int, int, bytes | None]:
     """One decision: (Reason, Action, reply or None); for the tests that compare it with `ntp_decide.decide`."""
 

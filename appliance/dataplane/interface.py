@@ -13,6 +13,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from appliance.api.model import ClockState
+from appliance.dataplane.client_keys import client_network
 from appliance.dataplane.sandbox import Sandbox
 
 if TYPE_CHECKING:
@@ -77,19 +78,109 @@ class Action(IntEnum):
     KISS = 2
 
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
 class PrefixRule(NamedTuple):
     """`action` for every source inside `network`; the longest match wins."""
 
-    network: ipaddress.IPv4Network | ipaddress.IPv6Network
+    network: Network
     action: str
 
 
 @dataclass(frozen=True, slots=True)
+class RateLimit:
+    """How much each client is answered; intervals in log2 s, bursts in replies. See `ntp_limit`.
+
+    Attributes:
+        interval: average spacing of the replies to an IPv4 address; an IPv6 /64 gets 64 times as many.
+        burst: replies in a row to a client that was silent before.
+        leak: of those over the limit one in 2^leak is answered.
+        kod: of those that are not, one in 2^kod is told so; 0 tells nobody.
+        exempt: who is not limited.
+        prefix_interval: the same for an IPv4 /24 or IPv6 /48 as a whole.
+        prefix_burst: the same for these.
+    """
+
+    interval: int = 3
+    burst: int = 16
+    leak: int = 2
+    kod: int = 0
+    exempt: tuple[Network, ...] = ()
+    prefix_interval: int = -7
+    prefix_burst: int = 4096
+
+
+@dataclass(frozen=True, slots=True)
 class NtpPolicy:
-    """Who is answered. Without a matching rule: `default`."""
+    """Who is answered, and how much. Without a matching rule: `default`."""
 
     rules: tuple[PrefixRule, ...] = ()
     default: str = "allow"
+    limit: RateLimit | None = None
+
+
+class Client(NamedTuple):
+    """What the time service knows of a client: an IPv4 address or an IPv6 /64.
+
+    Attributes:
+        key: who, as `client_keys` has it.
+        first_mono_ns: its first packet.
+        last_mono_ns: its latest one.
+        packets: requests from it that policy lets in.
+        replies: those that the limiter let through.
+        dropped: those that got silence.
+        kisses: those that were told to slow down.
+        missing_ns: what its bucket lacked after the latest packet.
+        version: of the latest packet.
+        mode: of the latest packet.
+        port: kind of source port of the latest packet: 0 above 1023, 1 for 123, 2 for the others.
+        silent: whether the latest packet got no reply.
+        answered_s: average spacing of its packets after a reply, None before there is one.
+        unanswered_s: the same after silence.
+    """
+
+    key: int
+    first_mono_ns: int
+    last_mono_ns: int
+    packets: int
+    replies: int
+    dropped: int
+    kisses: int
+    missing_ns: int
+    version: int
+    mode: int
+    port: int
+    silent: bool
+    answered_s: float | None
+    unanswered_s: float | None
+
+    @property
+    def network(self) -> Network:
+        """Who: a /32 or a /64."""
+        return client_network(self.key)
+
+
+class Remembered(NamedTuple):
+    """How much a service remembers, and what its limiter did since the start.
+
+    Attributes:
+        known: clients in its tables; one that came to several workers counts for each.
+        room: how many there is room for; 0 when nobody is remembered.
+        forgotten: clients that gave way to others.
+        over_client: packets silenced because of their client's rate.
+        over_network: packets silenced because of the rate of its /24 or /48.
+        kissed: packets over a limit that were told so.
+        leaked: packets over a limit that were answered by chance.
+    """
+
+    known: int = 0
+    room: int = 0
+    forgotten: int = 0
+    over_client: int = 0
+    over_network: int = 0
+    kissed: int = 0
+    leaked: int = 0
 
 
 class NtpServer(Protocol):
@@ -113,6 +204,14 @@ class NtpServer(Protocol):
 
     def traffic(self) -> Mapping[tuple[int, int, int], int]:
         """Packets by (version, mode, family) as they claim to be; the empty ones, which claim nothing, are left out."""
+        ...
+
+    def clients(self) -> Sequence[Client]:
+        """Who asked, in no order, each once; a full table takes a moment, so call it in a thread."""
+        ...
+
+    def remembered(self) -> Remembered:
+        """How full the memory is and what the limiter did; cheap."""
         ...
 
     def failure(self) -> BaseException | None:
@@ -165,8 +264,10 @@ class DataPlane(Protocol):
     workers: int
     faster: str
 
-    def serve_ntp(self, listen: Sequence[Endpoint], clock: ClockState, policy: NtpPolicy) -> NtpServer:
-        """Bind and answer.
+    def serve_ntp(
+        self, listen: Sequence[Endpoint], clock: ClockState, policy: NtpPolicy, *, clients: int = 0
+    ) -> NtpServer:
+        """Bind and answer; remember about `clients` clients at most, shared out among the workers.
 
         Raises:
             OSError: an address cannot be bound; `filename` holds the endpoint.

@@ -9,8 +9,17 @@ from typing import TYPE_CHECKING
 
 from appliance.api.model import ClockState
 from appliance.core.clock import Clock, SystemClock
-from appliance.dataplane import ntp_decide
-from appliance.dataplane.interface import Action, DnsServer, Endpoint, NtpPolicy, NtpServer, Reason
+from appliance.dataplane import ntp_book, ntp_decide
+from appliance.dataplane.interface import (
+    Action,
+    Client,
+    DnsServer,
+    Endpoint,
+    NtpPolicy,
+    NtpServer,
+    Reason,
+    Remembered,
+)
 from appliance.dataplane.sandbox import Sandbox
 
 if TYPE_CHECKING:
@@ -39,6 +48,19 @@ def policy_rules(policy: NtpPolicy) -> list[_native.RuleTuple]:
     ]
 
 
+def limit_tuple(policy: NtpPolicy) -> _native.LimitTuple | None:
+    """The limits of a policy as the native plane takes them."""
+    limit = policy.limit
+    if limit is None:
+        return None
+    return (
+        (limit.interval, limit.burst),
+        (limit.leak, limit.kod),
+        (limit.prefix_interval, limit.prefix_burst),
+        [(n.version == 6, int(n.network_address), n.prefixlen) for n in limit.exempt],
+    )
+
+
 def _clamped(ns: int) -> int:
     return max(-_FURTHEST_NS, min(_FURTHEST_NS, ns))
 
@@ -54,12 +76,13 @@ class NativeNtpServer:
         workers: int,
         *,
         confined: bool = True,
+        clients: int = 0,
     ) -> None:
         from appliance.dataplane import _native
 
         self._server = _native.NtpServer(
             [(endpoint.host, endpoint.port) for endpoint in listen], clock_tuple(clock), policy_rules(policy), policy.default,
-            ntp_decide.LATE_NS, workers, confined,
+            ntp_decide.LATE_NS, limit_tuple(policy), workers, confined, clients, os.urandom(16),
         )  # fmt: skip
         self.endpoints = tuple(Endpoint(*endpoint) for endpoint in self._server.endpoints)
         self.sandbox = Sandbox(*self._server.sandbox)
@@ -68,7 +91,7 @@ class NativeNtpServer:
         self._server.set_clock(clock_tuple(state))
 
     def set_policy(self, policy: NtpPolicy) -> None:
-        self._server.set_policy(policy_rules(policy), policy.default, ntp_decide.LATE_NS)
+        self._server.set_policy(policy_rules(policy), policy.default, ntp_decide.LATE_NS, limit_tuple(policy))
 
     def counters(self) -> Mapping[tuple[Reason, Action], int]:
         return {(Reason(reason), Action(action)): count for reason, action, count in self._server.outcomes()}
@@ -78,6 +101,12 @@ class NativeNtpServer:
         for first, six, count in self._server.first_bytes():
             total[first >> 3 & 7, first & 7, 6 if six else 4] += count
         return total
+
+    def clients(self) -> Sequence[Client]:
+        return ntp_book.clients_of(self._server.clients())
+
+    def remembered(self) -> Remembered:
+        return Remembered(*self._server.remembered())
 
     def failure(self) -> BaseException | None:
         why = self._server.failure()
@@ -107,8 +136,10 @@ class NativePlane:
         self._clock = clock or SystemClock()
         self.workers = workers or len(os.sched_getaffinity(0))
 
-    def serve_ntp(self, listen: Sequence[Endpoint], clock: ClockState, policy: NtpPolicy) -> NtpServer:
-        return NativeNtpServer(listen, clock, policy, self.workers, confined=self._confined)
+    def serve_ntp(
+        self, listen: Sequence[Endpoint], clock: ClockState, policy: NtpPolicy, *, clients: int = 0
+    ) -> NtpServer:
+        return NativeNtpServer(listen, clock, policy, self.workers, confined=self._confined, clients=clients)
 
     def serve_dns(self, listen: Sequence[Endpoint], snapshot: AnswerSnapshot) -> DnsServer:
         from appliance.dataplane.native_dns import NativeDnsServer

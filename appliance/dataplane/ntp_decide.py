@@ -2,7 +2,7 @@
 
 This is the law for every data plane. The order in which reasons are looked for is fixed, so that a packet that is wrong
 in two ways is counted alike everywhere: empty, control message, shorter than a header, version, mode, length, source,
-time in the queue, what follows the header, policy. Behaviour by version and mode is what chrony does.
+time in the queue, what follows the header, policy, rate. Behaviour by version and mode is what chrony does.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from typing import NamedTuple
 
 from appliance.api.model import ClockState, Family
 from appliance.dataplane.interface import Action, NtpPolicy, Reason
-from appliance.dataplane.ntp_memory import Memory
+from appliance.dataplane.ntp_limit import Limits
+from appliance.dataplane.ntp_memory import FREE, KISS, WITHIN, Memory
+from appliance.dataplane.prefix_table import PrefixTable
 from appliance.wire.errors import WireError
 from appliance.wire.ntp import (
     EF_NTS_AUTHENTICATOR,
@@ -69,6 +71,8 @@ _BAD_SOURCE = outcome_of(Reason.BAD_SOURCE)
 _LATE = outcome_of(Reason.LATE)
 _POLICY = outcome_of(Reason.POLICY)
 _KISS_DENIED = outcome_of(Reason.POLICY, Action.KISS)
+_RATE = outcome_of(Reason.RATE)
+_KISS_RATE = outcome_of(Reason.RATE, Action.KISS)
 
 _M64 = 0xFFFFFFFFFFFFFFFF
 _NS = 1_000_000_000
@@ -78,12 +82,13 @@ _ALLOW, _IGNORE, _DENY = 0, 1, 2
 _ACTIONS = {"allow": _ALLOW, "ignore": _IGNORE, "deny": _DENY}
 
 #: first byte, poll, transmit time of a request
-_REQUEST = struct.Struct("!BxB37xQ")
+_REQUEST = struct.Struct("!Bxb37xQ")
 #: first byte, stratum, poll, precision to reference time, origin, receive, transmit of a reply
-_REPLY = struct.Struct("!BBB21sQQQ")
+_REPLY = struct.Struct("!BBb21sQQQ")
 _FIXED = struct.Struct("!bII4sQ")
 #: root delay to reference time of a kiss-o'-death
 _KISS_DENY = bytes(8) + b"DENY" + bytes(8)
+_KISS_SLOW = bytes(8) + b"RATE" + bytes(8)
 
 _NO_PORT, _NTP_PORT = b"\0\0", b"\0\x7b"
 #: Clients have addresses between these, by length: not 0.0.0.0/8, multicast, reserved, broadcast, :: or ff00::/8.
@@ -106,29 +111,31 @@ class Source(NamedTuple):
 
 
 class PolicyTable:
-    """Prefix rules compiled for lookup by longest match: one dictionary for each prefix length in use."""
+    """Prefix rules compiled for lookup by longest match, and the limits."""
 
-    __slots__ = ("_default", "_tables", "trivial")
+    __slots__ = ("_tables", "limits", "trivial")
 
     def __init__(self, policy: NtpPolicy) -> None:
-        tables: dict[int, dict[int, dict[int, int]]] = {4: {}, 16: {}}
-        for network, action in policy.rules:
-            length = len(network.network_address.packed)
-            shift = 8 * length - network.prefixlen
-            tables[length].setdefault(shift, {})[int(network.network_address) >> shift] = _ACTIONS[action]
-        self._tables = {length: tuple(sorted(by_shift.items())) for length, by_shift in tables.items()}
-        self._default = _ACTIONS[policy.default]
+        default = _ACTIONS[policy.default]
+        self._tables = {
+            length: PrefixTable(
+                [
+                    (network, _ACTIONS[action])
+                    for network, action in policy.rules
+                    if len(network.network_address.packed) == length
+                ],
+                other=default,
+            )
+            for length in (4, 16)
+        }
         #: nothing to look up: everybody is answered
-        self.trivial = not policy.rules and self._default == _ALLOW
+        self.trivial = not policy.rules and default == _ALLOW
+        #: how much; None without end
+        self.limits = Limits(policy.limit) if policy.limit else None
 
     def action(self, address: bytes) -> int:
         """0 allow, 1 ignore, 2 deny."""
-        number = int.from_bytes(address)
-        for shift, table in self._tables[len(address)]:
-            found = table.get(number >> shift)
-            if found is not None:
-                return found
-        return self._default
+        return self._tables[len(address)].find(address)
 
 
 class Snapshot(NamedTuple):
@@ -145,6 +152,7 @@ class Snapshot(NamedTuple):
         fuzz: mask of the other ones.
         served: outcome of a reply: OK or UNSYNCHRONISED.
         policy: who is answered; None when everybody is.
+        limits: how much; None without end.
     """
 
     valid_until_mono_ns: int
@@ -157,6 +165,7 @@ class Snapshot(NamedTuple):
     fuzz: int
     served: Outcome
     policy: PolicyTable | None
+    limits: Limits | None
 
     @classmethod
     def at(cls, mono_ns: int, clock: ClockState, policy: PolicyTable) -> Snapshot:
@@ -188,6 +197,7 @@ class Snapshot(NamedTuple):
                 fuzz,
                 Reason.OK,
                 rules,
+                policy.limits,
             )
         second = short_from_s(1.0)
         return cls(
@@ -201,6 +211,7 @@ class Snapshot(NamedTuple):
             fuzz,
             Reason.UNSYNCHRONISED,
             rules,
+            policy.limits,
         )
 
 
@@ -270,7 +281,7 @@ def answer(
     """
     if size < HEADER_BYTES:
         return _too_short(packet, size)
-    _, first_bytes, stratum, fixed, reference_ns, shift_ns, keep, fuzz, served, policy = snapshot
+    _, first_bytes, stratum, fixed, reference_ns, shift_ns, keep, fuzz, served, policy, limits = snapshot
     first, poll, origin = _REQUEST.unpack_from(packet)
     reply_first: int = first_bytes[first]
     if reply_first < 0:
@@ -303,6 +314,16 @@ def answer(
                 reply, 0, reply_first | 0xC0, 0, poll, fixed[:1] + _KISS_DENY, origin, origin, origin
             )
             return _KISS_DENIED
+    admission = memory.admit(first, address, port, mono_ns, noise, limits)
+    if admission != FREE and limits is not None:
+        poll = max(poll, limits.poll)
+        if admission > WITHIN:
+            if admission == KISS:
+                _REPLY.pack_into(
+                    reply, 0, reply_first | 0xC0, 0, poll, fixed[:1] + _KISS_SLOW, origin, origin, origin
+                )
+                return _KISS_RATE
+            return _RATE
     # `ntp_from_unix_ns`, corrected, in one expression: these two lines are a fifth of what a packet costs.
     receive = (rx_ns + shift_ns << 32) // _NS & keep | noise & fuzz | 1
     transmit = (tx_ns + shift_ns << 32) // _NS & keep | (noise >> 32) & fuzz & ~1

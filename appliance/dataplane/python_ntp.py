@@ -17,7 +17,9 @@ from random import getrandbits
 
 from appliance.api.model import ClockState
 from appliance.core.clock import Clock
-from appliance.dataplane.interface import Action, Endpoint, NtpPolicy, Reason
+from appliance.dataplane import ntp_book, ntp_networks
+from appliance.dataplane.interface import Action, Client, Endpoint, NtpPolicy, Reason, Remembered
+from appliance.dataplane.ntp_clients import WAYS, ClientTable
 from appliance.dataplane.ntp_decide import PolicyTable, Snapshot, answer, outcome_of, split
 from appliance.dataplane.ntp_memory import Memory
 from appliance.dataplane.sandbox import IN_PYTHON
@@ -108,12 +110,15 @@ class PythonNtpServer:
         policy: NtpPolicy,
         clock: Clock,
         *,
+        clients: int = 0,
         make_slots: Callable[[socket.socket], Slots] = slots_for,
     ) -> None:
         self._clock = clock
         self._state, self._table = state, PolicyTable(policy)
         self._inputs = (self._state, self._table)
-        self._memory = Memory()
+        secret = os.urandom(16)
+        table = ClientTable(-(-clients // WAYS), secret) if clients else None
+        self._memory = Memory(table, ntp_networks.NetworkBuckets(ntp_networks.ROOM, secret))
         self._failure: BaseException | None = None
         with ExitStack() as undo:
             sockets = [undo.enter_context(open_udp(endpoint)) for endpoint in listen]
@@ -150,6 +155,13 @@ class PythonNtpServer:
                 if count:
                     total[first >> 3 & 7, first & 7, lane.family] += count
         return total
+
+    def clients(self) -> Sequence[Client]:
+        table = self._memory.clients
+        return ntp_book.clients_of(record[:12] for record in table.all()) if table else []
+
+    def remembered(self) -> Remembered:
+        return self._memory.remembered()
 
     def failure(self) -> BaseException | None:
         return self._failure

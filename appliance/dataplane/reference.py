@@ -29,10 +29,12 @@ class PythonPlane:
         self.faster = faster
         self._clock = clock or SystemClock()
 
-    def serve_ntp(self, listen: Sequence[Endpoint], clock: ClockState, policy: NtpPolicy) -> NtpServer:
+    def serve_ntp(
+        self, listen: Sequence[Endpoint], clock: ClockState, policy: NtpPolicy, *, clients: int = 0
+    ) -> NtpServer:
         from appliance.dataplane.python_ntp import PythonNtpServer
 
-        return PythonNtpServer(listen, clock, policy, self._clock)
+        return PythonNtpServer(listen, clock, policy, self._clock, clients=clients)
 
     def serve_dns(self, listen: Sequence[Endpoint], snapshot: AnswerSnapshot) -> DnsServer:
         from appliance.dataplane.python_dns import serve

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from appliance.api.model import ClockState
 from appliance.dataplane.dns_snapshot import AnswerSnapshot, Denial, Node, Rotation, Section
-from appliance.dataplane.interface import NtpPolicy, PrefixRule
+from appliance.dataplane.interface import NtpPolicy, PrefixRule, RateLimit
 from tests.support.programs import REPOSITORY
 
 CORPUS = REPOSITORY / "appliance" / "dataplane" / "rust" / "core" / "fuzz" / "corpus"
@@ -96,7 +96,12 @@ def _policy(source: Input) -> NtpPolicy:
         length = source.number(1) % (bits + 1)
         kind = ipaddress.IPv6Network if what & 1 else ipaddress.IPv4Network
         rules.append(PrefixRule(kind((network, length), strict=False), names[(what >> 1) % 3]))
-    return NtpPolicy(tuple(rules), names[(shape & 3) % 3])
+    # The two highest bits make a tight limit, a loose one, one that tells, or none.
+    tightness, limit = shape >> 6, None
+    if tightness:
+        exempt = (ipaddress.ip_network("127.0.0.0/8"),)
+        limit = RateLimit(3 - tightness * 2, 2, 1, tightness - 1, exempt, prefix_interval=0, prefix_burst=3)
+    return NtpPolicy(tuple(rules), names[(shape & 3) % 3], limit)
 
 
 def _packets(source: Input, mono_ns: int) -> Iterator[NtpPacket]:

@@ -3,6 +3,7 @@
 //! No clock, no socket, no allocation for a packet, no unsafe code. The Python plane (`ntp_decide.py`, `dns_decide.py`) is
 //! the law; tests compare the two byte by byte.
 
+pub mod clients;
 pub mod dns;
 mod dns_cookie;
 mod dns_draw;
@@ -11,7 +12,9 @@ mod dns_opt;
 pub mod dns_query;
 mod dns_reply;
 pub mod dns_snapshot;
+pub mod limit;
 pub mod memory;
 pub mod ntp;
 pub mod prefix;
+pub mod prefix_buckets;
 pub mod siphash;

@@ -2,9 +2,10 @@
 //!
 //! The order in which reasons are looked for is fixed, so that a packet that is wrong in two ways is counted alike by every
 //! data plane: empty, control message, shorter than a header, version, mode, length, source, time in the queue, what
-//! follows the header, policy.
+//! follows the header, policy, rate.
 
-use crate::memory::Memory;
+use crate::limit::RateLimit;
+use crate::memory::{Admission, Memory};
 use crate::prefix::PrefixTable;
 
 /// Length of the header, and of every reply.
@@ -102,11 +103,14 @@ pub struct Policy {
     pub default: Rule,
     /// A request that waited longer than this gets no reply: the client has stopped trusting it, and others wait too.
     pub late_ns: i64,
+    /// How much each client is answered.
+    pub limit: Option<RateLimit>,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { v4: PrefixTable::default(), v6: PrefixTable::default(), default: Rule::Allow, late_ns: 50_000_000 }
+        let (v4, v6) = (PrefixTable::default(), PrefixTable::default());
+        Self { v4, v6, default: Rule::Allow, late_ns: 50_000_000, limit: None }
     }
 }
 
@@ -269,7 +273,7 @@ pub fn answer(
     moment: Moment,
     snapshot: &Snapshot,
     policy: &Policy,
-    _memory: &mut Memory,
+    memory: &mut Memory,
     reply: &mut [u8; HEADER_BYTES],
 ) -> (Reason, Action) {
     let mode = match judge(packet, size, source, own, moment, policy.late_ns) {
@@ -277,15 +281,28 @@ pub fn answer(
         Err(reason) => return (reason, Action::Ignore),
     };
     let first = packet[0];
-    let poll = packet[2];
+    let mut poll = packet[2];
     let mut origin = [0; 8];
     origin.copy_from_slice(&packet[40..48]);
     match policy.rule(source) {
         Rule::Allow => {}
         Rule::Ignore => return (Reason::Policy, Action::Ignore),
         Rule::Deny => {
-            deny(reply, first & 0x38 | mode, poll, snapshot.fixed[0], origin);
+            kiss(*b"DENY", reply, first & 0x38 | mode, poll, snapshot.fixed[0], origin);
             return (Reason::Policy, Action::Kiss);
+        }
+    }
+    let limit = policy.limit.as_ref();
+    let admission = memory.admit(first, source, moment, limit);
+    if let (Some(limit), true) = (limit, admission != Admission::Free) {
+        poll = (poll as i8).max(limit.poll) as u8;
+    }
+    match admission {
+        Admission::Free | Admission::Within => {}
+        Admission::Silent => return (Reason::Rate, Action::Ignore),
+        Admission::Kiss => {
+            kiss(*b"RATE", reply, first & 0x38 | mode, poll, snapshot.fixed[0], origin);
+            return (Reason::Rate, Action::Kiss);
         }
     }
     let (receive, transmit) = stamps(moment, snapshot, u64::from_be_bytes(origin));
@@ -375,13 +392,13 @@ fn judge_tail(mut rest: &[u8], version: u8) -> Result<(), Reason> {
     }
 }
 
-/// A kiss that carries no time of ours: whoever is denied shall not get by with it (as `NTPsec` does it).
-fn deny(reply: &mut [u8; HEADER_BYTES], version_and_mode: u8, poll: u8, precision: u8, origin: [u8; 8]) {
+/// A kiss that carries no time of ours: whoever gets one shall not get by with it (as `NTPsec` does it).
+fn kiss(code: [u8; 4], reply: &mut [u8; HEADER_BYTES], version_and_mode: u8, poll: u8, precision: u8, origin: [u8; 8]) {
     reply.fill(0);
     reply[0] = 0xC0 | version_and_mode;
     reply[2] = poll;
     reply[3] = precision;
-    reply[12..16].copy_from_slice(b"DENY");
+    reply[12..16].copy_from_slice(&code);
     for at in [24, 32, 40] {
         reply[at..at + 8].copy_from_slice(&origin);
     }

@@ -11,20 +11,25 @@ mod dns_server;
 mod ntp_server;
 mod seccomp;
 mod socket;
+mod tables;
 
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
+use timeball_core::limit::RateLimit;
 use timeball_core::memory::Memory;
 use timeball_core::ntp::{self, ClockState, HEADER_BYTES, Moment, Policy, Rule, Snapshot, Source};
 use timeball_core::prefix::PrefixTable;
 
 use crate::binding::{os_error, to_addresses, to_pairs, to_sandbox};
+use crate::tables::{ClientTuple, Readable, RememberedTuple};
 
 /// leap, stratum, refid, reference_ns, root_delay_s, root_dispersion_s, dispersion_rate, as_of_mono_ns, correction_s,
 /// precision, max_distance_s, expires_mono_ns
 type ClockTuple = (u8, u8, [u8; 4], i64, f64, f64, f64, i64, f64, i8, f64, i64);
 /// IPv6?, network address, prefix length, "allow" | "ignore" | "deny"
 type RuleTuple = (bool, u128, u32, String);
+/// (interval, burst), (leak, kod), (prefix interval, prefix burst), exempt (IPv6?, network address, prefix length)
+type LimitTuple = ((i8, u32), (u32, u32), (i8, u32), Vec<(bool, u128, u32)>);
 
 fn to_clock(t: ClockTuple) -> ClockState {
     ClockState {
@@ -52,7 +57,19 @@ fn to_rule(text: &str) -> PyResult<Rule> {
     }
 }
 
-fn to_policy(rules: Vec<RuleTuple>, default: &str, late_ns: i64) -> PyResult<Policy> {
+fn to_limit((rate, (leak, kod), networks, exempt): LimitTuple) -> PyResult<RateLimit> {
+    if leak > 8 || kod > 8 {
+        return Err(PyValueError::new_err("leak and kod are 8 at most"));
+    }
+    let mut tables: [Vec<(u128, u32, ())>; 2] = [Vec::new(), Vec::new()];
+    for (six, network, length) in exempt {
+        tables[usize::from(six)].push((network, length, ()));
+    }
+    let tables = [PrefixTable::new(32, &tables[0]), PrefixTable::new(128, &tables[1])];
+    Ok(RateLimit::new(rate, (leak, kod), networks, tables))
+}
+
+fn to_policy(rules: Vec<RuleTuple>, default: &str, late_ns: i64, limit: Option<LimitTuple>) -> PyResult<Policy> {
     let mut tables: [Vec<(u128, u32, Rule)>; 2] = [Vec::new(), Vec::new()];
     for (six, network, length, action) in rules {
         tables[usize::from(six)].push((network, length, to_rule(&action)?));
@@ -62,6 +79,7 @@ fn to_policy(rules: Vec<RuleTuple>, default: &str, late_ns: i64) -> PyResult<Pol
         v6: PrefixTable::new(128, &tables[1]),
         default: to_rule(default)?,
         late_ns,
+        limit: limit.map(to_limit).transpose()?,
     })
 }
 
@@ -74,6 +92,7 @@ struct NtpServer {
 #[pymethods]
 impl NtpServer {
     #[new]
+    #[allow(clippy::too_many_arguments)] // all that a service needs, once
     fn new(
         py: Python<'_>,
         listen: Vec<(String, u16)>,
@@ -81,13 +100,18 @@ impl NtpServer {
         rules: Vec<RuleTuple>,
         default: &str,
         late_ns: i64,
+        limit: Option<LimitTuple>,
         workers: u32,
         confined: bool,
+        clients: usize,
+        secret: [u8; 16],
     ) -> PyResult<Self> {
         let addresses = to_addresses(listen)?;
-        let policy = to_policy(rules, default, late_ns)?;
+        let policy = to_policy(rules, default, late_ns, limit)?;
         let state = to_clock(clock);
-        let started = py.detach(|| ntp_server::Server::start(&addresses, state, policy, workers.max(1), confined));
+        let workers = workers.max(1);
+        let start = || ntp_server::Server::start(&addresses, state, policy, workers, confined, clients, secret);
+        let started = py.detach(start);
         Ok(Self { inner: started.map_err(os_error)? })
     }
 
@@ -101,8 +125,14 @@ impl NtpServer {
         self.inner.set_clock(to_clock(clock));
     }
 
-    fn set_policy(&self, rules: Vec<RuleTuple>, default: &str, late_ns: i64) -> PyResult<()> {
-        self.inner.set_policy(to_policy(rules, default, late_ns)?);
+    fn set_policy(
+        &self,
+        rules: Vec<RuleTuple>,
+        default: &str,
+        late_ns: i64,
+        limit: Option<LimitTuple>,
+    ) -> PyResult<()> {
+        self.inner.set_policy(to_policy(rules, default, late_ns, limit)?);
         Ok(())
     }
 
@@ -122,6 +152,14 @@ impl NtpServer {
         to_sandbox(self.inner.sandbox())
     }
 
+    fn clients(&self, py: Python<'_>) -> Vec<ClientTuple> {
+        py.detach(|| self.inner.clients())
+    }
+
+    fn remembered(&self) -> RememberedTuple {
+        self.inner.remembered()
+    }
+
     fn failure(&self) -> Option<String> {
         self.inner.failure()
     }
@@ -131,8 +169,35 @@ impl NtpServer {
     }
 }
 
+/// The memory of a worker, for the tests that compare it with `ntp_memory.Memory`.
+#[pyclass]
+struct NtpMemory {
+    inner: Memory,
+}
+
+#[pymethods]
+impl NtpMemory {
+    #[new]
+    fn new(slots: usize, cells: usize, secret: [u8; 16]) -> Self {
+        Self { inner: tables::memory(slots, tables::networks(cells, secret), secret) }
+    }
+
+    fn clients(&self) -> Vec<ClientTuple> {
+        Readable::of(&self.inner).clients()
+    }
+
+    fn cells(&self) -> Vec<u64> {
+        self.inner.networks.iter().flat_map(|networks| networks.cells()).collect()
+    }
+
+    fn remembered(&self) -> RememberedTuple {
+        Readable::of(&self.inner).remembered()
+    }
+}
+
 /// `ntp_decide.decide` in Rust, for the tests that compare the two: (reason, action, reply or None).
 #[pyfunction]
+#[pyo3(signature = (request, source, own, rx_ns, tx_ns, noise, mono_ns, clock, rules, default, late_ns, limit=None, memory=None))]
 #[allow(clippy::too_many_arguments)] // a test's view of one decision
 fn ntp_decide(
     request: &[u8],
@@ -146,16 +211,19 @@ fn ntp_decide(
     rules: Vec<RuleTuple>,
     default: &str,
     late_ns: i64,
+    limit: Option<LimitTuple>,
+    memory: Option<PyRefMut<'_, NtpMemory>>,
 ) -> PyResult<(u8, u8, Option<[u8; HEADER_BYTES]>)> {
-    let policy = to_policy(rules, default, late_ns)?;
+    let policy = to_policy(rules, default, late_ns, limit)?;
     let from = Source { six: source.0, address: source.1, port: source.2 };
     let to = Source { six: source.0, address: own.0, port: own.1 };
     let snapshot = Snapshot::at(mono_ns, &to_clock(clock));
     let mut reply = [0; HEADER_BYTES];
     let moment = Moment { rx_ns, tx_ns, mono_ns, noise };
-    let mut memory = Memory::default();
+    let (mut none, mut given) = (Memory::default(), memory);
+    let memory = given.as_mut().map_or(&mut none, |given| &mut given.inner);
     let (reason, action) =
-        ntp::answer(request, request.len(), &from, &to, moment, &snapshot, &policy, &mut memory, &mut reply);
+        ntp::answer(request, request.len(), &from, &to, moment, &snapshot, &policy, memory, &mut reply);
     Ok((reason as u8, action as u8, (action != ntp::Action::Ignore).then_some(reply)))
 }
 
@@ -174,6 +242,7 @@ fn reasons() -> Vec<(&'static str, u8)> {
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<NtpServer>()?;
+    module.add_class::<NtpMemory>()?;
     module.add_class::<dns_binding::DnsAnswers>()?;
     module.add_class::<dns_binding::DnsServer>()?;
     module.add_function(wrap_pyfunction!(ntp_decide, module)?)?;

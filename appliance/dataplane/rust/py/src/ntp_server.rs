@@ -17,6 +17,7 @@ use crate::clock::{monotonic_ns, realtime_ns};
 use crate::counting::bump;
 use crate::crew::{Crew, Life, Sandbox, locked};
 use crate::socket::{Udp, bind_each};
+use crate::tables::{self, ClientTuple, Readable, RememberedTuple};
 
 const REASONS: usize = ntp::REASONS.len();
 const ACTIONS: usize = 3;
@@ -56,6 +57,7 @@ struct Shared {
 struct Lane {
     six: bool,
     counters: Arc<Counters>,
+    memory: Readable,
 }
 
 /// A running service.
@@ -68,23 +70,30 @@ pub struct Server {
 }
 
 impl Server {
-    /// Bind `listen` with `workers` sockets each, and answer.
+    /// Bind `listen` with `workers` sockets each, and answer; remember about `clients` clients.
     pub fn start(
         listen: &[SocketAddr],
         clock: ClockState,
         policy: Policy,
         workers: u32,
         confined: bool,
+        clients: usize,
+        secret: [u8; 16],
     ) -> Result<Self, (SocketAddr, io::Error)> {
         let (endpoints, sockets) = bind_each(listen, workers, RECEIVE_BUFFER)?;
         let inputs = Mutex::new(Arc::new(Inputs { clock, policy }));
         let shared = Arc::new(Shared { inputs, version: AtomicU64::new(1) });
         let mut server = Self { shared, lanes: Vec::new(), crew: Crew::new(confined), endpoints };
+        let networks = tables::networks(tables::NETWORK_CELLS, secret);
+        let slots = tables::slots_each(clients, sockets.len());
         for (number, socket) in sockets.into_iter().enumerate() {
             let address = socket.bound;
             let (shared, counters) = (server.shared.clone(), Arc::new(Counters::default()));
-            server.lanes.push(Lane { six: address.is_ipv6(), counters: counters.clone() });
-            let work = move |socket: &Udp, life: &Life| Worker::new(socket, life, &counters, &shared, number).run();
+            let memory = tables::memory(slots, networks.clone(), secret);
+            let lane = Lane { six: address.is_ipv6(), counters: counters.clone(), memory: Readable::of(&memory) };
+            server.lanes.push(lane);
+            let work =
+                move |socket: &Udp, life: &Life| Worker::new(socket, life, &counters, &shared, memory, number).run();
             server.crew.add(format!("ntp-{number}"), socket, work).map_err(|error| (address, error))?;
         }
         Ok(server)
@@ -132,6 +141,16 @@ impl Server {
         &self.crew.sandbox
     }
 
+    /// What each worker knows of each client.
+    pub fn clients(&self) -> Vec<ClientTuple> {
+        self.lanes.iter().flat_map(|lane| lane.memory.clients()).collect()
+    }
+
+    /// What all workers together remember.
+    pub fn remembered(&self) -> RememberedTuple {
+        tables::together(self.lanes.iter().map(|lane| lane.memory.remembered()))
+    }
+
     /// Why a worker died, if one did.
     pub fn failure(&self) -> Option<String> {
         self.crew.failure()
@@ -160,11 +179,17 @@ struct Worker<'a> {
 }
 
 impl<'a> Worker<'a> {
-    fn new(socket: &'a Udp, life: &'a Life, counters: &'a Counters, shared: &'a Shared, number: usize) -> Self {
+    fn new(
+        socket: &'a Udp,
+        life: &'a Life,
+        counters: &'a Counters,
+        shared: &'a Shared,
+        memory: Memory,
+        number: usize,
+    ) -> Self {
         let inputs = locked(&shared.inputs).clone();
         let mono_ns = monotonic_ns();
         let snapshot = Snapshot::at(mono_ns, &inputs.clock);
-        let memory = Memory::default();
         let seed = realtime_ns() as u64 ^ (number as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         let unspecified = socket.bound.ip().is_unspecified();
         let mut bound = to_source(socket.bound);

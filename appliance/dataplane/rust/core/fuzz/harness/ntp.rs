@@ -1,8 +1,14 @@
 //! NTP: what must hold for every sequence of packets, whatever the clock, the policy and the senders.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use timeball_core::clients::{ClientTable, Slot};
+use timeball_core::limit::RateLimit;
 use timeball_core::memory::Memory;
 use timeball_core::ntp::{self, Action, ClockState, HEADER_BYTES, Moment, Policy, Reason, Rule, Snapshot, Source};
 use timeball_core::prefix::PrefixTable;
+use timeball_core::prefix_buckets::PrefixBuckets;
 
 use crate::input::Input;
 
@@ -32,7 +38,7 @@ pub fn run(data: &[u8]) -> usize {
     let policy = policy(&mut input);
     let (mut mono_ns, mut wall_ns) = (i64::from(input.u32()) * 1000, WALL_NS);
     let mut snapshot = Snapshot::at(mono_ns, &clock);
-    let mut memory = Memory::default();
+    let mut memory = memory();
     let mut packets = 0;
     while !input.is_empty() && packets < MOST_PACKETS {
         packets += 1;
@@ -56,6 +62,7 @@ pub fn run(data: &[u8]) -> usize {
             &mut reply,
         );
         check(&packet, &clock, mono_ns, outcome, &reply);
+        check_memory(&memory);
     }
     packets
 }
@@ -93,12 +100,41 @@ fn policy(input: &mut Input<'_>) -> Policy {
         let network = network.checked_shr(shift).unwrap_or(0).checked_shl(shift).unwrap_or(0);
         rules[usize::from(six)].push((network, length, rule(what >> 1)));
     }
+    // The two highest bits make a tight limit, a loose one, one that tells, or none.
+    let limit = match shape >> 6 {
+        0 => None,
+        n => {
+            let exempt = [PrefixTable::new(32, &[(0x7F00_0000, 8, ())]), PrefixTable::default()];
+            Some(RateLimit::new((3 - n as i8 * 2, 2), (1, u32::from(n) - 1), (0, 3), exempt))
+        }
+    };
     Policy {
+        limit,
         v4: PrefixTable::new(32, &rules[0]),
         v6: PrefixTable::new(128, &rules[1]),
         default: rule(shape & 3),
         late_ns: LATE_NS,
     }
+}
+
+/// Room for few, so that they push each other out.
+fn memory() -> Memory {
+    let clients = ClientTable::over([Slot::default()].into(), [1; 16]);
+    let cells = (0..8).map(|_| AtomicU64::new(0)).collect();
+    let networks = PrefixBuckets::over(cells, [2; 16]);
+    Memory { clients: Some(Arc::new(clients)), networks: Some(Arc::new(networks)), limited: Arc::default() }
+}
+
+fn check_memory(memory: &Memory) {
+    let Some(table) = &memory.clients else { return };
+    let mut keys = Vec::new();
+    for client in table.all() {
+        assert_eq!(client.packets, client.replies + client.dropped + client.kisses);
+        assert!(client.key != 0 && !keys.contains(&client.key), "a client twice");
+        keys.push(client.key);
+    }
+    assert!(keys.len() <= table.room());
+    assert_eq!(keys.len() as u64, table.known());
 }
 
 fn packet<'a>(input: &mut Input<'a>, mono_ns: i64, wall_ns: i64) -> Packet<'a> {
@@ -144,7 +180,7 @@ fn check(
     // Each packet has one reason, and each reason one kind of end.
     match action {
         Action::Reply => assert!(matches!(reason, Reason::Ok | Reason::Unsynchronised), "{reason:?}"),
-        Action::Kiss => assert_eq!(reason, Reason::Policy),
+        Action::Kiss => assert!(matches!(reason, Reason::Policy | Reason::Rate), "{reason:?}"),
         Action::Ignore => assert!(!matches!(reason, Reason::Ok | Reason::Unsynchronised | Reason::SendFailed)),
     }
     if action == Action::Ignore {
@@ -166,9 +202,10 @@ fn check(
     let (origin, receive, transmit) = (word(reply, 24), word(reply, 32), word(reply, 40));
     let sent = u64::from_be_bytes(packet.bytes[40..48].try_into().expect("eight bytes"));
     assert_eq!(origin, sent, "not the request's transmit time");
-    assert_eq!(reply[2], packet.bytes[2], "another poll interval");
+    assert!(reply[2] as i8 >= packet.bytes[2] as i8, "a shorter poll interval than asked for");
     if action == Action::Kiss {
-        assert_eq!((told >> 6, reply[1], &reply[12..16]), (3, 0, &b"DENY"[..]));
+        let code = if reason == Reason::Rate { b"RATE" } else { b"DENY" };
+        assert_eq!((told >> 6, reply[1], &reply[12..16]), (3, 0, &code[..]));
         assert_eq!((receive, transmit), (sent, sent), "a kiss that tells the time");
         return;
     }
