@@ -36,7 +36,11 @@ NodeTuple: TypeAlias = tuple[
     list[tuple[int, DenialTuple]],
     SectionTuple | None,
 ]
-#: zone, names, tables, (nodata, nxdomain), ANY, (expire_s, nsid), CHAOS, (draw secret, slot_ns, cookie secrets)
+#: levels for IPv4 and IPv6 (octets, interval, tolerance), bound, slip, exempt: (IPv6?, network address, prefix length)
+RateTuple: TypeAlias = tuple[
+    Sequence[tuple[int, int, int]], Sequence[tuple[int, int, int]], int, int, list[tuple[bool, int, int]]
+]
+#: zone, names, tables, (nodata, nxdomain), ANY, (expire_s, nsid), CHAOS, (draw secret, slot_ns, cookie secrets), rate limit
 AnswersTuple: TypeAlias = tuple[
     bytes,
     list[tuple[bytes, NodeTuple]],
@@ -46,6 +50,7 @@ AnswersTuple: TypeAlias = tuple[
     tuple[int, bytes],
     list[tuple[bytes, SectionTuple]],
     tuple[bytes, int, Sequence[bytes]],
+    RateTuple | None,
 ]
 
 __version__: str
@@ -106,7 +111,12 @@ class DnsServer:
     sandbox: tuple[bool, str]
 
     def __init__(
-        self, listen: list[tuple[str, int]], answers: DnsAnswers, workers: int, confined: bool
+        self,
+        listen: list[tuple[str, int]],
+        answers: DnsAnswers,
+        limiter_key: bytes,
+        workers: int,
+        confined: bool,
     ) -> None: ...
     def set_answers(self, answers: DnsAnswers) -> int:
         """Answer from these from the next queries on; returns the number of their epoch."""
@@ -116,6 +126,9 @@ class DnsServer:
 
     def outcomes(self) -> list[tuple[int, int, int]]:
         """(query type, outcome as in `python_dns`, queries); the types above 257 are counted as 65535."""
+
+    def offenders(self) -> list[tuple[bytes, int, int]]:
+        """Networks over the limit: their 3 or 6 octets, limited replies, monotonic time of the last in ns."""
 
     def failure(self) -> str | None:
         """Why a worker died, if one did."""
@@ -157,7 +170,19 @@ def confined_call(number: int, arguments: tuple[int, int, int, int]) -> int:
 def reasons() -> list[tuple[str, int]]:
     """Names and numbers of the reasons as the native plane has them."""
 
+class DnsLimiter:
+    """`dns_rate.Limiter`, for the tests that compare the two."""
+
+    def __init__(self, key: bytes) -> None: ...
+    def charge(self, answers: DnsAnswers, source: str, error: bool, mono_ns: int) -> int: ...
+
 def dns_decide(
-    query: bytes, source: str, now_ns: int, answers: DnsAnswers, sequence: int
+    query: bytes,
+    source: str,
+    now_ns: int,
+    answers: DnsAnswers,
+    sequence: int,
+    mono_ns: int = 0,
+    limiter: DnsLimiter | None = None,
 ) -> tuple[bytes | None, int, int, int]:
     """One decision over UDP: (reply or None, outcome, type, mark or -1); for the tests that compare it with `dns_decide.decide`."""

@@ -13,6 +13,8 @@ import struct
 from bisect import bisect_right
 
 from appliance.dataplane import dns_slow
+from appliance.dataplane.dns_limited import limited
+from appliance.dataplane.dns_rate import Limiter
 from appliance.dataplane.dns_reply import DROP, Arrival, Decision, Reply, bare
 from appliance.dataplane.dns_snapshot import (
     ONE,
@@ -91,8 +93,9 @@ def pick(rotation: Rotation, drawn: int) -> tuple[bytes, int]:
 
 
 def decide(
-    query: bytes, source: str, transport: str, now_ns: int, snapshot: AnswerSnapshot, *, sequence: int = 0
-) -> Decision:
+    query: bytes, source: str, transport: str, now_ns: int, snapshot: AnswerSnapshot, *,
+    sequence: int = 0, mono_ns: int = 0, limiter: Limiter | None = None,
+) -> Decision:  # fmt: skip
     """Answer one query.
 
     Args:
@@ -102,10 +105,22 @@ def decide(
         now_ns: wall clock, ns since 1970: chooses the time slot and dates cookies.
         snapshot: what to answer from.
         sequence: number of this query, used as the slot when the snapshot has none.
+        mono_ns: monotonic clock, for the limiter.
+        limiter: what was sent to whom; over TCP an address is proven, and it is not asked.
 
     Returns:
-        The reply or None, the outcome (an RCODE or DROP), the query type, and the mark of the answer drawn or -1.
+        The reply or None, the outcome (an RCODE, DROP or one of `dns_limited`), the query type, and the mark of the answer
+        drawn or -1.
     """
+    decision = _unlimited(query, source, transport, now_ns, snapshot, sequence)
+    if limiter is None or snapshot.rate_limit is None or transport != "udp":
+        return decision
+    return limited(decision, query, Arrival(source, transport, now_ns, sequence, mono_ns), snapshot, limiter)
+
+
+def _unlimited(
+    query: bytes, source: str, transport: str, now_ns: int, snapshot: AnswerSnapshot, sequence: int
+) -> Decision:
     size = len(query)
     if size < HEADER_BYTES or query[2] & 0x80:
         return _DROPPED

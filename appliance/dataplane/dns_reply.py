@@ -27,6 +27,7 @@ class Arrival(NamedTuple):
     transport: str
     now_ns: int
     sequence: int
+    mono_ns: int = 0
 
 
 def bare(query: bytes, rcode: int, *, keep_rd: bool = True) -> Decision:
@@ -38,13 +39,13 @@ def bare(query: bytes, rcode: int, *, keep_rd: bool = True) -> Decision:
 class Reply:
     """Puts the reply to one parsed query together."""
 
-    __slots__ = ("_arrival", "_asked", "_snapshot", "query")
+    __slots__ = ("arrival", "asked", "query", "snapshot")
 
     def __init__(self, query: bytes, asked: Query, arrival: Arrival, snapshot: AnswerSnapshot) -> None:
         self.query = query
-        self._asked = asked
-        self._arrival = arrival
-        self._snapshot = snapshot
+        self.asked = asked
+        self.arrival = arrival
+        self.snapshot = snapshot
 
     def records(
         self,
@@ -59,10 +60,10 @@ class Reply:
         """An answer; glue is left out when it does not fit, and everything is when the answer does not (TC)."""
         tail = self._tail(NOERROR)
         if self._fits(body, extra, tail):
-            return self._message(NOERROR, (answers, 0, additional), body + extra, tail, aa=aa, mark=mark)
+            return self.message(NOERROR, (answers, 0, additional), body + extra, tail, aa=aa, mark=mark)
         if self._fits(body, b"", tail):
-            return self._message(NOERROR, (answers, 0, 0), body, tail, aa=aa, mark=mark)
-        return self._message(NOERROR, (0, 0, 0), b"", tail, aa=aa, tc=True)
+            return self.message(NOERROR, (answers, 0, 0), body, tail, aa=aa, mark=mark)
+        return self.message(NOERROR, (0, 0, 0), b"", tail, aa=aa, tc=True)
 
     def section(self, section: Section, *, aa: bool) -> Decision:
         return self.records(section.answers, section.body, section.additional, section.extra, aa=aa)
@@ -70,48 +71,48 @@ class Reply:
     def denial(self, denial: Denial, *, aa: bool) -> Decision:
         """NODATA, NXDOMAIN or SERVFAIL with the SOA that says for how long (RFC 2308)."""
         # The name may be long and the zone's name is its end: the pointer is the same for every spelling of it.
-        offset = HEADER_BYTES + len(self._asked.name) - len(self._snapshot.zone)
+        offset = HEADER_BYTES + len(self.asked.name) - len(self.snapshot.zone)
         body = struct.pack("!H", 0xC000 | offset).join(denial.soa)
         tail = self._tail(denial.rcode, denial.extended_error)
         if not self._fits(body, b"", tail):
-            return self._message(denial.rcode, (0, 0, 0), b"", tail, aa=aa, tc=True)
-        return self._message(denial.rcode, (0, 1 if body else 0, 0), body, tail, aa=aa)
+            return self.message(denial.rcode, (0, 0, 0), b"", tail, aa=aa, tc=True)
+        return self.message(denial.rcode, (0, 1 if body else 0, 0), body, tail, aa=aa)
 
     def refuse(self, rcode: int, extended_error: bytes = b"") -> Decision:
         """The question and nothing else; never authoritative."""
-        return self._message(rcode, (0, 0, 0), b"", self._tail(rcode, extended_error), aa=False)
+        return self.message(rcode, (0, 0, 0), b"", self._tail(rcode, extended_error), aa=False)
 
     def empty(self, rcode: int) -> Decision:
         """A header and OPT: the answer to a query that has no question."""
-        return self._message(rcode, (0, 0, 0), b"", self._tail(rcode), aa=False)
+        return self.message(rcode, (0, 0, 0), b"", self._tail(rcode), aa=False)
 
     def unknown_key(self) -> Decision:
         """We have no TSIG keys: NOTAUTH, and a TSIG record that says so where there is room for it."""
-        tsig = dns_slow.unknown_key_record(self.query, self._asked, self._arrival.now_ns)
+        tsig = dns_slow.unknown_key_record(self.query, self.asked, self.arrival.now_ns)
         tail = self._tail(NOTAUTH)
         if not self._fits(tsig, b"", tail):
             return self.refuse(NOTAUTH)
-        return self._message(NOTAUTH, (0, 0, 1), b"", tail + tsig, aa=False)
+        return self.message(NOTAUTH, (0, 0, 1), b"", tail + tsig, aa=False)
 
     def _tail(self, rcode: int, extended_error: bytes = b"") -> bytes:
-        if self._asked.edns is None:
+        if self.asked.edns is None:
             return b""
         if rcode == BADVERS:
-            return opt_record(rcode, b"", dnssec_ok=self._asked.edns.dnssec_ok)
-        source, transport, now_ns, _ = self._arrival
-        options = reply_options(self._asked, self._snapshot, source, transport, now_ns // 1_000_000_000)
+            return opt_record(rcode, b"", dnssec_ok=self.asked.edns.dnssec_ok)
+        source, transport, now_ns, *_ = self.arrival
+        options = reply_options(self.asked, self.snapshot, source, transport, now_ns // 1_000_000_000)
         if extended_error:
             options += option(EXTENDED_ERROR, extended_error)
-        return opt_record(rcode, options, dnssec_ok=self._asked.edns.dnssec_ok)
+        return opt_record(rcode, options, dnssec_ok=self.asked.edns.dnssec_ok)
 
     def _fits(self, body: bytes, extra: bytes, tail: bytes) -> bool:
-        if self._arrival.transport == "tcp":
-            return self._asked.question_end + len(body) + len(extra) + len(tail) <= 65535
-        edns = self._asked.edns
+        if self.arrival.transport == "tcp":
+            return self.asked.question_end + len(body) + len(extra) + len(tail) <= 65535
+        edns = self.asked.edns
         limit = UDP_LIMIT_PLAIN if edns is None else min(max(edns.udp_size, UDP_LIMIT_PLAIN), UDP_LIMIT)
-        return self._asked.question_end + len(body) + len(extra) + len(tail) <= limit
+        return self.asked.question_end + len(body) + len(extra) + len(tail) <= limit
 
-    def _message(
+    def message(
         self,
         rcode: int,
         counts: tuple[int, int, int],
@@ -122,7 +123,7 @@ class Reply:
         tc: bool = False,
         mark: int = -1,
     ) -> Decision:
-        asked = self._asked
+        asked = self.asked
         answers, authority, additional = counts
         flags = 0x80 | self.query[2] & 0x79 | (4 if aa else 0) | (2 if tc else 0)
         head = self.query[:2] + bytes((flags, rcode & 15))

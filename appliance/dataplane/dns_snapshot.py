@@ -15,6 +15,7 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from appliance.dataplane.dns_rate import RateLimit
 from appliance.wire.dns import QUESTION_POINTER, ROOT, SOA, record
 
 #: Probabilities and cut points are integers; this is one.
@@ -135,6 +136,7 @@ class AnswerSnapshot:
         slot_ns: how long one client address sees the same draw; 0 draws anew for each query.
         cookie_secrets: 16 bytes each; the first makes cookies, all are accepted (RFC 9018 section 5).
         tcp: what connections may take.
+        rate_limit: how many replies a network may be sent over UDP; None for any number.
     """
 
     zone: bytes = ROOT
@@ -150,6 +152,7 @@ class AnswerSnapshot:
     slot_ns: int = 8_000_000_000
     cookie_secrets: tuple[bytes, ...] = ()
     tcp: TcpLimits = TcpLimits()
+    rate_limit: RateLimit | None = None
 
 
 def soa_pieces(

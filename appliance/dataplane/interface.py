@@ -17,6 +17,7 @@ from appliance.dataplane.client_keys import client_network
 from appliance.dataplane.sandbox import Sandbox
 
 if TYPE_CHECKING:
+    from appliance.dataplane.dns_rate import Offender
     from appliance.dataplane.dns_snapshot import AnswerSnapshot
 
 
@@ -242,6 +243,10 @@ class DnsServer(Protocol):
 
     def shares(self) -> Mapping[str, tuple[int, float]]:
         """By address: answers that held it since the start, and how many its exact share of them would be."""
+        ...
+
+    def offenders(self) -> Sequence[Offender]:
+        """Networks that were sent less than they asked for, because of the rate limit."""
         ...
 
     def failure(self) -> BaseException | None: ...

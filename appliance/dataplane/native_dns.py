@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from appliance.core.clock import Clock
+from appliance.dataplane.dns_rate import Offender, RateLimit, offender
 from appliance.dataplane.dns_shares import Tally, add_shares
 from appliance.dataplane.dns_snapshot import AnswerSnapshot, Denial, Node, Rotation, Section
 from appliance.dataplane.interface import Endpoint
@@ -48,7 +50,13 @@ def answers_tuple(snapshot: AnswerSnapshot) -> _native.AnswersTuple:
         _section(snapshot.any_section), (snapshot.expire_s, snapshot.nsid),
         [(name, _section(section)) for name, section in snapshot.chaos.items()],
         (snapshot.draw_secret, snapshot.slot_ns, snapshot.cookie_secrets),
+        None if snapshot.rate_limit is None else _rate(snapshot.rate_limit),
     )  # fmt: skip
+
+
+def _rate(rate: RateLimit) -> _native.RateTuple:
+    exempt = [(n.version == 6, int(n.network_address), n.prefixlen) for n in rate.exempt]
+    return rate.levels4, rate.levels6, rate.bound, rate.slip, exempt
 
 
 def _section(section: Section) -> _native.SectionTuple:
@@ -74,7 +82,7 @@ def _bind(
             ports = [sock.getsockname()[1] for sock in tcp]
             wanted = [(endpoint.host, port) for endpoint, port in zip(listen, ports, strict=True)]
             try:
-                udp = _native.DnsServer(wanted, answers, workers, confined)
+                udp = _native.DnsServer(wanted, answers, os.urandom(16), workers, confined)
             except OSError:
                 if all(endpoint.port for endpoint in listen) or attempt == _ATTEMPTS - 1:
                     raise
@@ -145,6 +153,9 @@ class NativeDnsServer:
             for tally in (*running, self._tcp.tally):
                 add_shares(shares, tally)
             return shares
+
+    def offenders(self) -> Sequence[Offender]:
+        return [offender(*row) for row in self._udp.offenders()]
 
     def failure(self) -> BaseException | None:
         why = self._udp.failure()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import socket
 import struct
 import threading
@@ -15,7 +16,9 @@ from collections.abc import Mapping, Sequence
 
 from appliance.core.clock import Clock
 from appliance.dataplane.dns_decide import decide
-from appliance.dataplane.dns_reply import DROP
+from appliance.dataplane.dns_limited import LIMITED, LIMITED_BADCOOKIE, LIMITED_TRUNCATED
+from appliance.dataplane.dns_rate import Limiter, Offender
+from appliance.dataplane.dns_reply import DROP, Decision
 from appliance.dataplane.dns_shares import Tally, add_shares
 from appliance.dataplane.dns_snapshot import AnswerSnapshot
 from appliance.dataplane.interface import Endpoint
@@ -27,7 +30,15 @@ log = logging.getLogger("dns.plane")
 
 #: Outcomes beside the RCODEs and DROP.
 SEND_FAILED, BUG = -2, -3
-_OUTCOMES = {**RCODE_NAMES, DROP: "drop", SEND_FAILED: "send_failed", BUG: "error"}
+_OUTCOMES = {
+    **RCODE_NAMES,
+    DROP: "drop",
+    SEND_FAILED: "send_failed",
+    BUG: "error",
+    LIMITED: "limited",
+    LIMITED_TRUNCATED: "limited_truncated",
+    LIMITED_BADCOOKIE: "limited_badcookie",
+}
 
 _LONGEST_QUERY = 4096
 _RECEIVE_BUFFER = 4 << 20
@@ -142,14 +153,17 @@ def named_counts(transport: str, counts: Mapping[tuple[int, int], int]) -> Count
 class _UdpWorker(threading.Thread):
     """Receives, decides, sends, counts. One socket, one thread, nothing shared but the pointer to the snapshot."""
 
-    def __init__(self, sock: socket.socket, endpoint: Endpoint, tally: Tally, clock: Clock) -> None:
+    def __init__(
+        self, sock: socket.socket, endpoint: Endpoint, tally: Tally, clock: Clock, limiter: Limiter
+    ) -> None:
         super().__init__(name=f"dns-udp-{endpoint}", daemon=True)
         self.tally = tally
         self.counts: dict[tuple[int, int], int] = {}
         self.failure: BaseException | None = None
         self._sock = sock
         self._wildcard = _is_wildcard(endpoint)
-        self._wall_ns = clock.wall_ns
+        self._clock = clock
+        self._limiter = limiter
         self._closing = False
         self._sequence = 0
 
@@ -180,7 +194,7 @@ class _UdpWorker(threading.Thread):
             self._sock.shutdown(socket.SHUT_RDWR)
 
     def _receive_bound(self) -> None:
-        receive, send, wall_ns, counts = self._sock.recvfrom, self._sock.sendto, self._wall_ns, self.counts
+        receive, send, counts = self._sock.recvfrom, self._sock.sendto, self.counts
         while not self._closing:
             query, client = receive(_LONGEST_QUERY)
             if client is None:  # the socket was shut down
@@ -189,10 +203,7 @@ class _UdpWorker(threading.Thread):
                 self._count(0, DROP)
                 continue
             tally = self.tally
-            self._sequence += 1
-            reply, outcome, qtype, mark = decide(
-                query, client[0], "udp", wall_ns(), tally.snapshot, sequence=self._sequence
-            )
+            reply, outcome, qtype, mark = self._decide(query, client[0], tally.snapshot)
             if reply is not None:
                 try:
                     send(reply, socket.MSG_DONTWAIT, client)
@@ -211,10 +222,7 @@ class _UdpWorker(threading.Thread):
             self._count(0, DROP)
             return
         tally = self.tally
-        self._sequence += 1
-        reply, outcome, qtype, mark = decide(
-            query, client[0], "udp", self._wall_ns(), tally.snapshot, sequence=self._sequence
-        )
+        reply, outcome, qtype, mark = self._decide(query, client[0], tally.snapshot)
         if reply is not None:
             try:
                 self._sock.sendmsg([reply], _reply_source(ancillary), socket.MSG_DONTWAIT, client)
@@ -223,6 +231,14 @@ class _UdpWorker(threading.Thread):
         if mark >= 0:
             tally.given[mark] = tally.given.get(mark, 0) + 1
         self._count(qtype, outcome)
+
+    def _decide(self, query: bytes, source: str, snapshot: AnswerSnapshot) -> Decision:
+        self._sequence += 1
+        clock = self._clock
+        return decide(
+            query, source, "udp", clock.wall_ns(), snapshot,
+            sequence=self._sequence, mono_ns=clock.monotonic_ns(), limiter=self._limiter,
+        )  # fmt: skip
 
     def _count(self, qtype: int, outcome: int) -> int:
         """Count one query; returns how many of its kind were counted before."""
@@ -261,8 +277,9 @@ class PythonDnsServer:
     ) -> None:
         self.endpoints = endpoints
         self._shares: dict[str, tuple[int, float]] = {}
+        self._limiter = Limiter(os.urandom(16))
         self._udp = [
-            _UdpWorker(sock, endpoint, Tally(snapshot), clock)
+            _UdpWorker(sock, endpoint, Tally(snapshot), clock, self._limiter)
             for sock, endpoint in zip(udp, endpoints, strict=True)
         ]
         self._tcp = TcpWorker(tcp, Tally(snapshot), clock)
@@ -288,6 +305,9 @@ class PythonDnsServer:
         for worker in self._workers:
             add_shares(shares, worker.tally)
         return shares
+
+    def offenders(self) -> Sequence[Offender]:
+        return self._limiter.offenders()
 
     def failure(self) -> BaseException | None:
         return next((worker.failure for worker in self._workers if worker.failure is not None), None)

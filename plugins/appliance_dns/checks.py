@@ -11,6 +11,9 @@ from appliance.api.model import Level
 from appliance_dns.pools import APEX
 from appliance_dns.service import DnsService
 
+#: What a client over the limit was sent, by outcome.
+_SENT = {"limited": "nothing", "limited_truncated": "truncated", "limited_badcookie": "badcookie"}
+
 Pairs = Iterable[tuple[tuple[str, ...], float]]
 
 
@@ -117,6 +120,19 @@ class Checks:
                 self._fair,
                 ("address",),
             ),
+            Metric(
+                "dns_limited_total",
+                "DNS replies held back by the rate limit, by what was sent instead",
+                "counter",
+                self._limited,
+                ("sent",),
+            ),
+            Metric(
+                "dns_limited_networks",
+                "Networks over the rate limit within the last minute",
+                "gauge",
+                self._service.limits.active,
+            ),
             Metric("dns_zone_serial", "Serial of the zone", "gauge", lambda: self._service.answers.serial),
             Metric("dns_members_usable", "Members that may be answered", "gauge", lambda: self.count()[0]),
         ]
@@ -131,6 +147,13 @@ class Checks:
         total: Counter[tuple[str, ...]] = Counter()
         for (_transport, _rrtype, outcome), number in self.counters().items():
             total[(outcome,)] += number
+        return list(total.items())
+
+    def _limited(self) -> Pairs:
+        total = Counter({(sent,): 0 for sent in _SENT.values()})
+        for (_transport, _rrtype, outcome), number in self.counters().items():
+            if outcome in _SENT:
+                total[(_SENT[outcome],)] += number
         return list(total.items())
 
     def _given(self) -> Pairs:

@@ -76,6 +76,13 @@ def _print_status(value: dict[str, Any]) -> None:
     table(
         ["name", "A", "AAAA"], [[n["name"], n["a"], n["aaaa"]] for n in value["names"]], right=["A", "AAAA"]
     )
+    if value["limited"]:
+        click.echo()
+        table(
+            ["over the rate limit", "", "replies held back"],
+            [[e["network"], "now" if e["active"] else "earlier", e["limited"]] for e in value["limited"]],
+            right=["replies held back"],
+        )
     if value["counters"]:
         click.echo()
         table(

@@ -12,6 +12,7 @@ from appliance.api.config import PluginConfig, checked, setting
 from appliance.dataplane.interface import Endpoint
 from appliance.wire.dns import encode_name
 from appliance.wire.errors import WireError
+from appliance_dns.limits import RateLimitConfig
 
 MAX_TEXT = 2000
 #: Names that we publish: nothing that needs escapes in a zone file or a URL.
@@ -161,6 +162,9 @@ class DnsConfig(PluginConfig):
         le=10000,
         advanced=True,
         live=True,
+    )
+    rate_limit: RateLimitConfig = setting(
+        default_factory=RateLimitConfig, help="How many replies a network may be sent over UDP.", live=True
     )
     secret: str = setting(
         "",

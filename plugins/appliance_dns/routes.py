@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,6 +15,8 @@ from appliance_dns.checks import Checks
 from appliance_dns.service import DnsService
 from appliance_dns.zone import Zone, name_servers, zone_file
 
+#: Networks over the rate limit that are told.
+_LIMITED_SHOWN = 20
 _STRING, _INTEGER, _BOOLEAN = {"type": "string"}, {"type": "integer"}, {"type": "boolean"}
 _ANSWER = {
     "type": "object",
@@ -131,6 +134,7 @@ def _overview(zone: Zone, service: DnsService, checks: Checks) -> dict[str, Any]
         ],
         "problems": list(zone.problems),
         "counters": counters,
+        "limited": [asdict(entry) for entry in service.limits.current()[:_LIMITED_SHOWN]],
         "shares": [
             {"address": address, "answers": given, "fair": fair}
             for address, (given, fair) in sorted(checks.shares().items())

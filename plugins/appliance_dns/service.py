@@ -19,6 +19,7 @@ from appliance_dns import last_answers, secret
 from appliance_dns.answers import EPOCH_S, Answers, Inputs
 from appliance_dns.config import DnsConfig
 from appliance_dns.last_answers import NOTHING, LastAnswers
+from appliance_dns.limited import LimitWatch
 from appliance_dns.zone import Zone
 
 #: Changes within this time after a rebuild wait for its end; the first one after a pause does not wait.
@@ -85,11 +86,13 @@ class DnsService:
 
     Attributes:
         server: while it runs.
+        limits: who is over the rate limit.
     """
 
     def __init__(self, ctx: SetupContext, answers: Answers) -> None:
         self.answers = answers
         self.server: DnsServer | None = None
+        self.limits = LimitWatch(ctx.log)
         self._ctx = ctx
         self._dirty = asyncio.Event()
         self._saved: LastAnswers | None = None
@@ -186,9 +189,11 @@ class DnsService:
 
     def _look_around(self) -> None:
         """What nobody tells us about: the monitor's silence, the hour, records of other plugins, a dead packet thread."""
-        if self.server is not None and (failure := self.server.failure()) is not None:
-            raise failure
         clock = self._ctx.clock
+        if self.server is not None:
+            if (failure := self.server.failure()) is not None:
+                raise failure
+            self.limits.look(self.server.offenders(), clock.monotonic_ns())
         epoch = clock.wall_ns() // (EPOCH_S * 1_000_000_000)
         ask = (
             clock.monotonic_ns() - self._asked_ns > _ASK_SOURCES_S * 1_000_000_000

@@ -158,6 +158,7 @@ def build(plan: Plan, serial: int, before: Zone | None = None) -> Zone:
         draw_secret=plan.secrets.draw,
         slot_ns=config.coherence_s * 1_000_000_000,
         cookie_secrets=plan.secrets.cookies,
+        rate_limit=config.rate_limit.compiled(),
         tcp=TcpLimits(idle=round(config.tcp_idle_s * 10), clients=config.tcp_clients),
     )
     return Zone(plan, snapshot, tables, names, tuple(records), soa.text, tuple(records.problems))

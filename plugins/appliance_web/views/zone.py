@@ -16,6 +16,14 @@ from appliance_web.views.standing import number
 SHOWN = 50
 
 
+#: Outcomes that are no RCODE, in words.
+_OUTCOMES = {
+    "limited": "dropped by the rate limit",
+    "limited_truncated": "sent to TCP by the rate limit",
+    "limited_badcookie": "asked for a cookie by the rate limit",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class ZoneName:
     """A name that gives members, and how many addresses of each family it draws from."""
@@ -37,6 +45,15 @@ class ShareRow:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitedRow:
+    """A network that was sent fewer replies than it asked for."""
+
+    network: str
+    when: str
+    limited: float
+
+
+@dataclass(frozen=True, slots=True)
 class Zone:
     """What DNS tells of its zone.
 
@@ -55,6 +72,7 @@ class Zone:
     names: Sequence[ZoneName]
     problems: Sequence[str]
     shares: Sequence[ShareRow]
+    limited: Sequence[LimitedRow] = ()
 
 
 def zone(apex: Mapping[str, Any], service: Any) -> Zone:
@@ -83,6 +101,14 @@ def zone(apex: Mapping[str, Any], service: Any) -> Zone:
         names=[n for n in names if n.ipv4 or n.ipv6][:SHOWN],
         problems=[str(p) for p in told.get("problems") or ()],
         shares=_shares(told.get("shares") or ()),
+        limited=[
+            LimitedRow(
+                str(row.get("network", "")),
+                "now" if row.get("active") else "earlier",
+                number(row.get("limited")) or 0.0,
+            )
+            for row in (told.get("limited") or ())[:SHOWN]
+        ],
     )
 
 
@@ -111,7 +137,10 @@ def _facts(told: Mapping[str, Any]) -> list[tuple[str, str]]:
     for counter in told.get("counters") or ():
         outcome = str(counter.get("outcome"))
         queries[outcome] = queries.get(outcome, 0.0) + (number(counter.get("queries")) or 0.0)
-    pairs += [(f"Queries: {outcome}", words.count(n)) for outcome, n in sorted(queries.items())]
+    pairs += [
+        (f"Queries: {_OUTCOMES.get(outcome, outcome)}", words.count(n))
+        for outcome, n in sorted(queries.items())
+    ]
     return [(label, value) for label, value in pairs if value]
 
 

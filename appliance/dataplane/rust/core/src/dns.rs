@@ -5,12 +5,14 @@
 use std::net::IpAddr;
 
 use crate::dns_draw::{draw, pick};
+use crate::dns_limited::Case;
 use crate::dns_numbers::{
     ANY, AXFR, BADVERS, CLASS_ANY, CLASS_CH, CLASS_IN, FORMERR, IXFR, MAILA, MAILB, NOERROR, NOTIMP, OPCODE_NOTIFY,
     OPCODE_QUERY, OPT, REFUSED, TKEY, TSIG, TXT,
 };
 use crate::dns_opt::Out;
 use crate::dns_query::{HEADER_BYTES, MAX_NAME_BYTES, parse_query};
+use crate::dns_rate::Limiter;
 use crate::dns_reply::{AA, Reply};
 use crate::dns_snapshot::{MAX_REPLY_BYTES, Node, Snapshot, of_type};
 
@@ -49,36 +51,38 @@ pub struct Arrival {
     pub source: IpAddr,
     /// Wall clock, ns since 1970: chooses the time slot and dates cookies.
     pub now_ns: i64,
+    /// Monotonic clock, for the limiter.
+    pub mono_ns: i64,
     /// Number of this query, used as the slot when the snapshot has none.
     pub sequence: u64,
 }
 
-/// Answer one query into `room`.
+/// Answer one query into `room`. Without a limiter, or a limit in the snapshot, any number is answered.
 #[must_use]
-pub fn answer(query: &[u8], arrival: Arrival, snapshot: &Snapshot, room: &mut Room) -> Answer {
+pub fn answer(
+    query: &[u8],
+    arrival: Arrival,
+    snapshot: &Snapshot,
+    limiter: Option<&Limiter>,
+    room: &mut Room,
+) -> Answer {
     if query.len() < HEADER_BYTES || query[2] & 0x80 != 0 {
         return Answer { outcome: DROP, qtype: 0, mark: None, length: 0 };
     }
     let opcode = query[2] >> 3 & 15;
+    let readable = opcode == OPCODE_QUERY || opcode == OPCODE_NOTIFY;
+    let asked = if readable { parse_query(query).ok() } else { None };
     let mut out = Out { room, at: 0 };
-    if opcode != OPCODE_QUERY && opcode != OPCODE_NOTIFY {
-        return out.bare(query, NOTIMP, 0x78);
+    let answer = match &asked {
+        _ if !readable => out.bare(query, NOTIMP, 0x78),
+        None => out.bare(query, FORMERR, 0x79),
+        Some(asked) => Reply { query, asked, arrival, snapshot, out }.decided(opcode),
+    };
+    if let (Some(limiter), Some(rate)) = (limiter, &snapshot.rate_limit) {
+        let case = Case { query, asked: asked.as_ref(), arrival, snapshot };
+        return case.limited(answer, rate, limiter, room);
     }
-    let Ok(asked) = parse_query(query) else { return out.bare(query, FORMERR, 0x79) };
-    let mut reply = Reply { query, asked: &asked, arrival, snapshot, out };
-    if asked.edns.is_some_and(|edns| edns.version != 0) {
-        return reply.refuse(BADVERS, &[]);
-    }
-    if let Some(at) = asked.tsig_at {
-        return reply.unknown_key(at);
-    }
-    if opcode == OPCODE_NOTIFY {
-        return reply.refuse(REFUSED, &[]);
-    }
-    if asked.name.is_empty() {
-        return reply.refuse(NOERROR, &[]);
-    }
-    reply.question()
+    answer
 }
 
 /// Whether a lower-case wire name is `zone` or below it, on a label boundary.
@@ -90,6 +94,23 @@ pub(crate) fn is_below(mut name: &[u8], zone: &[u8]) -> bool {
 }
 
 impl<'a> Reply<'a> {
+    /// The decision table for a message that could be read.
+    fn decided(&mut self, opcode: u8) -> Answer {
+        if self.asked.edns.is_some_and(|edns| edns.version != 0) {
+            return self.refuse(BADVERS, &[]);
+        }
+        if let Some(at) = self.asked.tsig_at {
+            return self.unknown_key(at);
+        }
+        if opcode == OPCODE_NOTIFY {
+            return self.refuse(REFUSED, &[]);
+        }
+        if self.asked.name.is_empty() {
+            return self.refuse(NOERROR, &[]);
+        }
+        self.question()
+    }
+
     /// The decision table for a question of opcode QUERY.
     fn question(&mut self) -> Answer {
         let (qtype, qclass, snapshot) = (self.asked.qtype, self.asked.qclass, self.snapshot);

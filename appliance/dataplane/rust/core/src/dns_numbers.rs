@@ -6,6 +6,7 @@ pub(crate) const NOTIMP: u8 = 4;
 pub(crate) const REFUSED: u8 = 5;
 pub(crate) const NOTAUTH: u8 = 9;
 pub(crate) const BADVERS: u8 = 16;
+pub(crate) const BADCOOKIE: u8 = 23;
 
 pub(crate) const OPCODE_QUERY: u8 = 0;
 pub(crate) const OPCODE_NOTIFY: u8 = 4;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::dns::is_below;
+use crate::dns_rate::RateLimit;
 
 /// Room that any reply over UDP fits in; a snapshot that could need more is refused.
 pub const MAX_REPLY_BYTES: usize = 2048;
@@ -110,6 +111,8 @@ pub struct Snapshot {
     pub slot_ns: i64,
     /// The first makes cookies, all are accepted.
     pub cookie_secrets: Box<[[u8; 16]]>,
+    /// How many replies a network may be sent.
+    pub rate_limit: Option<RateLimit>,
 }
 
 impl Snapshot {
@@ -151,6 +154,9 @@ impl Snapshot {
         }
         if self.names.keys().any(|name| !is_below(name, &self.zone)) {
             return Err("a name outside of the zone");
+        }
+        if self.rate_limit.as_ref().is_some_and(|rate| !rate.is_sound()) {
+            return Err("a rate limit whose figures do not fit");
         }
         Ok(self)
     }

@@ -24,13 +24,14 @@ fn zone() -> Snapshot {
         draw_secret: [7; 16],
         slot_ns: 0,
         cookie_secrets: [[9; 16]].into(),
+        rate_limit: None,
     };
     snapshot.checked().expect("a good snapshot")
 }
 
 fn ask(query: &[u8], room: &mut Room) -> Answer {
-    let arrival = Arrival { source: [192, 0, 2, 1].into(), now_ns: 1_800_000_000_000_000_000, sequence: 5 };
-    answer(query, arrival, &zone(), room)
+    let arrival = Arrival { source: [192, 0, 2, 1].into(), now_ns: 1_800_000_000_000_000_000, mono_ns: 7, sequence: 5 };
+    answer(query, arrival, &zone(), None, room)
 }
 
 fn query(name: &[u8], qtype: u8) -> Vec<u8> {
@@ -91,7 +92,7 @@ fn no_bytes_make_it_panic() {
     let opt = b"\x00\x00\x29\x04\xd0\x00\x00\x80\x00\x00\x14\x00\x08\x00\x07\x00\x01\x18\x00\x0a\x00\x01\x00\x0a\x00\x0812345678";
     let key = b"\x01k\x00\x00\xfa\x00\xff\x00\x00\x00\x00\x00\x13\x01h\x00\x00\x00\x00\x00\x00\x00\x01\x2c\x00\x00\x00\x00\x00\x00\x00\x00";
     let (snapshot, mut room) = (zone(), [0; MAX_REPLY_BYTES]);
-    let arrival = Arrival { source: [192, 0, 2, 1].into(), now_ns: 1_800_000_000_000_000_000, sequence: 5 };
+    let arrival = Arrival { source: [192, 0, 2, 1].into(), now_ns: 1_800_000_000_000_000_000, mono_ns: 7, sequence: 5 };
     let mut state = 88_172_645_463_325_252_u64;
     let mut next = move |below: usize| {
         state ^= state << 13;
@@ -115,7 +116,7 @@ fn no_bytes_make_it_panic() {
         if next(8) == 0 {
             packet.truncate(next(packet.len() + 1));
         }
-        let answer = answer(&packet, arrival, &snapshot, &mut room);
+        let answer = answer(&packet, arrival, &snapshot, None, &mut room);
         assert!(answer.length <= UDP_LIMIT);
         replies += u64::from(answer.length > 0);
     }

@@ -1,5 +1,6 @@
 //! DNS as Python sees it: snapshots from tuples, the server, and one decision for the tests.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use pyo3::exceptions::PyValueError;
@@ -7,7 +8,9 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 use timeball_core::dns::{self, Arrival};
+use timeball_core::dns_rate::{Kind, Level, Limiter, RateLimit};
 use timeball_core::dns_snapshot::{Denial, MAX_REPLY_BYTES, Node, Rotation, Section, Snapshot, Table};
+use timeball_core::prefix::PrefixTable;
 
 use crate::binding::{os_error, to_addresses, to_pairs, to_sandbox};
 use crate::dns_server;
@@ -22,7 +25,11 @@ type TableTuple = (Vec<u32>, PyBackedBytes, u16, usize, u32);
 type RotationTuple = (usize, u64, i64);
 /// static, rotating, denied, alias
 type NodeTuple = (Vec<(u16, SectionTuple)>, Vec<(u16, RotationTuple)>, Vec<(u16, DenialTuple)>, Option<SectionTuple>);
-/// zone, names, tables, (nodata, nxdomain), ANY, (expire, NSID), CHAOS, (draw secret, slot, cookie secrets)
+/// octets, interval, tolerance
+type LevelTuple = (usize, u64, u64);
+/// levels for IPv4 and IPv6, bound, slip, exempt: (IPv6?, network address, prefix length)
+type RateTuple = (Vec<LevelTuple>, Vec<LevelTuple>, u64, u64, Vec<(bool, u128, u32)>);
+/// zone, names, tables, (nodata, nxdomain), ANY, (expire, NSID), CHAOS, (draw secret, slot, cookie secrets), rate limit
 type AnswersTuple = (
     PyBackedBytes,
     Vec<(PyBackedBytes, NodeTuple)>,
@@ -32,6 +39,7 @@ type AnswersTuple = (
     (u32, PyBackedBytes),
     Vec<(PyBackedBytes, SectionTuple)>,
     ([u8; 16], i64, Vec<[u8; 16]>),
+    Option<RateTuple>,
 );
 
 fn to_section(t: SectionTuple) -> Section {
@@ -55,6 +63,22 @@ fn to_table(t: TableTuple) -> Table {
     Table { cuts: t.0.into(), records: (*t.1).into(), size: t.2, stride: t.3, mark: t.4 }
 }
 
+fn to_rate(t: RateTuple) -> RateLimit {
+    let levels = |rows: Vec<LevelTuple>| rows.into_iter().map(|r| Level { octets: r.0, interval: r.1, tolerance: r.2 });
+    let mut exempt: [Vec<(u128, u32, ())>; 2] = [Vec::new(), Vec::new()];
+    for (six, network, length) in t.4 {
+        exempt[usize::from(six)].push((network, length, ()));
+    }
+    RateLimit {
+        levels4: levels(t.0).collect(),
+        levels6: levels(t.1).collect(),
+        bound: t.2,
+        slip: t.3,
+        exempt4: PrefixTable::new(32, &exempt[0]),
+        exempt6: PrefixTable::new(128, &exempt[1]),
+    }
+}
+
 fn to_snapshot(t: AnswersTuple) -> PyResult<Snapshot> {
     let snapshot = Snapshot {
         zone: (*t.0).into(),
@@ -69,6 +93,7 @@ fn to_snapshot(t: AnswersTuple) -> PyResult<Snapshot> {
         draw_secret: t.7.0,
         slot_ns: t.7.1,
         cookie_secrets: t.7.2.into(),
+        rate_limit: t.8.map(to_rate),
     };
     snapshot.checked().map_err(PyValueError::new_err)
 }
@@ -100,12 +125,13 @@ impl DnsServer {
         py: Python<'_>,
         listen: Vec<(String, u16)>,
         answers: &DnsAnswers,
+        limiter_key: [u8; 16],
         workers: u32,
         confined: bool,
     ) -> PyResult<Self> {
         let addresses = to_addresses(listen)?;
-        let snapshot = answers.snapshot.clone();
-        let started = py.detach(|| dns_server::Server::start(&addresses, snapshot, workers.max(1), confined));
+        let (snapshot, limiter) = (answers.snapshot.clone(), Limiter::new(limiter_key));
+        let started = py.detach(|| dns_server::Server::start(&addresses, snapshot, limiter, workers.max(1), confined));
         Ok(Self { inner: started.map_err(os_error)? })
     }
 
@@ -137,6 +163,12 @@ impl DnsServer {
         to_sandbox(self.inner.sandbox())
     }
 
+    /// (octets of a network over the limit, limited replies, monotonic time of the last in ns).
+    fn offenders(&self, py: Python<'_>) -> Vec<(Py<PyBytes>, u64, i64)> {
+        let rows = self.inner.offenders().into_iter();
+        rows.map(|(network, limited, last_ns)| (PyBytes::new(py, &network).unbind(), limited, last_ns)).collect()
+    }
+
     fn failure(&self) -> Option<String> {
         self.inner.failure()
     }
@@ -146,8 +178,37 @@ impl DnsServer {
     }
 }
 
+/// What was sent to whom, for the tests that compare it with `dns_rate.Limiter`.
+#[pyclass(frozen)]
+pub struct DnsLimiter {
+    limiter: Limiter,
+}
+
+#[pymethods]
+impl DnsLimiter {
+    #[new]
+    fn new(key: [u8; 16]) -> Self {
+        Self { limiter: Limiter::new(key) }
+    }
+
+    /// The verdict's number.
+    fn charge(&self, answers: &DnsAnswers, source: &str, error: bool, mono_ns: i64) -> PyResult<u8> {
+        let source = to_address(source)?;
+        let kind = if error { Kind::Error } else { Kind::Answer };
+        let rate = answers.snapshot.rate_limit.as_ref();
+        let rate = rate.ok_or_else(|| PyValueError::new_err("these answers have no rate limit"))?;
+        Ok(self.limiter.charge(rate, source, kind, mono_ns) as u8)
+    }
+}
+
+fn to_address(text: &str) -> PyResult<IpAddr> {
+    text.parse().map_err(|_| PyValueError::new_err(format!("not an IP address: {text}")))
+}
+
 /// `dns_decide.decide` in Rust over UDP, for the tests that compare the two: (reply or None, outcome, type, mark or -1).
 #[pyfunction]
+#[pyo3(signature = (query, source, now_ns, answers, sequence, mono_ns = 0, limiter = None))]
+#[allow(clippy::too_many_arguments)] // a test's view of one decision
 pub fn dns_decide<'py>(
     py: Python<'py>,
     query: &[u8],
@@ -155,11 +216,13 @@ pub fn dns_decide<'py>(
     now_ns: i64,
     answers: &DnsAnswers,
     sequence: u64,
+    mono_ns: i64,
+    limiter: Option<&DnsLimiter>,
 ) -> PyResult<(Option<Bound<'py, PyBytes>>, i16, u16, i64)> {
-    let source = source.parse().map_err(|_| PyValueError::new_err(format!("not an IP address: {source}")))?;
     let mut room = [0; MAX_REPLY_BYTES];
-    let arrival = Arrival { source, now_ns, sequence };
-    let answer = dns::answer(query, arrival, &answers.snapshot, &mut room);
+    let arrival = Arrival { source: to_address(source)?, now_ns, mono_ns, sequence };
+    let limiter = limiter.map(|one| &one.limiter);
+    let answer = dns::answer(query, arrival, &answers.snapshot, limiter, &mut room);
     let reply = (answer.length > 0).then(|| PyBytes::new(py, &room[..answer.length]));
     Ok((reply, answer.outcome, answer.qtype, answer.mark.map_or(-1, i64::from)))
 }

@@ -11,10 +11,12 @@ use std::sync::atomic::{
 use std::sync::{Arc, Mutex};
 
 use timeball_core::dns::{self, Arrival};
+use timeball_core::dns_limited;
+use timeball_core::dns_rate::Limiter;
 use timeball_core::dns_snapshot::{MAX_REPLY_BYTES, Snapshot};
 
 use crate::batch::{Batch, WIDTH};
-use crate::clock::realtime_ns;
+use crate::clock::{monotonic_ns, realtime_ns};
 use crate::counting::bump;
 use crate::crew::{Crew, Life, Sandbox, locked};
 use crate::socket::{Udp, bind_each};
@@ -29,9 +31,9 @@ type DnsBatch = Batch<LONGEST_QUERY, MAX_REPLY_BYTES>;
 const TYPES: usize = 258;
 /// The type under which others are counted; it has no name.
 const OTHER_TYPE: u16 = u16::MAX;
-/// Outcomes from -3 to the greatest RCODE, 16.
-const OUTCOMES: usize = 20;
-const LEAST_OUTCOME: i16 = -3;
+/// Outcomes from the least that we have, to the greatest RCODE, 16.
+const OUTCOMES: usize = (16 + 1 - LEAST_OUTCOME) as usize;
+const LEAST_OUTCOME: i16 = dns_limited::LIMITED_BADCOOKIE;
 /// Outcomes beside the RCODEs and `dns::DROP`; the numbers are those of `python_dns.py`.
 const SEND_FAILED: i16 = -2;
 const BUG: i16 = -3;
@@ -78,6 +80,7 @@ struct Epochs {
 struct Shared {
     epochs: Mutex<Epochs>,
     version: AtomicU64,
+    limiter: Limiter,
 }
 
 /// A running service.
@@ -95,13 +98,14 @@ impl Server {
     pub fn start(
         listen: &[SocketAddr],
         snapshot: Arc<Snapshot>,
+        limiter: Limiter,
         workers: u32,
         confined: bool,
     ) -> Result<Self, (SocketAddr, io::Error)> {
         let (endpoints, sockets) = bind_each(listen, workers, RECEIVE_BUFFER)?;
         let current = Arc::new(Epoch::new(snapshot, sockets.len()));
         let epochs = Mutex::new(Epochs { current, retired: Vec::new() });
-        let shared = Arc::new(Shared { epochs, version: AtomicU64::new(0) });
+        let shared = Arc::new(Shared { epochs, version: AtomicU64::new(0), limiter });
         let mut server = Self { shared, counters: Vec::new(), crew: Crew::new(confined), endpoints };
         for (number, socket) in sockets.into_iter().enumerate() {
             socket.prepare_for_dns();
@@ -161,6 +165,11 @@ impl Server {
         &self.crew.sandbox
     }
 
+    /// Networks over the limit; see `Limiter::offenders`.
+    pub fn offenders(&self) -> Vec<(Vec<u8>, u64, i64)> {
+        self.shared.limiter.offenders()
+    }
+
     /// Why a worker died, if one did.
     pub fn failure(&self) -> Option<String> {
         self.crew.failure()
@@ -197,11 +206,11 @@ impl<'a> Worker<'a> {
             if self.shared.version.load(Acquire) != self.epoch.number {
                 self.epoch = locked(&self.shared.epochs).current.clone();
             }
-            let now_ns = realtime_ns();
+            let now = (realtime_ns(), monotonic_ns());
             let mut filled = 0;
             for i in 0..got {
                 // A bug in one reply is counted; the packet that found it must not take the service away.
-                match catch_unwind(AssertUnwindSafe(|| self.turn(&mut batch, i, now_ns, filled))) {
+                match catch_unwind(AssertUnwindSafe(|| self.turn(&mut batch, i, now, filled))) {
                     Ok(true) => filled += 1,
                     Ok(false) => {}
                     Err(_) => self.count(0, BUG),
@@ -217,16 +226,16 @@ impl<'a> Worker<'a> {
     }
 
     /// Decide about packet `i`; true when it left a reply.
-    fn turn(&mut self, batch: &mut DnsBatch, i: usize, now_ns: i64, filled: usize) -> bool {
+    fn turn(&mut self, batch: &mut DnsBatch, i: usize, (now_ns, mono_ns): (i64, i64), filled: usize) -> bool {
         let envelope = batch.packet(i).1;
         if envelope.source.port() == 0 {
             self.count(0, dns::DROP);
             return false;
         }
         self.sequence += 1;
-        let arrival = Arrival { source: envelope.source.ip(), now_ns, sequence: self.sequence };
+        let arrival = Arrival { source: envelope.source.ip(), now_ns, mono_ns, sequence: self.sequence };
         let (query, room) = batch.slot(i);
-        let answer = dns::answer(query, arrival, &self.epoch.snapshot, room);
+        let answer = dns::answer(query, arrival, &self.epoch.snapshot, Some(&self.shared.limiter), room);
         if let Some(mark) = answer.mark {
             bump(&self.epoch.given[self.number][mark as usize]);
         }

@@ -244,6 +244,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<NtpServer>()?;
     module.add_class::<NtpMemory>()?;
     module.add_class::<dns_binding::DnsAnswers>()?;
+    module.add_class::<dns_binding::DnsLimiter>()?;
     module.add_class::<dns_binding::DnsServer>()?;
     module.add_function(wrap_pyfunction!(ntp_decide, module)?)?;
     module.add_function(wrap_pyfunction!(confined_call, module)?)?;

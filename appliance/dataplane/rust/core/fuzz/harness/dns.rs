@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 
 use timeball_core::dns::{self, Arrival, UDP_LIMIT, UDP_LIMIT_PLAIN};
+use timeball_core::dns_limited::{LIMITED, LIMITED_BADCOOKIE, LIMITED_TRUNCATED};
 use timeball_core::dns_query::parse_query;
+use timeball_core::dns_rate::{Level, Limiter, RateLimit};
 use timeball_core::dns_snapshot::{ByName, Denial, MAX_REPLY_BYTES, Node, Rotation, Section, Snapshot, Table};
 
 use crate::input::Input;
@@ -27,18 +29,21 @@ pub fn run(data: &[u8]) -> usize {
     let marks = snapshot.marks();
     let (mut now_ns, mut queries) = (NOW_NS, 0);
     let mut room = [0; MAX_REPLY_BYTES];
+    let limiter = Limiter::new([5; 16]);
     while !input.is_empty() && queries < MOST_QUERIES {
         queries += 1;
         now_ns += i64::from(input.u16()) * 1_000_000;
         let source = source(&mut input);
         let query = query(&mut input, &names);
-        let arrival = Arrival { source, now_ns, sequence: queries as u64 };
-        let answer = dns::answer(&query, arrival, &snapshot, &mut room);
+        let arrival = Arrival { source, now_ns, mono_ns: now_ns, sequence: queries as u64 };
+        let answer = dns::answer(&query, arrival, &snapshot, None, &mut room);
         check(&query, &answer, &room, marks);
         // The same question at the same moment has the same answer.
         let mut again = [0; MAX_REPLY_BYTES];
-        assert_eq!(dns::answer(&query, arrival, &snapshot, &mut again), answer);
+        assert_eq!(dns::answer(&query, arrival, &snapshot, None, &mut again), answer);
         assert_eq!(again[..answer.length], room[..answer.length]);
+        let limited = dns::answer(&query, arrival, &snapshot, Some(&limiter), &mut again);
+        check_limited(&query, &limited, &answer, again[..limited.length] == room[..answer.length]);
     }
     queries
 }
@@ -139,6 +144,7 @@ fn snapshot(input: &mut Input<'_>) -> Snapshot {
         draw_secret: input.array(),
         slot_ns,
         cookie_secrets: [[9; 16], [7; 16]][..usize::from(shape >> 6 & 3).min(2)].into(),
+        rate_limit: Some(rate_limit()),
     }
 }
 
@@ -184,6 +190,32 @@ fn query(input: &mut Input<'_>, names: &[Vec<u8>]) -> Vec<u8> {
     query.extend_from_slice(&[0, class]);
     query.extend_from_slice(input.bytes(length));
     query
+}
+
+/// One reply for an address at once, two for its network, and then one in a second.
+fn rate_limit() -> RateLimit {
+    let level = |octets, times: u64| {
+        let interval = 62_500_000 / times;
+        Level { octets, interval, tolerance: (times - 1) * interval }
+    };
+    let (levels4, levels6) = ([level(4, 1), level(3, 2)].into(), [level(8, 1), level(6, 2)].into());
+    RateLimit { levels4, levels6, bound: 62_500_000, slip: 2, ..RateLimit::default() }
+}
+
+/// Over the limit, what is sent is no larger than the query, but for a fresh cookie.
+fn check_limited(query: &[u8], limited: &dns::Answer, answer: &dns::Answer, same: bool) {
+    let most = match limited.outcome {
+        LIMITED => 0,
+        LIMITED_TRUNCATED => query.len(),
+        LIMITED_BADCOOKIE => query.len() + 16,
+        _ => {
+            assert!(limited == answer && same, "another answer because of the limiter");
+            return;
+        }
+    };
+    assert!(limited.length <= most, "{} bytes for {}", limited.length, query.len());
+    assert!(limited.mark.is_none(), "counted what was not sent");
+    assert_eq!(limited.qtype, answer.qtype);
 }
 
 fn check(query: &[u8], answer: &dns::Answer, room: &dns::Room, marks: usize) {

@@ -1,0 +1,83 @@
+"""What a client over the limit is sent instead of a reply: mostly nothing, now and then a way to show that it is real.
+
+Nothing here is larger than the query, but for the 16 octets that a fresh cookie may add: forging the queries wins nothing.
+"""
+
+from __future__ import annotations
+
+from appliance.dataplane.dns_edns import cookie_age_s, make_cookie, opt_record, option
+from appliance.dataplane.dns_rate import ANSWERS, ERRORS, Limiter, RateLimit, Verdict
+from appliance.dataplane.dns_reply import DROP, Arrival, Decision, Reply
+from appliance.dataplane.dns_snapshot import AnswerSnapshot
+from appliance.wire.dns import BADCOOKIE, HEADER_BYTES, NOERROR, OPCODE_NOTIFY, OPCODE_QUERY
+from appliance.wire.dns_query import COOKIE, Query, parse_query
+from appliance.wire.errors import WireError
+
+#: Outcomes: dropped, sent truncated, sent BADCOOKIE because of the limit.
+LIMITED, LIMITED_TRUNCATED, LIMITED_BADCOOKIE = -4, -5, -6
+
+#: Code and length of an option that may be one of our cookies.
+_COOKIE_HEAD = b"\x00\x0a\x00\x18"
+_TC = 2
+
+
+def limited(
+    decision: Decision, query: bytes, arrival: Arrival, snapshot: AnswerSnapshot, limiter: Limiter
+) -> Decision:
+    """`decision`, or what is left of it when the client's network has been sent enough.
+
+    A client that shows a cookie of ours has proven its address, and is never limited (RFC 7873 section 5.2.5).
+    """
+    rate = snapshot.rate_limit
+    reply, outcome, qtype, _mark = decision
+    if rate is None or outcome == DROP or _is_proven(query, arrival, snapshot):
+        return decision
+    verdict = _charged(limiter, rate, arrival, outcome)
+    if verdict is Verdict.PASS:
+        return decision
+    if verdict is Verdict.DROP or reply is None:
+        return None, LIMITED, qtype, -1
+    if len(reply) == HEADER_BYTES:
+        return reply[:2] + bytes((reply[2] | _TC,)) + reply[3:], LIMITED_TRUNCATED, qtype, -1
+    return _slipped(reply, outcome, Reply(query, parse_query(query), arrival, snapshot))
+
+
+def _charged(limiter: Limiter, rate: RateLimit, arrival: Arrival, outcome: int) -> Verdict:
+    kind = ANSWERS if outcome == NOERROR else ERRORS
+    return limiter.charge(rate, arrival.source, kind, arrival.mono_ns)
+
+
+def _is_proven(query: bytes, arrival: Arrival, snapshot: AnswerSnapshot) -> bool:
+    if _COOKIE_HEAD not in query or query[2] >> 3 & 15 not in (OPCODE_QUERY, OPCODE_NOTIFY):
+        return False
+    try:
+        cookie = _cookie(parse_query(query))
+    except WireError:
+        return False
+    if cookie is None:
+        return False
+    now_s = arrival.now_ns // 1_000_000_000
+    return cookie_age_s(cookie, arrival.source, now_s, snapshot.cookie_secrets) is not None
+
+
+def _cookie(asked: Query) -> bytes | None:
+    return asked.edns.cookie if asked.edns is not None else None
+
+
+def _slipped(reply: bytes, rcode: int, short: Reply) -> Decision:
+    """BADCOOKIE for clients that speak cookies (RFC 7873 section 5.2.3), else the reply without its records and with TC."""
+    asked, arrival, snapshot = short.asked, short.arrival, short.snapshot
+    client = _cookie(asked)
+    if client is not None and snapshot.cookie_secrets:
+        now_s = arrival.now_ns // 1_000_000_000
+        fresh = make_cookie(client[:8], arrival.source, now_s, snapshot.cookie_secrets[0])
+        tail = _opt(asked, BADCOOKIE, option(COOKIE, fresh))
+        message = short.message(BADCOOKIE, (0, 0, 0), b"", tail, aa=False)[0]
+        return message, LIMITED_BADCOOKIE, asked.qtype, -1
+    aa = bool(reply[2] & 4)
+    message = short.message(rcode, (0, 0, 0), b"", _opt(asked, rcode, b""), aa=aa, tc=True)[0]
+    return message, LIMITED_TRUNCATED, asked.qtype, -1
+
+
+def _opt(asked: Query, rcode: int, options: bytes) -> bytes:
+    return b"" if asked.edns is None else opt_record(rcode, options, dnssec_ok=asked.edns.dnssec_ok)
