@@ -12,6 +12,8 @@ from typing import TypeAlias
 ClockTuple: TypeAlias = tuple[int, int, bytes, int, float, float, float, int, float, int, float, int]
 #: IPv6?, network address as a number, prefix length, "allow" | "ignore" | "deny"
 RuleTuple: TypeAlias = tuple[bool, int, int, str]
+#: key id, type as in chrony's keys file, key, (IPv6?, network address, prefix length) of those whom it is for
+KeyTuple: TypeAlias = tuple[int, str, bytes, list[tuple[bool, int, int]]]
 
 #: (interval, burst), (leak, kod), (prefix interval, prefix burst), exempt (IPv6?, network address, prefix length)
 LimitTuple: TypeAlias = tuple[tuple[int, int], tuple[int, int], tuple[int, int], list[tuple[bool, int, int]]]
@@ -81,6 +83,10 @@ class NtpServer:
     def set_policy(
         self, rules: list[RuleTuple], default: str, late_ns: int, limit: LimitTuple | None
     ) -> None: ...
+    def set_keys(self, keys: list[KeyTuple]) -> None: ...
+    def marks(self) -> list[tuple[int, int]]:
+        """(Mark, packets) of all workers; marks without packets are left out."""
+
     def outcomes(self) -> list[tuple[int, int, int]]:
         """(Reason, Action, packets) of all workers; pairs without packets are left out."""
 
@@ -97,6 +103,24 @@ class NtpServer:
         """Why a worker died, if one did."""
 
     def close(self) -> None: ...
+
+class NtpDecider:
+    """One worker without a socket, for the tests that compare sequences of decisions with those of `ntp_decide`."""
+
+    def __init__(self, keys: list[KeyTuple], delay_ns: int, capacity: int) -> None: ...
+    def decide(
+        self,
+        request: bytes,
+        source: tuple[bool, int, int],
+        times: tuple[int, int, int],
+        noise: int,
+        clock: ClockTuple,
+    ) -> tuple[int, int, bytes, int, bool, bool]:
+        """Times are (rx_ns, tx_ns, mono_ns); (Reason, Action, reply with its MAC, Fault or 0, interleaved?, to be stamped?)."""
+
+    def stamp(self, frame: bytes, tx_ns: int) -> bool: ...
+    def watch_clock(self, wall_ns: int, mono_ns: int) -> None: ...
+    def remembered(self) -> int: ...
 
 class DnsAnswers:
     """A snapshot, checked and ready to be answered from."""

@@ -19,6 +19,7 @@ from appliance.dataplane.sandbox import Sandbox
 if TYPE_CHECKING:
     from appliance.dataplane.dns_rate import Offender
     from appliance.dataplane.dns_snapshot import AnswerSnapshot
+    from appliance.dataplane.ntp_keys import NtpKey
 
 
 class Endpoint(NamedTuple):
@@ -61,7 +62,7 @@ class Reason(IntEnum):
     BAD_MODE = 5  # a mode we do not answer (0, 2, 5)
     REPLY = 6  # mode 4: a reply, never answered
     CONTROL = 7  # mode 6 or 7
-    AUTH = 8  # a MAC or NTS field that we cannot verify
+    AUTH = 8  # a MAC that is not right, or authentication that we do not know
     POLICY = 9  # the prefix is ignored or denied
     RATE = 10  # over the rate limit
     BAD_SOURCE = (
@@ -77,6 +78,17 @@ class Action(IntEnum):
     REPLY = 0
     IGNORE = 1
     KISS = 2
+
+
+class Mark(IntEnum):
+    """What else is counted of some packets. The numbers are fixed: the native plane shares them."""
+
+    AUTHENTICATED = 0  # a reply with a MAC
+    INTERLEAVED = 1  # a reply in interleaved mode
+    UNKNOWN_KEY = 2  # a MAC with a key that we do not have
+    WRONG_SOURCE = 3  # a MAC with a key that is not for this address
+    WRONG_MAC = 4  # a MAC that is not the message's
+    STAMPED = 5  # the kernel told when a reply left
 
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -199,6 +211,14 @@ class NtpServer(Protocol):
 
     def set_policy(self, policy: NtpPolicy) -> None: ...
 
+    def set_keys(self, keys: Sequence[NtpKey]) -> None:
+        """Believe requests that are authenticated with these keys, and no others, from now on.
+
+        Raises:
+            ValueError: a key has not the length that its algorithm needs.
+        """
+        ...
+
     def counters(self) -> Mapping[tuple[Reason, Action], int]:
         """Packets since the start by (reason, action); each packet is counted exactly once."""
         ...
@@ -213,6 +233,10 @@ class NtpServer(Protocol):
 
     def remembered(self) -> Remembered:
         """How full the memory is and what the limiter did; cheap."""
+        ...
+
+    def marks(self) -> Mapping[Mark, int]:
+        """Packets since the start by what else is counted of them; a packet may be among several of these."""
         ...
 
     def failure(self) -> BaseException | None:

@@ -15,6 +15,7 @@ from appliance.dataplane.interface import (
     Client,
     DnsServer,
     Endpoint,
+    Mark,
     NtpPolicy,
     NtpServer,
     Reason,
@@ -25,6 +26,7 @@ from appliance.dataplane.sandbox import Sandbox
 if TYPE_CHECKING:
     from appliance.dataplane import _native
     from appliance.dataplane.dns_snapshot import AnswerSnapshot
+    from appliance.dataplane.ntp_keys import NtpKey
 
 #: i64 in nanoseconds ends in 2262; what is further away is as good as never.
 _FURTHEST_NS = 2**63 - 1
@@ -61,6 +63,19 @@ def limit_tuple(policy: NtpPolicy) -> _native.LimitTuple | None:
     )
 
 
+def key_tuples(keys: Sequence[NtpKey]) -> list[_native.KeyTuple]:
+    """Keys as the native plane takes them."""
+    return [
+        (
+            key.id,
+            key.kind.label,
+            key.secret,
+            [(n.version == 6, int(n.network_address), n.prefixlen) for n in key.networks],
+        )
+        for key in keys
+    ]
+
+
 def _clamped(ns: int) -> int:
     return max(-_FURTHEST_NS, min(_FURTHEST_NS, ns))
 
@@ -92,6 +107,12 @@ class NativeNtpServer:
 
     def set_policy(self, policy: NtpPolicy) -> None:
         self._server.set_policy(policy_rules(policy), policy.default, ntp_decide.LATE_NS, limit_tuple(policy))
+
+    def set_keys(self, keys: Sequence[NtpKey]) -> None:
+        self._server.set_keys(key_tuples(keys))
+
+    def marks(self) -> Mapping[Mark, int]:
+        return {Mark(mark): count for mark, count in self._server.marks()}
 
     def counters(self) -> Mapping[tuple[Reason, Action], int]:
         return {(Reason(reason), Action(action)): count for reason, action, count in self._server.outcomes()}

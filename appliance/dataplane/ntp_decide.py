@@ -2,7 +2,7 @@
 
 This is the law for every data plane. The order in which reasons are looked for is fixed, so that a packet that is wrong
 in two ways is counted alike everywhere: empty, control message, shorter than a header, version, mode, length, source,
-time in the queue, what follows the header, policy, rate. Behaviour by version and mode is what chrony does.
+time in the queue, what follows the header, policy, rate, MAC. Behaviour by version and mode is what chrony does.
 """
 
 from __future__ import annotations
@@ -13,15 +13,21 @@ from typing import NamedTuple
 
 from appliance.api.model import ClockState, Family
 from appliance.dataplane.interface import Action, NtpPolicy, Reason
+from appliance.dataplane.ntp_keys import NO_KEYS, Fault, KeyRing
 from appliance.dataplane.ntp_limit import Limits
 from appliance.dataplane.ntp_memory import FREE, KISS, WITHIN, Memory
+from appliance.dataplane.ntp_outcome import (
+    AUTHENTICATED,
+    FAULT_SHIFT,
+    INTERLEAVED,
+    STAMP,
+    Outcome,
+    outcome_of,
+    split,
+)
+from appliance.dataplane.ntp_tail import mac_position
 from appliance.dataplane.prefix_table import PrefixTable
-from appliance.wire.errors import WireError
 from appliance.wire.ntp import (
-    EF_NTS_AUTHENTICATOR,
-    EF_NTS_COOKIE,
-    EF_NTS_COOKIE_PLACEHOLDER,
-    EF_NTS_UNIQUE_IDENTIFIER,
     HEADER_BYTES,
     LEAP_UNSYNCHRONISED,
     MODE_CLIENT,
@@ -32,9 +38,9 @@ from appliance.wire.ntp import (
     MODE_SYMMETRIC_PASSIVE,
     UNIX_TO_NTP_NS,
     ntp_from_unix_ns,
-    parse_tail,
     short_from_s,
 )
+from appliance.wire.ntp_mac import KEY_ID_BYTES
 
 #: A request that waited longer than this gets no reply: the client has stopped trusting it, and others wait too.
 LATE_NS = 50_000_000
@@ -45,20 +51,6 @@ REFRESH_NS = 50_000_000
 
 #: No request that we understand is longer.
 MAX_REQUEST_BYTES = 2048
-
-#: `action << 8 | reason`: what `answer` returns, an index-sized form of (Reason, Action).
-Outcome = int
-
-
-def outcome_of(reason: Reason, action: Action = Action.IGNORE) -> Outcome:
-    """The number that stands for the pair."""
-    return action << 8 | reason
-
-
-def split(outcome: Outcome) -> tuple[Reason, Action]:
-    """The pair that an outcome stands for."""
-    return Reason(outcome & 0xFF), Action(outcome >> 8)
-
 
 _TOO_SHORT = outcome_of(Reason.TOO_SHORT)
 _BAD_LENGTH = outcome_of(Reason.BAD_LENGTH)
@@ -76,7 +68,6 @@ _KISS_RATE = outcome_of(Reason.RATE, Action.KISS)
 
 _M64 = 0xFFFFFFFFFFFFFFFF
 _NS = 1_000_000_000
-_NTS_FIELDS = {EF_NTS_UNIQUE_IDENTIFIER, EF_NTS_COOKIE, EF_NTS_COOKIE_PLACEHOLDER, EF_NTS_AUTHENTICATOR}
 
 _ALLOW, _IGNORE, _DENY = 0, 1, 2
 _ACTIONS = {"allow": _ALLOW, "ignore": _IGNORE, "deny": _DENY}
@@ -86,6 +77,8 @@ _REQUEST = struct.Struct("!Bxb37xQ")
 #: first byte, stratum, poll, precision to reference time, origin, receive, transmit of a reply
 _REPLY = struct.Struct("!BBb21sQQQ")
 _FIXED = struct.Struct("!bII4sQ")
+#: version and mode of what may be a request in interleaved mode; where the byte stands whose last bit tells
+_VERSION_4_CLIENT, _MARK_AT = 4 << 3 | MODE_CLIENT, 31
 #: root delay to reference time of a kiss-o'-death
 _KISS_DENY = bytes(8) + b"DENY" + bytes(8)
 _KISS_SLOW = bytes(8) + b"RATE" + bytes(8)
@@ -153,6 +146,7 @@ class Snapshot(NamedTuple):
         served: outcome of a reply: OK or UNSYNCHRONISED.
         policy: who is answered; None when everybody is.
         limits: how much; None without end.
+        keys: which requests with a MAC are believed.
     """
 
     valid_until_mono_ns: int
@@ -166,9 +160,10 @@ class Snapshot(NamedTuple):
     served: Outcome
     policy: PolicyTable | None
     limits: Limits | None
+    keys: KeyRing
 
     @classmethod
-    def at(cls, mono_ns: int, clock: ClockState, policy: PolicyTable) -> Snapshot:
+    def at(cls, mono_ns: int, clock: ClockState, policy: PolicyTable, keys: KeyRing = NO_KEYS) -> Snapshot:
         """The snapshot for replies made from `mono_ns` until `valid_until_mono_ns`."""
         until_ns = mono_ns + REFRESH_NS
         if mono_ns < clock.expires_mono_ns < until_ns:
@@ -198,6 +193,7 @@ class Snapshot(NamedTuple):
                 Reason.OK,
                 rules,
                 policy.limits,
+                keys,
             )
         second = short_from_s(1.0)
         return cls(
@@ -212,11 +208,12 @@ class Snapshot(NamedTuple):
             Reason.UNSYNCHRONISED,
             rules,
             policy.limits,
+            keys,
         )
 
 
 class Decision(NamedTuple):
-    """What becomes of a packet; `reply` has 48 bytes unless the action is to ignore it."""
+    """What becomes of a packet; `reply` has 48 bytes and perhaps a MAC unless the action is to ignore it."""
 
     reason: Reason
     action: Action
@@ -248,14 +245,15 @@ def decide(
         mono_ns: now by the monotonic clock, for what is remembered.
         memory: what the worker remembers; without one, this is its first packet.
     """
-    reply = bytearray(HEADER_BYTES)
+    reply, memory = bytearray(HEADER_BYTES), memory or Memory()
     length = 16 if source.family == 6 else 4
     outcome = answer(
         request, len(request), source.address.to_bytes(length), source.port.to_bytes(2), own[0].to_bytes(length),
-        own[1].to_bytes(2), rx_ns, tx_ns, mono_ns, noise, snapshot, memory or Memory(), reply,
+        own[1].to_bytes(2), rx_ns, tx_ns, mono_ns, noise, snapshot, memory, reply,
     )  # fmt: skip
     reason, action = split(outcome)
-    return Decision(reason, action, None if action is Action.IGNORE else bytes(reply))
+    mac = memory.mac if outcome & AUTHENTICATED else b""
+    return Decision(reason, action, None if action is Action.IGNORE else bytes(reply) + mac)
 
 
 def answer(
@@ -277,11 +275,13 @@ def answer(
 
     `packet` is a buffer that begins with the packet, `size` its length: more than the buffer holds if it was cut off.
     Addresses (4 or 16 bytes) and ports (2 bytes) are in network order, as they stand in a sockaddr.
-    `memory` is the one of the worker that asks.
+    `memory` is the one of the worker that asks; it holds the MAC of an authenticated reply.
     """
     if size < HEADER_BYTES:
         return _too_short(packet, size)
-    _, first_bytes, stratum, fixed, reference_ns, shift_ns, keep, fuzz, served, policy, limits = snapshot
+    _, first_bytes, stratum, fixed, reference_ns, shift_ns, keep, fuzz, served, policy, limits, keys = (
+        snapshot
+    )
     first, poll, origin = _REQUEST.unpack_from(packet)
     reply_first: int = first_bytes[first]
     if reply_first < 0:
@@ -300,13 +300,15 @@ def answer(
         return _BAD_SOURCE
     if not -AHEAD_NS <= tx_ns - rx_ns <= LATE_NS:
         return _LATE
+    mac_at = size
     if size != HEADER_BYTES:
-        refused = _refuse_tail(packet[:size], first >> 3 & 7)
-        if refused:
-            return refused
+        mac_at = mac_position(packet[:size], first >> 3 & 7)
+        if mac_at < 0:
+            return outcome_of(Reason(-mac_at))
     if policy is not None:
         action = policy.action(address)
-        if action == _IGNORE:
+        if action == _IGNORE or (action == _DENY and mac_at != size):
+            # A client with a key believes no kiss without a MAC, and we sign nothing for those who are denied.
             return _POLICY
         if action == _DENY:
             # It carries no time of ours: whoever is denied shall not get by with the kiss (as NTPsec does it).
@@ -318,12 +320,18 @@ def answer(
     if admission != FREE and limits is not None:
         poll = max(poll, limits.poll)
         if admission > WITHIN:
-            if admission == KISS:
+            if admission == KISS and mac_at == size:
                 _REPLY.pack_into(
                     reply, 0, reply_first | 0xC0, 0, poll, fixed[:1] + _KISS_SLOW, origin, origin, origin
                 )
                 return _KISS_RATE
             return _RATE
+    key = None
+    if mac_at != size:
+        checked = keys.check(packet, mac_at, size, first >> 3 & 7, address)
+        if isinstance(checked, Fault):
+            return _AUTH | checked << FAULT_SHIFT
+        key, tx_ns = checked, tx_ns + checked.delay_ns
     # `ntp_from_unix_ns`, corrected, in one expression: these two lines are a fifth of what a packet costs.
     receive = (rx_ns + shift_ns << 32) // _NS & keep | noise & fuzz | 1
     transmit = (tx_ns + shift_ns << 32) // _NS & keep | (noise >> 32) & fuzz & ~1
@@ -332,7 +340,16 @@ def answer(
     if reference_ns > rx_ns:
         # Some clients refuse a reference time later than the transmit time.
         fixed = fixed[:-8] + receive.to_bytes(8)
+    if packet[_MARK_AT] & 1 and first & 0x3F == _VERSION_4_CLIENT:
+        served |= STAMP
+        told = memory.interleaved.exchange(packet, address, receive, transmit, tx_ns, shift_ns)
+        if told is not None:
+            served |= INTERLEAVED
+            origin, transmit = told
     _REPLY.pack_into(reply, 0, reply_first, stratum, poll, fixed, origin, receive, transmit)
+    if key is not None:
+        memory.mac = bytes(packet[mac_at : mac_at + KEY_ID_BYTES]) + key.digest(reply, first >> 3 & 7)
+        served |= AUTHENTICATED
     return served
 
 
@@ -341,21 +358,6 @@ def _too_short(packet: bytes | bytearray | memoryview, size: int) -> Outcome:
     if size and packet[0] & 7 in (MODE_CONTROL, MODE_PRIVATE):
         return _CONTROL
     return _TOO_SHORT
-
-
-def _refuse_tail(packet: bytes | bytearray | memoryview, version: int) -> Outcome:
-    """Why a request that goes on after its header is not answered, or 0.
-
-    Unknown extension fields are dropped and the request is answered without them. What is authenticated cannot be
-    verified here, and an unauthenticated reply to it, or a crypto-NAK, would help nobody but an attacker: silence.
-    """
-    try:
-        tail = parse_tail(packet, version)
-    except WireError:
-        return _BAD_LENGTH
-    if tail.mac or any(field.kind in _NTS_FIELDS for field in tail.fields):
-        return _AUTH
-    return 0
 
 
 def _transmit_after(receive: int, transmit: int, origin: int) -> int:

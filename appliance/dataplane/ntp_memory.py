@@ -9,6 +9,7 @@ from __future__ import annotations
 from appliance.dataplane.client_keys import client_key, network_of
 from appliance.dataplane.interface import Remembered
 from appliance.dataplane.ntp_clients import ClientTable, Record
+from appliance.dataplane.ntp_interleaved import Interleaved
 from appliance.dataplane.ntp_limit import (
     CLOSEST_NS,
     FURTHEST_NS,
@@ -34,14 +35,27 @@ class Memory:
         over_network: packets silenced because of their network's.
         kissed: packets over a limit that were told so.
         leaked: packets over a limit that were answered by chance.
+        interleaved: when replies to clients in interleaved mode left.
+        mac: what stands behind the last reply that was authenticated.
     """
 
-    __slots__ = ("clients", "kissed", "leaked", "networks", "over_client", "over_network")
+    __slots__ = (
+        "clients",
+        "interleaved",
+        "kissed",
+        "leaked",
+        "mac",
+        "networks",
+        "over_client",
+        "over_network",
+    )
 
     def __init__(self, clients: ClientTable | None = None, networks: NetworkBuckets | None = None) -> None:
         self.clients = clients
         self.networks = networks
         self.over_client = self.over_network = self.kissed = self.leaked = 0
+        self.interleaved = Interleaved()
+        self.mac = b""
 
     def remembered(self) -> Remembered:
         """How full it is, and what the limiter did."""

@@ -18,10 +18,22 @@ from random import getrandbits
 from appliance.api.model import ClockState
 from appliance.core.clock import Clock
 from appliance.dataplane import ntp_book, ntp_networks
-from appliance.dataplane.interface import Action, Client, Endpoint, NtpPolicy, Reason, Remembered
+from appliance.dataplane.interface import Action, Client, Endpoint, Mark, NtpPolicy, Reason, Remembered
 from appliance.dataplane.ntp_clients import WAYS, ClientTable
-from appliance.dataplane.ntp_decide import PolicyTable, Snapshot, answer, outcome_of, split
+from appliance.dataplane.ntp_decide import PolicyTable, Snapshot, answer
+from appliance.dataplane.ntp_interleaved import stamp_in
+from appliance.dataplane.ntp_keys import NO_KEYS, Fault, KeyRing, NtpKey
 from appliance.dataplane.ntp_memory import Memory
+from appliance.dataplane.ntp_outcome import (
+    AUTHENTICATED,
+    FAULT_SHIFT,
+    INTERLEAVED,
+    PLAIN,
+    STAMP,
+    Outcome,
+    outcome_of,
+    split,
+)
 from appliance.dataplane.sandbox import IN_PYTHON
 from appliance.dataplane.udp_slots import Slots, slots_for
 from appliance.dataplane.udp_socket import bound, open_udp
@@ -29,6 +41,11 @@ from appliance.dataplane.udp_socket import bound, open_udp
 _IGNORED = int(Action.IGNORE)
 _SEND_FAILED = outcome_of(Reason.SEND_FAILED)
 _OUTCOMES = 3 << 8
+_FAULT_MARKS = {
+    Fault.UNKNOWN_KEY: Mark.UNKNOWN_KEY,
+    Fault.WRONG_SOURCE: Mark.WRONG_SOURCE,
+    Fault.WRONG_MAC: Mark.WRONG_MAC,
+}
 
 #: What a socket may say about the network without being broken itself: an interface went down, a route is gone.
 _TRANSIENT = frozenset(
@@ -59,6 +76,7 @@ class _Lane:
         self.family = 6 if sock.family == socket.AF_INET6 else 4
         self.outcomes = [0] * _OUTCOMES
         self.first_bytes = [0] * 256
+        self.marks = [0] * len(Mark)
         self._to_count = [0] * len(slots.packets)
 
     def turn(self, snapshot: Snapshot, memory: Memory, mono_ns: int, wall_ns: Callable[[], int]) -> None:
@@ -76,7 +94,9 @@ class _Lane:
                 packet, size, address, port, own_address, own_port,
                 rx_ns or tx_ns, tx_ns, mono_ns, getrandbits(64), snapshot, memory, replies[filled],
             )  # fmt: skip
-            if outcome >> 8 == _IGNORED:
+            if outcome > PLAIN:
+                outcomes[self._uncommon(outcome, index, replies[filled], memory)] += 1
+            elif outcome >> 8 == _IGNORED:
                 outcomes[outcome] += 1
             else:
                 slots.address(filled, index)
@@ -87,6 +107,23 @@ class _Lane:
                 to_count[index] = _SEND_FAILED
             for outcome in to_count[:filled]:
                 outcomes[outcome] += 1
+
+    def _uncommon(self, outcome: Outcome, index: int, reply: memoryview, memory: Memory) -> Outcome:
+        """Send what goes on after its header, or is to be stamped, by itself; the outcome as it is counted."""
+        if outcome >> FAULT_SHIFT:
+            self.marks[_FAULT_MARKS[Fault(outcome >> FAULT_SHIFT)]] += 1
+            return outcome & PLAIN
+        packet = bytes(reply) + memory.mac if outcome & AUTHENTICATED else bytes(reply)
+        if not self.slots.send_alone(index, packet, stamp=bool(outcome & STAMP)):
+            return _SEND_FAILED
+        self.marks[Mark.AUTHENTICATED] += bool(outcome & AUTHENTICATED)
+        self.marks[Mark.INTERLEAVED] += bool(outcome & INTERLEAVED)
+        return outcome & PLAIN
+
+    def take_stamps(self, memory: Memory) -> None:
+        """Read when replies left, which the kernel tells through the socket's error queue."""
+        for sent, tx_ns in self.slots.stamps():
+            self.marks[Mark.STAMPED] += stamp_in(sent, tx_ns, memory.interleaved)
 
 
 class PythonNtpServer:
@@ -115,7 +152,8 @@ class PythonNtpServer:
     ) -> None:
         self._clock = clock
         self._state, self._table = state, PolicyTable(policy)
-        self._inputs = (self._state, self._table)
+        self._keys = NO_KEYS
+        self._inputs = (self._state, self._table, self._keys)
         secret = os.urandom(16)
         table = ClientTable(-(-clients // WAYS), secret) if clients else None
         self._memory = Memory(table, ntp_networks.NetworkBuckets(ntp_networks.ROOM, secret))
@@ -134,11 +172,15 @@ class PythonNtpServer:
 
     def set_clock(self, state: ClockState) -> None:
         self._state = state
-        self._inputs = (self._state, self._table)
+        self._inputs = (self._state, self._table, self._keys)
 
     def set_policy(self, policy: NtpPolicy) -> None:
         self._table = PolicyTable(policy)
-        self._inputs = (self._state, self._table)
+        self._inputs = (self._state, self._table, self._keys)
+
+    def set_keys(self, keys: Sequence[NtpKey]) -> None:
+        self._keys = KeyRing(keys)
+        self._inputs = (self._state, self._table, self._keys)
 
     def counters(self) -> Mapping[tuple[Reason, Action], int]:
         total: Counter[tuple[Reason, Action]] = Counter()
@@ -162,6 +204,9 @@ class PythonNtpServer:
 
     def remembered(self) -> Remembered:
         return self._memory.remembered()
+
+    def marks(self) -> Mapping[Mark, int]:
+        return {mark: count for mark in Mark if (count := sum(lane.marks[mark] for lane in self._lanes))}
 
     def failure(self) -> BaseException | None:
         return self._failure
@@ -193,13 +238,16 @@ class PythonNtpServer:
         inputs = self._inputs
         snapshot = Snapshot.at(monotonic_ns(), *inputs)
         while True:
-            for descriptor, _ in poller.poll():
+            for descriptor, events in poller.poll():
                 if descriptor == wake:
                     return
                 now_ns = monotonic_ns()
+                if events & select.POLLERR:
+                    lanes[descriptor].take_stamps(memory)
                 if now_ns >= snapshot.valid_until_mono_ns or inputs is not self._inputs:
                     inputs = self._inputs
                     snapshot = Snapshot.at(now_ns, *inputs)
+                    memory.interleaved.watch_clock(wall_ns(), now_ns)
                 try:
                     lanes[descriptor].turn(snapshot, memory, now_ns, wall_ns)
                 except OSError as e:

@@ -15,10 +15,12 @@ import functools
 import os
 import socket
 import struct
+import sys
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol
 
 from appliance.dataplane.udp_socket import IP_PKTINFO, SO_TIMESTAMPNS_NEW
+from appliance.dataplane.udp_stamps import STAMP_ME, sent_stamps
 
 #: size, source address, source port, own address, receive time in ns since 1970. `size` is larger than the slot for a
 #: packet that was cut off. Addresses and port are bytes in network order, as they stand in a sockaddr: nothing is converted
@@ -60,6 +62,17 @@ class Slots(Protocol):
 
     def send(self, count: int) -> list[int]:
         """Send the first `count` replies; returns the indexes of those that the kernel did not take."""
+        ...
+
+    def send_alone(self, packet: int, reply: bytes, *, stamp: bool) -> bool:
+        """Send `reply` at once to where `packets[packet]` came from; `stamp`: `stamps` will say when it left.
+
+        For the few replies that are longer than `replies`, or of which the kernel is to tell; False if it did not take it.
+        """
+        ...
+
+    def stamps(self) -> Iterator[tuple[bytes, int]]:
+        """What was sent with `stamp` and when it left, ns since 1970; the frame may begin with headers of lower layers."""
         ...
 
 
@@ -187,6 +200,7 @@ class BatchSlots:
         family = _FAMILIES[sock.family]
         layout = _EnvelopeLayout(family)
         self._recvmmsg, self._sendmmsg = libc().recvmmsg, libc().sendmmsg
+        self._sock, self._family = sock, family
         self._fd = sock.fileno()
         self._count = count
         self._layout = layout
@@ -253,6 +267,20 @@ class BatchSlots:
                 failed.append(sent)
                 sent += 1
         return failed
+
+    def send_alone(self, packet: int, reply: bytes, *, stamp: bool) -> bool:
+        name, family = self._in_names[packet], self._family
+        at, end = family.address_at, family.address_at + family.address_bytes
+        to: tuple[Any, ...] = (
+            socket.inet_ntop(self._sock.family, bytes(name[at:end])),
+            int.from_bytes(name[2:4]),
+        )
+        if self._sock.family == socket.AF_INET6:
+            to += (0, int.from_bytes(name[24:28], sys.byteorder))
+        return _send_alone(self._sock, family, bytes(self._in_owns[packet]), to, reply, stamp=stamp)
+
+    def stamps(self) -> Iterator[tuple[bytes, int]]:
+        return sent_stamps(self._sock)
 
 
 class Heads:
@@ -327,6 +355,25 @@ class SingleSlot:
         except OSError:
             return list(range(count))
         return []
+
+    def send_alone(self, packet: int, reply: bytes, *, stamp: bool) -> bool:
+        return _send_alone(self._sock, self._family, self._own, self._source, reply, stamp=stamp)
+
+    def stamps(self) -> Iterator[tuple[bytes, int]]:
+        return sent_stamps(self._sock)
+
+
+def _send_alone(
+    sock: socket.socket, family: _Family, own: bytes, to: tuple[Any, ...], reply: bytes, *, stamp: bool
+) -> bool:
+    info = bytearray(family.info_bytes)
+    info[family.own_at : family.own_at + family.address_bytes] = own
+    controls = [(family.level, family.kind, bytes(info)), *([STAMP_ME] if stamp else [])]
+    try:
+        sock.sendmsg([reply], controls, socket.MSG_DONTWAIT, to)
+    except OSError:
+        return False
+    return True
 
 
 def slots_for(sock: socket.socket) -> Slots:

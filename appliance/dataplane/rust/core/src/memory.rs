@@ -7,6 +7,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use crate::interleaved::Interleaved;
+use crate::ntp_keys::{Fault, MAX_MAC_BYTES};
+
 use crate::clients::{Client, ClientTable};
 use crate::limit::{NETWORK_SHIFT, RateLimit, averaged, insists, log_spacing, take};
 use crate::ntp::{Moment, Source};
@@ -21,6 +24,44 @@ pub struct Memory {
     pub networks: Option<Arc<PrefixBuckets>>,
     /// What the limiter did.
     pub limited: Arc<Limited>,
+    /// When replies to clients in interleaved mode left.
+    pub interleaved: Interleaved,
+    /// What more there is to the last packet than its reason, its action and the header of its reply.
+    pub annex: Annex,
+}
+
+/// What few packets have: a MAC behind their reply, and marks to be counted.
+#[derive(Clone, Copy, Debug)]
+pub struct Annex {
+    /// Why the MAC of the request was not accepted.
+    pub fault: Option<Fault>,
+    /// The reply tells when the one before it left.
+    pub interleaved: bool,
+    /// The kernel is to be asked when this reply leaves: the next one tells it.
+    pub stamp: bool,
+    /// How many bytes of `mac` go behind the header.
+    pub mac_bytes: usize,
+    /// The MAC of the reply.
+    pub mac: [u8; MAX_MAC_BYTES],
+}
+
+impl Default for Annex {
+    fn default() -> Self {
+        Self { fault: None, interleaved: false, stamp: false, mac_bytes: 0, mac: [0; MAX_MAC_BYTES] }
+    }
+}
+
+impl Annex {
+    /// As before any packet.
+    pub fn clear(&mut self) {
+        (self.fault, self.interleaved, self.stamp, self.mac_bytes) = (None, false, false, 0);
+    }
+
+    /// The MAC, nothing when there is none.
+    #[must_use]
+    pub fn mac(&self) -> &[u8] {
+        &self.mac[..self.mac_bytes]
+    }
 }
 
 /// Packets that were over a limit, by what it was and what became of them.

@@ -2,13 +2,16 @@
 //!
 //! The order in which reasons are looked for is fixed, so that a packet that is wrong in two ways is counted alike by every
 //! data plane: empty, control message, shorter than a header, version, mode, length, source, time in the queue, what
-//! follows the header, policy, rate.
+//! follows the header, policy, rate, MAC.
+
+use std::sync::Arc;
 
 use crate::limit::RateLimit;
 use crate::memory::{Admission, Memory};
+use crate::ntp_keys::{Keys, MAX_MAC_BYTES, MIN_MAC_BYTES, NoKeys};
 use crate::prefix::PrefixTable;
 
-/// Length of the header, and of every reply.
+/// Length of the header, and of every reply without a MAC.
 pub const HEADER_BYTES: usize = 48;
 /// No request that we understand is longer.
 pub const MAX_REQUEST_BYTES: usize = 2048;
@@ -16,6 +19,9 @@ pub const MAX_REQUEST_BYTES: usize = 2048;
 pub const AHEAD_NS: i64 = 1_000_000;
 /// How long a snapshot is used before dispersion is aged again.
 pub const REFRESH_NS: i64 = 50_000_000;
+
+/// Version and mode of what may be a request in interleaved mode.
+const VERSION_4_CLIENT: u8 = 4 << 3 | 3;
 
 /// Why a packet was treated as it was; the numbers are those of `interface.Reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +43,7 @@ pub enum Reason {
     Reply = 6,
     /// Mode 6 or 7.
     Control = 7,
-    /// A MAC or NTS field that we cannot verify.
+    /// A MAC that is not right, or authentication that we do not know.
     Auth = 8,
     /// The prefix is ignored or denied.
     Policy = 9,
@@ -105,12 +111,14 @@ pub struct Policy {
     pub late_ns: i64,
     /// How much each client is answered.
     pub limit: Option<RateLimit>,
+    /// Which requests with a MAC are believed.
+    pub keys: Arc<dyn Keys>,
 }
 
 impl Default for Policy {
     fn default() -> Self {
         let (v4, v6) = (PrefixTable::default(), PrefixTable::default());
-        Self { v4, v6, default: Rule::Allow, late_ns: 50_000_000, limit: None }
+        Self { v4, v6, default: Rule::Allow, late_ns: 50_000_000, limit: None, keys: Arc::new(NoKeys) }
     }
 }
 
@@ -263,7 +271,7 @@ pub struct Moment {
 /// Decide about one packet and write its reply of 48 bytes unless the action is to ignore it.
 ///
 /// `packet` is what was received; `size` its length on the wire, more than `packet` holds if it was cut off. `memory` is
-/// the one of the worker that asks.
+/// the one of the worker that asks; its annex says what more there is to this packet.
 #[allow(clippy::too_many_arguments)] // all that a reply may depend on, and nothing else
 pub fn answer(
     packet: &[u8],
@@ -276,8 +284,9 @@ pub fn answer(
     memory: &mut Memory,
     reply: &mut [u8; HEADER_BYTES],
 ) -> (Reason, Action) {
-    let mode = match judge(packet, size, source, own, moment, policy.late_ns) {
-        Ok(mode) => mode,
+    memory.annex.clear();
+    let (mode, mac_at) = match judge(packet, size, source, own, moment, policy.late_ns) {
+        Ok(judged) => judged,
         Err(reason) => return (reason, Action::Ignore),
     };
     let first = packet[0];
@@ -287,6 +296,8 @@ pub fn answer(
     match policy.rule(source) {
         Rule::Allow => {}
         Rule::Ignore => return (Reason::Policy, Action::Ignore),
+        // A client with a key believes no kiss without a MAC, and we sign nothing for those who are denied.
+        Rule::Deny if mac_at != size => return (Reason::Policy, Action::Ignore),
         Rule::Deny => {
             kiss(*b"DENY", reply, first & 0x38 | mode, poll, snapshot.fixed[0], origin);
             return (Reason::Policy, Action::Kiss);
@@ -300,12 +311,36 @@ pub fn answer(
     match admission {
         Admission::Free | Admission::Within => {}
         Admission::Silent => return (Reason::Rate, Action::Ignore),
+        // A client with a key believes no kiss without a MAC.
+        Admission::Kiss if mac_at != size => return (Reason::Rate, Action::Ignore),
         Admission::Kiss => {
             kiss(*b"RATE", reply, first & 0x38 | mode, poll, snapshot.fixed[0], origin);
             return (Reason::Rate, Action::Kiss);
         }
     }
-    let (receive, transmit) = stamps(moment, snapshot, u64::from_be_bytes(origin));
+    let version = first >> 3 & 7;
+    let mut moment = moment;
+    let mut key = None;
+    if mac_at != size {
+        match policy.keys.check(&packet[..mac_at], &packet[mac_at..size], version, source) {
+            Ok(found) => {
+                moment.tx_ns = moment.tx_ns.saturating_add(found.delay_ns);
+                key = Some(found);
+            }
+            Err(fault) => {
+                memory.annex.fault = Some(fault);
+                return (Reason::Auth, Action::Ignore);
+            }
+        }
+    }
+    let (receive, mut transmit) = stamps(moment, snapshot, u64::from_be_bytes(origin));
+    if packet[31] & 1 == 1 && first & 0x3F == VERSION_4_CLIENT {
+        memory.annex.stamp = true;
+        if let Some((receive, told)) = interleaved(packet, source, receive, transmit, moment, snapshot, memory) {
+            memory.annex.interleaved = true;
+            (origin, transmit) = (receive, told);
+        }
+    }
     reply[0] = snapshot.leap << 6 | first & 0x38 | mode;
     reply[1] = snapshot.stratum;
     reply[2] = poll;
@@ -317,10 +352,37 @@ pub fn answer(
     reply[24..32].copy_from_slice(&origin);
     reply[32..40].copy_from_slice(&receive.to_be_bytes());
     reply[40..48].copy_from_slice(&transmit.to_be_bytes());
+    if let Some(key) = key {
+        memory.annex.mac_bytes = policy.keys.sign(key, reply, version, &mut memory.annex.mac);
+    }
     (snapshot.served, Action::Reply)
 }
 
-/// The mode of the reply, or why there is none.
+/// Origin and transmit time of a reply in interleaved mode, None when basic mode is due (RFC 9769 section 2).
+///
+/// The request names one of our receive times, so when the reply to it leaves is remembered for the next one.
+fn interleaved(
+    packet: &[u8],
+    source: &Source,
+    receive: u64,
+    transmit: u64,
+    moment: Moment,
+    snapshot: &Snapshot,
+    memory: &mut Memory,
+) -> Option<([u8; 8], u64)> {
+    let (mut remembered, mut own_receive) = ([0; 8], [0; 8]);
+    remembered.copy_from_slice(&packet[24..32]);
+    own_receive.copy_from_slice(&packet[32..40]);
+    let mut told = None;
+    if own_receive != packet[40..48] {
+        // Equal ones are how a client says that it wants basic mode this time.
+        told = memory.interleaved.take(u64::from_be_bytes(remembered), source.address);
+    }
+    memory.interleaved.remember(receive, transmit, source.address, moment.tx_ns, snapshot.correction_ns);
+    told.map(|told| (own_receive, told))
+}
+
+/// The mode of the reply and where the MAC of the request begins (its end when it has none); or why there is no reply.
 fn judge(
     packet: &[u8],
     size: usize,
@@ -328,7 +390,7 @@ fn judge(
     own: &Source,
     moment: Moment,
     late_ns: i64,
-) -> Result<u8, Reason> {
+) -> Result<(u8, usize), Reason> {
     let first = packet.first().copied().unwrap_or(0);
     let (version, mode) = (first >> 3 & 7, first & 7);
     let control = mode == 6 || mode == 7;
@@ -362,19 +424,23 @@ fn judge(
     if !(i128::from(-AHEAD_NS)..=i128::from(late_ns)).contains(&waited_ns) {
         return Err(Reason::Late);
     }
+    let mut mac_at = size;
     if size != HEADER_BYTES {
-        judge_tail(&packet[HEADER_BYTES..size], version)?;
+        mac_at = judge_tail(&packet[HEADER_BYTES..size], version)? + HEADER_BYTES;
     }
-    Ok(reply_mode)
+    Ok((reply_mode, mac_at))
 }
 
-/// What follows the header: unknown extension fields are dropped, what is authenticated cannot be verified here.
+/// Where the MAC begins in what follows the header: unknown extension fields are passed over, and it covers them.
+///
+/// NTS fields and a crypto-NAK are nothing that could be verified here.
 ///
 /// RFC 7822 section 3: a field has at least 16 bytes and cannot start where 24 or fewer remain; those are a MAC.
-fn judge_tail(mut rest: &[u8], version: u8) -> Result<(), Reason> {
+fn judge_tail(tail: &[u8], version: u8) -> Result<usize, Reason> {
     if version < 4 {
-        return Err(Reason::Auth);
+        return if (MIN_MAC_BYTES..=MAX_MAC_BYTES).contains(&tail.len()) { Ok(0) } else { Err(Reason::Auth) };
     }
+    let mut rest = tail;
     let mut authenticated = false;
     while rest.len() > 24 {
         let kind = u16::from_be_bytes([rest[0], rest[1]]);
@@ -386,7 +452,7 @@ fn judge_tail(mut rest: &[u8], version: u8) -> Result<(), Reason> {
         rest = &rest[length..];
     }
     match rest.len() {
-        0 if !authenticated => Ok(()),
+        0 | 20 | 24 if !authenticated => Ok(tail.len() - rest.len()),
         0 | 4 | 20 | 24 => Err(Reason::Auth),
         _ => Err(Reason::BadLength),
     }

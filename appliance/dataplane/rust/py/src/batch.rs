@@ -152,6 +152,25 @@ impl<const IN: usize, const OUT: usize> Batch<IN, OUT> {
         self.filled += 1;
     }
 
+    /// Let the kernel tell when the reply that was kept last leaves; see `stamps`.
+    pub fn ask_for_stamp(&mut self) {
+        let Some(at) = self.filled.checked_sub(1) else {
+            return;
+        };
+        let head = &mut self.out_heads[at].msg_hdr;
+        let used = head.msg_controllen;
+        head.msg_control = self.out_controls[at].as_mut_ptr().cast();
+        // SAFETY: behind the pktinfo (40 bytes at most, with its head) the buffer has room for 24 more.
+        unsafe {
+            let control = self.out_controls[at].as_mut_ptr().cast::<u8>().add(used).cast::<libc::cmsghdr>();
+            (*control).cmsg_level = libc::SOL_SOCKET;
+            (*control).cmsg_type = libc::SO_TIMESTAMPING;
+            (*control).cmsg_len = libc::CMSG_LEN(size_of::<u32>() as u32) as usize;
+            ptr::write_unaligned(libc::CMSG_DATA(control).cast(), libc::SOF_TIMESTAMPING_TX_SOFTWARE);
+            head.msg_controllen = used + libc::CMSG_SPACE(size_of::<u32>() as u32) as usize;
+        }
+    }
+
     /// Send what was kept; calls `failed` with the number of each reply that the kernel did not take.
     pub fn send(&mut self, fd: RawFd, mut failed: impl FnMut(usize)) {
         let mut sent = 0;

@@ -8,10 +8,15 @@ mod counting;
 mod crew;
 mod dns_binding;
 mod dns_server;
+mod keys;
+mod ntp_decider;
 mod ntp_server;
 mod seccomp;
 mod socket;
+mod stamps;
 mod tables;
+
+use std::sync::Arc;
 
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
@@ -21,6 +26,7 @@ use timeball_core::ntp::{self, ClockState, HEADER_BYTES, Moment, Policy, Rule, S
 use timeball_core::prefix::PrefixTable;
 
 use crate::binding::{os_error, to_addresses, to_pairs, to_sandbox};
+use crate::keys::{KeyRing, KeyTuple};
 use crate::tables::{ClientTuple, Readable, RememberedTuple};
 
 /// leap, stratum, refid, reference_ns, root_delay_s, root_dispersion_s, dispersion_rate, as_of_mono_ns, correction_s,
@@ -80,6 +86,7 @@ fn to_policy(rules: Vec<RuleTuple>, default: &str, late_ns: i64, limit: Option<L
         default: to_rule(default)?,
         late_ns,
         limit: limit.map(to_limit).transpose()?,
+        ..Policy::default()
     })
 }
 
@@ -134,6 +141,17 @@ impl NtpServer {
     ) -> PyResult<()> {
         self.inner.set_policy(to_policy(rules, default, late_ns, limit)?);
         Ok(())
+    }
+
+    fn set_keys(&self, keys: Vec<KeyTuple>) -> PyResult<()> {
+        let ring = KeyRing::new(keys, None).map_err(PyValueError::new_err)?;
+        self.inner.set_keys(Arc::new(ring));
+        Ok(())
+    }
+
+    /// (mark, packets).
+    fn marks(&self) -> Vec<(usize, u64)> {
+        self.inner.marks()
     }
 
     /// (reason, action, packets).
@@ -243,6 +261,7 @@ fn reasons() -> Vec<(&'static str, u8)> {
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<NtpServer>()?;
     module.add_class::<NtpMemory>()?;
+    module.add_class::<ntp_decider::NtpDecider>()?;
     module.add_class::<dns_binding::DnsAnswers>()?;
     module.add_class::<dns_binding::DnsLimiter>()?;
     module.add_class::<dns_binding::DnsServer>()?;

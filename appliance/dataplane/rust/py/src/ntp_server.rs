@@ -11,20 +11,29 @@ use std::sync::{Arc, Mutex};
 
 use timeball_core::memory::Memory;
 use timeball_core::ntp::{self, Action, ClockState, Moment, Policy, Reason, Snapshot, Source};
+use timeball_core::ntp_keys::{Keys, MAX_MAC_BYTES};
 
 use crate::batch::{Batch, WIDTH};
 use crate::clock::{monotonic_ns, realtime_ns};
 use crate::counting::bump;
 use crate::crew::{Crew, Life, Sandbox, locked};
 use crate::socket::{Udp, bind_each};
+use crate::stamps;
 use crate::tables::{self, ClientTuple, Readable, RememberedTuple};
 
 const REASONS: usize = ntp::REASONS.len();
 const ACTIONS: usize = 3;
+/// The numbers of `interface.Mark`.
+const AUTHENTICATED: u8 = 0;
+const INTERLEAVED: u8 = 1;
+/// Behind it by number of `Fault`: unknown key, wrong source, wrong MAC.
+const FAULTS: usize = 1;
+const STAMPED: usize = 5;
+const MARKS: usize = 6;
 /// Small on purpose: a deep queue turns overload into late replies.
 const RECEIVE_BUFFER: i32 = 1 << 20;
 
-type NtpBatch = Batch<{ ntp::MAX_REQUEST_BYTES }, { ntp::HEADER_BYTES }>;
+type NtpBatch = Batch<{ ntp::MAX_REQUEST_BYTES }, { ntp::HEADER_BYTES + MAX_MAC_BYTES }>;
 
 /// What control hands in, swapped whole.
 struct Inputs {
@@ -37,6 +46,7 @@ struct Inputs {
 struct Counters {
     outcomes: [AtomicU64; REASONS * ACTIONS],
     first_bytes: [AtomicU64; 256],
+    marks: [AtomicU64; MARKS],
 }
 
 impl Default for Counters {
@@ -44,6 +54,7 @@ impl Default for Counters {
         Self {
             outcomes: [const { AtomicU64::new(0) }; REASONS * ACTIONS],
             first_bytes: [const { AtomicU64::new(0) }; 256],
+            marks: [const { AtomicU64::new(0) }; MARKS],
         }
     }
 }
@@ -106,13 +117,27 @@ impl Server {
 
     /// Swap the policy.
     pub fn set_policy(&self, policy: Policy) {
-        self.swap(|old| Inputs { clock: old.clock.clone(), policy });
+        self.swap(|old| Inputs {
+            clock: old.clock.clone(),
+            policy: Policy { keys: old.policy.keys.clone(), ..policy },
+        });
     }
 
     fn swap(&self, make: impl FnOnce(&Inputs) -> Inputs) {
         let mut inputs = locked(&self.shared.inputs);
         *inputs = Arc::new(make(&inputs));
         self.shared.version.fetch_add(1, Release);
+    }
+
+    /// Swap the keys.
+    pub fn set_keys(&self, keys: Arc<dyn Keys>) {
+        self.swap(|old| Inputs { clock: old.clock.clone(), policy: Policy { keys, ..old.policy.clone() } });
+    }
+
+    /// (mark, packets) that are not 0.
+    pub fn marks(&self) -> Vec<(usize, u64)> {
+        let sum = |at: usize| self.lanes.iter().map(|lane| lane.counters.marks[at].load(Relaxed)).sum();
+        (0..MARKS).map(|at| (at, sum(at))).filter(|row| row.1 > 0).collect()
     }
 
     /// (reason, action, packets) that are not 0.
@@ -176,6 +201,10 @@ struct Worker<'a> {
     noise: u64,
     bound: Source,
     kept: [u8; WIDTH],
+    /// Marks of what was kept, as bits by their numbers.
+    marked: [u8; WIDTH],
+    /// Replies whose stamp has not been asked for yet.
+    unstamped: usize,
 }
 
 impl<'a> Worker<'a> {
@@ -196,8 +225,23 @@ impl<'a> Worker<'a> {
         if unspecified {
             bound.address = 0;
         }
-        let (seen, noise, kept) = (0, seed | 1, [0; WIDTH]);
-        Self { socket, counters, shared, life, seen, inputs, snapshot, memory, mono_ns, noise, bound, kept }
+        let (seen, noise, kept, marked, unstamped) = (0, seed | 1, [0; WIDTH], [0; WIDTH], 0);
+        Self {
+            socket,
+            counters,
+            shared,
+            life,
+            seen,
+            inputs,
+            snapshot,
+            memory,
+            mono_ns,
+            noise,
+            bound,
+            kept,
+            marked,
+            unstamped,
+        }
     }
 
     fn run(mut self) -> io::Result<()> {
@@ -205,6 +249,9 @@ impl<'a> Worker<'a> {
         let fd = self.socket.as_raw_fd();
         while let Some(got) = self.life.receive(&mut batch, self.socket)? {
             self.refresh();
+            if self.unstamped > 0 {
+                self.take_stamps(fd);
+            }
             let mut filled = 0;
             for i in 0..got {
                 if self.turn(&mut batch, i, filled) {
@@ -227,7 +274,10 @@ impl<'a> Worker<'a> {
             self.snapshot = Snapshot::at(now_ns, &self.inputs.clock);
         } else if now_ns >= self.snapshot.valid_until_mono_ns {
             self.snapshot = Snapshot::at(now_ns, &self.inputs.clock);
+        } else {
+            return;
         }
+        self.memory.interleaved.watch_clock(realtime_ns(), now_ns);
     }
 
     /// Decide about packet `i`; true when it left a reply.
@@ -244,26 +294,63 @@ impl<'a> Worker<'a> {
         let tx_ns = realtime_ns();
         let moment =
             Moment { rx_ns: envelope.rx_ns.unwrap_or(tx_ns), tx_ns, mono_ns: self.mono_ns, noise: self.next_noise() };
-        let (packet, reply) = batch.slot(i);
+        let (packet, room) = batch.slot(i);
+        let (reply, mac_room) = room.split_at_mut(ntp::HEADER_BYTES);
+        let Some(reply) = reply.first_chunk_mut() else {
+            return false; // it has that length
+        };
         let (snapshot, policy) = (&self.snapshot, &self.inputs.policy);
         let (reason, action) =
             ntp::answer(packet, envelope.size, &source, &own, moment, snapshot, policy, &mut self.memory, reply);
         let outcome = reason as usize * ACTIONS + action as usize;
         if action == Action::Ignore {
+            if let Some(fault) = self.memory.annex.fault {
+                bump(&self.counters.marks[FAULTS + fault as usize]);
+            }
             bump(&self.counters.outcomes[outcome]);
             return false;
         }
         self.kept[filled] = outcome as u8;
-        batch.keep(i, ntp::HEADER_BYTES, envelope.own);
+        let annex = &self.memory.annex;
+        let mac = annex.mac();
+        mac_room[..mac.len()].copy_from_slice(mac);
+        self.marked[filled] = u8::from(!mac.is_empty()) << AUTHENTICATED | u8::from(annex.interleaved) << INTERLEAVED;
+        batch.keep(i, ntp::HEADER_BYTES + mac.len(), envelope.own);
+        if annex.stamp {
+            batch.ask_for_stamp();
+            self.unstamped += 1;
+        }
         true
     }
 
     fn send(&mut self, batch: &mut NtpBatch, fd: i32, filled: usize) {
-        let kept = &mut self.kept;
-        batch.send(fd, |at| kept[at] = (Reason::SendFailed as usize * ACTIONS + Action::Ignore as usize) as u8);
+        let (kept, marked) = (&mut self.kept, &mut self.marked);
+        batch.send(fd, |at| {
+            kept[at] = (Reason::SendFailed as usize * ACTIONS + Action::Ignore as usize) as u8;
+            marked[at] = 0;
+        });
         for &outcome in &kept[..filled] {
             bump(&self.counters.outcomes[usize::from(outcome)]);
         }
+        for &marks in marked[..filled].iter().filter(|&&marks| marks != 0) {
+            for mark in [AUTHENTICATED, INTERLEAVED] {
+                if marks >> mark & 1 == 1 {
+                    bump(&self.counters.marks[usize::from(mark)]);
+                }
+            }
+        }
+    }
+
+    /// Read when replies left, which the kernel tells through the error queue of the socket.
+    fn take_stamps(&mut self, fd: i32) {
+        let (interleaved, marks) = (&mut self.memory.interleaved, &self.counters.marks);
+        let told = stamps::read(fd, |frame, tx_ns| {
+            if interleaved.stamp_in(frame, tx_ns) {
+                bump(&marks[STAMPED]);
+            }
+        });
+        // A stamp may come late, or never: what it was for has been told by then, so we do not go on asking for it.
+        self.unstamped = if told == 0 { self.unstamped / 2 } else { self.unstamped.saturating_sub(told) };
     }
 
     /// xorshift64*: not secret, only below the precision of the clock.

@@ -46,7 +46,7 @@ pub fn networks(cells: usize, secret: [u8; 16]) -> Arc<PrefixBuckets> {
 /// The memory of one worker, with `slots` slots for clients.
 pub fn memory(slots: usize, networks: Arc<PrefixBuckets>, secret: [u8; 16]) -> Memory {
     let clients = (slots > 0).then(|| Arc::new(ClientTable::over(zeroed(slots), secret)));
-    Memory { clients, networks: Some(networks), limited: Arc::default() }
+    Memory { clients, networks: Some(networks), ..Memory::default() }
 }
 
 /// How many slots each of `workers` needs to know `clients` together.
