@@ -36,13 +36,22 @@ EX_CONFIG = 78
     type=click.Path(path_type=Path),
     help="One more folder of drop-in plugins.",
 )
+@click.option(
+    "--user", metavar="NAME", help="Started as root, become this user; the same as --set appliance.user=NAME."
+)
 @click.option("--safe-mode", is_flag=True, help="Only the plugins that came with the appliance.")
 @click.option("--log-format", type=click.Choice(["auto", "text", "journal", "json"]), default="auto")
 def run(
-    assignments: tuple[str, ...], plugin_dirs: tuple[Path, ...], safe_mode: bool, log_format: str
+    assignments: tuple[str, ...],
+    plugin_dirs: tuple[Path, ...],
+    user: str | None,
+    safe_mode: bool,
+    log_format: str,
 ) -> None:
     """Run the appliance in the foreground until SIGTERM."""
     options = call_options()
+    if user is not None:
+        assignments = (*assignments, f"appliance.user={json.dumps(user)}")
     if not options.get("config"):
         raise click.UsageError("run needs --config FILE (or use `timeball demo`)")
     sys.exit(
@@ -86,12 +95,46 @@ def _serve(config_file: Path, state: str | None, assignments: tuple[str, ...], p
         click.echo(f"{config_file}: appliance.dataplane: {error}", err=True)
         return EX_CONFIG
     logs.configure(config.appliance.log_level, log_format)  # type: ignore[arg-type]
+    refused = _change_user(config, config_file)
+    if refused is not None:
+        return refused
 
     def reread() -> Config:
         return _validate(read_layers(config_file, state, assignments), plugins)
 
     host = Host(config, plugins, plane, version=version("timeball"))
     return asyncio.run(serve(host, reread))
+
+
+def _change_user(config: Config, config_file: Path) -> int | None:
+    """Give up root where the configuration says so, before anything listens; an exit code when that cannot be done."""
+    import logging
+
+    from appliance.host import privileges
+
+    log = logging.getLogger("timeball.host")
+    name = config.appliance.user
+    if not name:
+        if privileges.own_rights().root:
+            log.warning("runs as root: %s", privileges.ADVICE)
+        return None
+    try:
+        privileges.become(privileges.find_user(name), Path(config.appliance.state_dir).absolute())
+    except ValueError as error:
+        click.echo(f"{config_file}: appliance.user: {error}", err=True)
+        return EX_CONFIG
+    except OSError as error:
+        click.echo(f"the state folder cannot be given to {name}: {error}", err=True)
+        return 1
+    if hidden := privileges.unreadable(Path(json.__file__), Path(privileges.__file__)):
+        click.echo(
+            f"{name} cannot read the program itself ({hidden[0]}): install it where that user can", err=True
+        )
+        return 1
+    if hidden := privileges.unreadable(config_file):
+        log.warning("%s cannot read %s: SIGHUP will not find a new configuration", name, hidden[0])
+    log.info("runs as %s", name)
+    return None
 
 
 @click.command()

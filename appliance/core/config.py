@@ -31,6 +31,11 @@ class ApplianceConfig(PluginConfig):
     dataplane: Literal["auto", "python", "native", "xdp"] = setting(
         "auto", help="Which implementation moves packets."
     )
+    user: str = setting(
+        "",
+        help="Started as root, become this user at once and keep only the right to bind ports below 1024; empty: stay who it is.",
+        examples=["timeball"],
+    )
     sandbox: bool = setting(
         default=True,
         help="Threads of the native plane give up all privileges and all system calls but those that packets need.",
