@@ -45,3 +45,28 @@ def test_exposure_is_at_most_two() -> None:
         check=False,
     )
     assert judged.returncode == 0, judged.stdout[-2000:] + judged.stderr
+
+
+def test_what_packet_threads_need_to_confine_themselves_gets_through(service) -> None:
+    """Calls in the order in which systemd reads them: what is allowed last stays allowed."""
+    lines = [
+        line.partition("=")[2]
+        for line in UNIT.read_text().splitlines()
+        if line.startswith("SystemCallFilter=")
+    ]
+    refused = next(
+        number for number, line in enumerate(lines) if line.startswith("~") and "@privileged" in line
+    )
+    assert any("capset" in line.split() for line in lines[refused + 1 :])
+    listed = subprocess.run(
+        [need("systemd-analyze"), "syscall-filter", "@process"], capture_output=True, text=True, check=True
+    ).stdout
+    assert "prctl" in listed.split()
+
+
+def test_unit_and_configuration_mean_the_same_user_and_privilege(service) -> None:
+    from appliance.host.privileges import ADVICE
+
+    assert f'user = "{service["User"]}"' in ADVICE
+    assert service["AmbientCapabilities"] == service["CapabilityBoundingSet"] == "CAP_NET_BIND_SERVICE"
+    assert service["NoNewPrivileges"] == "yes"

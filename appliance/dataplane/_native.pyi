@@ -200,6 +200,12 @@ class DnsLimiter:
     def __init__(self, key: bytes) -> None: ...
     def charge(self, answers: DnsAnswers, source: str, error: bool, mono_ns: int) -> int: ...
 
+def actions() -> list[tuple[str, int]]:
+    """The same of the actions."""
+
+def dns_outcomes() -> list[tuple[str, int]]:
+    """Names and numbers of what becomes of DNS queries: RCODEs above -1, what has no RCODE below 0."""
+
 def dns_decide(
     query: bytes,
     source: str,

@@ -286,12 +286,14 @@ class DataPlane(Protocol):
         why: one sentence: why this one was chosen.
         workers: threads that share the packets of one address.
         faster: what would make it faster here; empty when it is as fast as this version can be.
+        sandbox: what packet threads are confined to: what was asked for, or what the last service really got.
     """
 
     name: str
     why: str
     workers: int
     faster: str
+    sandbox: Sandbox
 
     def serve_ntp(
         self, listen: Sequence[Endpoint], clock: ClockState, policy: NtpPolicy, *, clients: int = 0

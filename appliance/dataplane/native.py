@@ -21,7 +21,7 @@ from appliance.dataplane.interface import (
     Reason,
     Remembered,
 )
-from appliance.dataplane.sandbox import Sandbox
+from appliance.dataplane.sandbox import SWITCHED_OFF, Sandbox
 
 if TYPE_CHECKING:
     from appliance.dataplane import _native
@@ -143,7 +143,7 @@ class NativePlane:
     Attributes:
         why: one sentence: why this plane was chosen.
         workers: threads for each address.
-        faster: see `DataPlane`.
+        faster, sandbox: see `DataPlane`.
     """
 
     name = "native"
@@ -153,6 +153,7 @@ class NativePlane:
         self, why: str = "", *, clock: Clock | None = None, workers: int = 0, confined: bool = True
     ) -> None:
         self.why = why
+        self.sandbox = Sandbox(on=True) if confined else SWITCHED_OFF
         self._confined = confined
         self._clock = clock or SystemClock()
         self.workers = workers or len(os.sched_getaffinity(0))
@@ -160,9 +161,15 @@ class NativePlane:
     def serve_ntp(
         self, listen: Sequence[Endpoint], clock: ClockState, policy: NtpPolicy, *, clients: int = 0
     ) -> NtpServer:
-        return NativeNtpServer(listen, clock, policy, self.workers, confined=self._confined, clients=clients)
+        server = NativeNtpServer(
+            listen, clock, policy, self.workers, confined=self._confined, clients=clients
+        )
+        self.sandbox = server.sandbox
+        return server
 
     def serve_dns(self, listen: Sequence[Endpoint], snapshot: AnswerSnapshot) -> DnsServer:
         from appliance.dataplane.native_dns import NativeDnsServer
 
-        return NativeDnsServer(listen, snapshot, self._clock, self.workers, confined=self._confined)
+        server = NativeDnsServer(listen, snapshot, self._clock, self.workers, confined=self._confined)
+        self.sandbox = server.sandbox
+        return server

@@ -30,7 +30,7 @@ log = logging.getLogger("dns.plane")
 
 #: Outcomes beside the RCODEs and DROP.
 SEND_FAILED, BUG = -2, -3
-_OUTCOMES = {
+OUTCOME_NAMES = {
     **RCODE_NAMES,
     DROP: "drop",
     SEND_FAILED: "send_failed",
@@ -146,7 +146,7 @@ def named_counts(transport: str, counts: Mapping[tuple[int, int], int]) -> Count
     for (qtype, outcome), number in dict(counts).items():
         # Types without a name share one: anybody can ask for 65,536 of them.
         name = type_name(qtype) if qtype in TYPE_NAMES else "other"
-        total[transport, name, _OUTCOMES.get(outcome, str(outcome))] += number
+        total[transport, name, OUTCOME_NAMES.get(outcome, str(outcome))] += number
     return total
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from appliance.api.model import ClockState
 from appliance.core.clock import Clock, SystemClock
 from appliance.dataplane.interface import DnsServer, Endpoint, NtpPolicy, NtpServer
+from appliance.dataplane.sandbox import IN_PYTHON
 
 if TYPE_CHECKING:
     from appliance.dataplane.dns_snapshot import AnswerSnapshot
@@ -18,10 +19,11 @@ class PythonPlane:
 
     Attributes:
         why: one sentence: why this plane was chosen.
-        workers, faster: see `DataPlane`.
+        workers, faster, sandbox: see `DataPlane`.
     """
 
     name = "python"
+    sandbox = IN_PYTHON
     workers = 1
 
     def __init__(self, why: str = "", *, clock: Clock | None = None, faster: str = "") -> None:

@@ -20,5 +20,8 @@ class Sandbox(NamedTuple):
         return "in force" if self.on else f"not in force: {self.why}"
 
 
+#: As the native plane says it.
+SWITCHED_OFF = Sandbox(on=False, why="switched off")
+
 #: The interpreter needs whatever Python code needs, and its threads share one lock and one heap.
 IN_PYTHON = Sandbox(on=False, why="the Python plane runs inside the interpreter")

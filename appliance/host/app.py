@@ -54,6 +54,7 @@ class Host:
         self.plugins = plugins
         self.clock = clock or SystemClock()
         self.version = version
+        self.plane = plane
         self.supervised: dict[str, Supervised] = {}
         self._timing = timing or Timing()
         self.state_dir = Path(config.appliance.state_dir)

@@ -9,6 +9,7 @@ from appliance.api.errors import NotFound
 from appliance.api.model import Level
 from appliance.core.routes import Reply, Request
 from appliance.host.explain import explain
+from appliance.host.how_it_runs import how_it_runs
 
 if TYPE_CHECKING:
     from appliance.host.app import Host
@@ -63,12 +64,19 @@ def own_routes(host: Host) -> tuple[Route, ...]:
             "store": host.store.stats(),
             "loop_lag": host.lag.lag,
             "bus_dropped": host.bus.dropped(),
+            **how_it_runs(host.plane),
         }
 
     return (
         Route("GET", "/health", get_health, "public", "Is it well? 503 when something is failing"),
         Route("GET", "/api/v1/health", get_health, "public", "The same as /health"),
-        Route("GET", "/api/v1/status", get_status, "box:read", "Version, health, store, event loop"),
+        Route(
+            "GET",
+            "/api/v1/status",
+            get_status,
+            "box:read",
+            "Version, health, store, event loop, data plane, privileges",
+        ),
         Route("GET", "/api/v1/plugins", get_plugins, "box:read", "Every plugin with its state and why"),
         Route(
             "POST",

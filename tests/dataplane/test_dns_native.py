@@ -19,6 +19,7 @@ from appliance.dataplane.dns_decide import decide
 from appliance.dataplane.dns_edns import make_cookie
 from appliance.dataplane.dns_snapshot import ONE, AnswerSnapshot, Denial, Node, Rotation, Section
 from appliance.dataplane.native_dns import NativeDnsServer, answers_tuple
+from appliance.dataplane.python_dns import OUTCOME_NAMES
 from appliance.wire.dns import TYPE_NAMES, is_below
 from tests.dataplane.dns_stub import COOKIE_SECRET, NOW_NS, OverSockets, plain_stub, query, stub
 from tests.dataplane.test_dns_fuzz import seeds
@@ -315,3 +316,14 @@ def test_every_worker_counts_and_all_are_told_together() -> None:
         server.close()
     assert dict(server.counters()) == {("udp", "A", "NOERROR"): 300}
     assert server.failure() is None
+
+
+def test_the_numbers_of_the_outcomes_are_the_same() -> None:
+    told = dict(need_native().dns_outcomes())
+    # BADCOOKIE is sent by the limiter alone and counted as what it did.
+    assert {number: name for name, number in told.items()} == {
+        number: name for number, name in OUTCOME_NAMES.items() if name != "BADCOOKIE"
+    }
+    # the counters of the native plane have places for these and no others
+    assert min(told.values()) == -6
+    assert max(told.values()) <= 16

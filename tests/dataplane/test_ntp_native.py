@@ -88,8 +88,9 @@ def test_both_planes_decide_alike(packet, clock, policy, source, port, own, nois
     assert (Reason(reason), Action(action), reply and bytes(reply)) == expected
 
 
-def test_the_numbers_of_the_reasons_are_the_same():
+def test_the_numbers_of_the_reasons_and_actions_are_the_same():
     assert dict(need_native().reasons()) == {reason.name: int(reason) for reason in Reason}
+    assert dict(need_native().actions()) == {action.name: int(action) for action in Action}
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ _NOUNS = {
 
 def host_facts(box: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What the host says of itself, only what says something."""
-    facts: list[tuple[str, str]] = []
+    facts: list[tuple[str, str]] = _how_it_runs(box)
     if lag := box.get("loop_lag"):
         culprit = f", by {lag['last_culprit']}" if lag.get("last_culprit") else ""
         worst = words.seconds(number(lag.get("worst_s")))
@@ -107,6 +107,21 @@ def host_facts(box: Mapping[str, Any]) -> list[tuple[str, str]]:
         if lost
     ]
     return facts
+
+
+def _how_it_runs(box: Mapping[str, Any]) -> list[tuple[str, str]]:
+    plane, process = box.get("plane"), box.get("process")
+    if not plane or not process:
+        return []
+    sandbox = plane.get("sandbox") or {}
+    privileges = ", ".join(process.get("capabilities") or ()) or "no privileges"
+    facts = [
+        ("Data plane", f"{plane['name']}: {plane['why']}"),
+        ("Packet threads", f"{words.count(plane.get('workers', 1))} for each address"),
+        ("Their sandbox", "in force" if sandbox.get("on") else f"not in force: {sandbox.get('why', '')}"),
+        ("Runs as", f"{process['user']} ({privileges})"),
+    ]
+    return facts + [(f"Advice: {one['text']}", one["remedy"]) for one in box.get("advice") or ()]
 
 
 def sentence(found: Sequence[PluginRow]) -> Sentence:

@@ -7,8 +7,8 @@ use std::net::IpAddr;
 use crate::dns_draw::{draw, pick};
 use crate::dns_limited::Case;
 use crate::dns_numbers::{
-    ANY, AXFR, BADVERS, CLASS_ANY, CLASS_CH, CLASS_IN, FORMERR, IXFR, MAILA, MAILB, NOERROR, NOTIMP, OPCODE_NOTIFY,
-    OPCODE_QUERY, OPT, REFUSED, TKEY, TSIG, TXT,
+    ANY, AXFR, BADVERS, CLASS_ANY, CLASS_CH, CLASS_IN, FORMERR, IXFR, MAILA, MAILB, NOERROR, NOTAUTH, NOTIMP, NXDOMAIN,
+    OPCODE_NOTIFY, OPCODE_QUERY, OPT, REFUSED, SERVFAIL, TKEY, TSIG, TXT,
 };
 use crate::dns_opt::Out;
 use crate::dns_query::{HEADER_BYTES, MAX_NAME_BYTES, parse_query};
@@ -23,6 +23,19 @@ pub const UDP_LIMIT_PLAIN: usize = 512;
 
 /// Outcome of a packet that gets no reply; every other outcome is an RCODE.
 pub const DROP: i16 = -1;
+
+/// Every outcome of a decision, by its name.
+pub const OUTCOMES: [(&str, i16); 9] = [
+    ("drop", DROP),
+    ("NOERROR", NOERROR as i16),
+    ("FORMERR", FORMERR as i16),
+    ("SERVFAIL", SERVFAIL as i16),
+    ("NXDOMAIN", NXDOMAIN as i16),
+    ("NOTIMP", NOTIMP as i16),
+    ("REFUSED", REFUSED as i16),
+    ("NOTAUTH", NOTAUTH as i16),
+    ("BADVERS", BADVERS as i16),
+];
 
 /// EDE 18, Prohibited, and 20, Not Authoritative (RFC 8914 section 4).
 const PROHIBITED: &[u8] = &[0, 18];

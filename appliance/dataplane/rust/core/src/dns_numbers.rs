@@ -2,6 +2,8 @@
 
 pub(crate) const NOERROR: u8 = 0;
 pub(crate) const FORMERR: u8 = 1;
+pub(crate) const SERVFAIL: u8 = 2;
+pub(crate) const NXDOMAIN: u8 = 3;
 pub(crate) const NOTIMP: u8 = 4;
 pub(crate) const REFUSED: u8 = 5;
 pub(crate) const NOTAUTH: u8 = 9;

@@ -87,6 +87,9 @@ pub enum Action {
     Kiss = 2,
 }
 
+/// Every action, by its number.
+pub const ACTIONS: [(&str, Action); 3] = [("REPLY", Action::Reply), ("IGNORE", Action::Ignore), ("KISS", Action::Kiss)];
+
 /// What a prefix rule says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {

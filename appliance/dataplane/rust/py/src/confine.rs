@@ -31,9 +31,9 @@ struct CapabilitySets {
 /// A sentence: what of it is not in force.
 pub fn confine() -> Result<(), String> {
     block_signals();
-    // Sockets are bound: nothing that is still to be done needs a privilege.
     let told = |what: &str, error: io::Error| format!("{what}: {error}");
-    drop_capabilities().map_err(|error| told("capabilities cannot be given away", error))?;
+    // What cannot be had does not keep us from the rest. Sockets are bound: nothing to come needs a privilege.
+    let privileges = drop_capabilities().map_err(|error| told("capabilities cannot be given away", error));
     // Without it the kernel lets only a privileged thread filter its own calls.
     // SAFETY: no memory is passed.
     let done = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
@@ -41,7 +41,8 @@ pub fn confine() -> Result<(), String> {
     let Some(mut program) = seccomp::program() else {
         return Err(format!("system calls are not filtered on this kind of machine ({})", std::env::consts::ARCH));
     };
-    filter(&mut program).map_err(|error| told("the kernel does not filter system calls", error))
+    filter(&mut program).map_err(|error| told("the kernel does not filter system calls", error))?;
+    privileges
 }
 
 /// Signals are for the main thread: a handler that runs here could not even wake the event loop.
@@ -70,8 +71,10 @@ fn drop_capabilities() -> io::Result<()> {
 
 fn filter(program: &mut [libc::sock_filter]) -> io::Result<()> {
     let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
+    // By prctl, which a service manager's own filter is likely to let through; seccomp(2) is in few of its lists.
     // SAFETY: the kernel copies the program during the call.
-    check(unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const filter) })
+    let done = unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const filter, 0, 0) };
+    check(done.into())
 }
 
 fn check(result: libc::c_long) -> io::Result<()> {

@@ -37,6 +37,14 @@ const LEAST_OUTCOME: i16 = dns_limited::LIMITED_BADCOOKIE;
 /// Outcomes beside the RCODEs and `dns::DROP`; the numbers are those of `python_dns.py`.
 const SEND_FAILED: i16 = -2;
 const BUG: i16 = -3;
+/// The same by their names.
+pub const OWN_OUTCOMES: [(&str, i16); 5] = [
+    ("send_failed", SEND_FAILED),
+    ("error", BUG),
+    ("limited", dns_limited::LIMITED),
+    ("limited_truncated", dns_limited::LIMITED_TRUNCATED),
+    ("limited_badcookie", dns_limited::LIMITED_BADCOOKIE),
+];
 
 /// Number of an epoch, whether it is over, and (mark, answers) that are not 0.
 pub type Tally = (u64, bool, Vec<(usize, u64)>);

@@ -257,6 +257,18 @@ fn reasons() -> Vec<(&'static str, u8)> {
     ntp::REASONS.iter().map(|&(name, reason)| (name, reason as u8)).collect()
 }
 
+/// The same of the actions, to be compared with `interface.Action`.
+#[pyfunction]
+fn actions() -> Vec<(&'static str, u8)> {
+    ntp::ACTIONS.iter().map(|&(name, action)| (name, action as u8)).collect()
+}
+
+/// Names and numbers of what becomes of DNS queries, to be compared with `python_dns`.
+#[pyfunction]
+fn dns_outcomes() -> Vec<(&'static str, i16)> {
+    timeball_core::dns::OUTCOMES.into_iter().chain(dns_server::OWN_OUTCOMES).collect()
+}
+
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<NtpServer>()?;
@@ -268,6 +280,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(ntp_decide, module)?)?;
     module.add_function(wrap_pyfunction!(confined_call, module)?)?;
     module.add_function(wrap_pyfunction!(reasons, module)?)?;
+    module.add_function(wrap_pyfunction!(actions, module)?)?;
+    module.add_function(wrap_pyfunction!(dns_outcomes, module)?)?;
     module.add_function(wrap_pyfunction!(dns_binding::dns_decide, module)?)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     Ok(())
