@@ -12,6 +12,8 @@ from appliance.api.services import NtpStats
 from appliance_ntp.config import NtpConfig
 
 if TYPE_CHECKING:
+    import click
+
     from appliance_ntp.service import NtpService
 
 plugin = PluginInfo(
@@ -47,9 +49,17 @@ def packet_policies(ctx: SetupContext) -> Iterable[PacketPolicy]:
 
 @hookimpl
 def routes(ctx: SetupContext) -> Iterable[Route]:
+    from appliance_ntp.client_routes import client_routes
     from appliance_ntp.routes import routes as ntp_routes
 
-    return ntp_routes(_service(ctx))
+    return [*ntp_routes(_service(ctx)), *client_routes(_service(ctx))]
+
+
+@hookimpl
+def commands(cli: click.Group) -> None:
+    from appliance_ntp.cli import register
+
+    register(cli)
 
 
 @hookimpl

@@ -31,6 +31,62 @@ def canonical_prefix(text: str) -> str:
 Prefix = Annotated[str, AfterValidator(canonical_prefix)]
 
 
+class RateLimitSettings(PluginConfig):
+    """`[plugins.ntp.rate_limit]`: how much each client is answered."""
+
+    enabled: bool = setting(
+        default=True, help="Whether clients that ask too often are answered less.", live=True
+    )
+    interval: int = setting(
+        3,
+        help="Average spacing of the replies to one IPv4 address, as a power of two: 3 is 8 s. An IPv6 /64 gets 64 times as many.",
+        unit="log2 s",
+        live=True,
+        ge=-12,
+        le=12,
+    )
+    burst: int = setting(
+        16, help="Replies in a row to a client that was silent before.", live=True, ge=1, le=255
+    )
+    leak: int = setting(
+        2,
+        help="Of the requests over the limit one in 2^leak is answered, so that nobody can be silenced by a flood in his name.",
+        live=True,
+        ge=1,
+        le=4,
+    )
+    kod: int = setting(
+        0,
+        help='Of those that are not answered one in 2^kod gets the kiss code "RATE"; 0 sends none.',
+        live=True,
+        ge=0,
+        le=4,
+    )
+    exempt: tuple[Prefix, ...] = setting(
+        ("127.0.0.0/8", "::1/128"),
+        help="Prefixes that are not limited: this machine itself, monitors, an office behind one address.",
+        live=True,
+        examples=[["127.0.0.0/8", "::1/128", "192.0.2.7/32"]],
+    )
+    prefix_interval: int = setting(
+        -7,
+        help="Average spacing of the replies to an IPv4 /24 or IPv6 /48 as a whole, as a power of two: -7 is 128 a second.",
+        unit="log2 s",
+        live=True,
+        ge=-12,
+        le=12,
+        advanced=True,
+    )
+    prefix_burst: int = setting(
+        4096,
+        help="Replies in a row to an IPv4 /24 or IPv6 /48 that was silent before.",
+        live=True,
+        ge=1,
+        le=1_000_000,
+        advanced=True,
+    )
+
+
 class NtpConfig(PluginConfig):
     """`[plugins.ntp]`."""
 
@@ -54,6 +110,16 @@ class NtpConfig(PluginConfig):
         help='Prefixes that are told to go away with the kiss code "DENY"; well-behaved clients then stop asking.',
         live=True,
         examples=[["10.99.1.0/24"]],
+    )
+    clients: int = setting(
+        32768,
+        help="How many clients are remembered, shared out among the packet threads; 0 remembers nobody, and limits only networks.",
+        ge=0,
+        le=16_777_216,
+        examples=[32768, 0],
+    )
+    rate_limit: RateLimitSettings = setting(
+        default_factory=RateLimitSettings, help="How much each client is answered.", live=True
     )
 
     @field_validator("listen")

@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Iterable
 
 from appliance.api.contrib import PacketPolicy, PolicyRule
-from appliance.dataplane.interface import NtpPolicy, PrefixRule
+from appliance.dataplane.interface import NtpPolicy, PrefixRule, RateLimit
 from appliance_ntp.config import NtpConfig
 
 
@@ -28,7 +28,18 @@ def collect(policies: Iterable[PacketPolicy]) -> tuple[PolicyRule, ...]:
     )
 
 
-def compile_policy(collected: Iterable[PolicyRule]) -> NtpPolicy:
+def limit_of(config: NtpConfig) -> RateLimit | None:
+    """How much each client is answered, as the configuration asks for it; None without end."""
+    asked = config.rate_limit
+    if not asked.enabled:
+        return None
+    exempt = tuple(ipaddress.ip_network(prefix) for prefix in asked.exempt)
+    return RateLimit(
+        asked.interval, asked.burst, asked.leak, asked.kod, exempt, asked.prefix_interval, asked.prefix_burst
+    )
+
+
+def compile_policy(collected: Iterable[PolicyRule], limit: RateLimit | None = None) -> NtpPolicy:
     """One policy of all rules: the longest prefix wins, and of equal ones the first.
 
     Whoever matches no rule is ignored.
@@ -47,4 +58,4 @@ def compile_policy(collected: Iterable[PolicyRule]) -> NtpPolicy:
         # The same for both families is a default: then an empty table costs the packets nothing.
         default = rules.get(everybody[0]) or default
         rules = {network: action for network, action in rules.items() if network not in everybody}
-    return NtpPolicy(tuple(PrefixRule(network, action) for network, action in rules.items()), default)
+    return NtpPolicy(tuple(PrefixRule(network, action) for network, action in rules.items()), default, limit)

@@ -63,6 +63,10 @@ _NTP = {
                 },
             },
         },
+        "clients": {
+            "type": "object",
+            "description": "how many clients are remembered, how many were forgotten, what the limits did, and the limits",
+        },
         "policy": {
             "type": "object",
             "properties": {

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
+from collections.abc import Sequence
 from typing import Any
 
 from appliance.api.context import RunContext, SetupContext
@@ -12,13 +14,23 @@ from appliance.api.model import ClockState
 from appliance.api.services import TimeSource
 from appliance.core.cells import Cell
 from appliance.core.port_holder import port_holder
-from appliance.dataplane.interface import DataPlane, Endpoint, NtpPolicy, NtpServer
+from appliance.dataplane.interface import (
+    Client,
+    DataPlane,
+    Endpoint,
+    NtpPolicy,
+    NtpServer,
+    RateLimit,
+)
+from appliance_ntp.clients import Moment
 from appliance_ntp.config import NtpConfig
-from appliance_ntp.policy import collect, compile_policy
+from appliance_ntp.policy import collect, compile_policy, limit_of
 from appliance_ntp.tally import Tally
 from appliance_ntp.view import summary
 
 _LOOK_EVERY_S = 1.0
+#: For so long the clients that were read are good: a full table takes a moment.
+_CLIENTS_NS = 1_000_000_000
 
 
 class NtpService:
@@ -38,7 +50,8 @@ class NtpService:
         self.tally = Tally()
         self.policy = NtpPolicy(default="ignore")
         self.missing: dict[str, str] = {}
-        self._rules: tuple[PolicyRule, ...] | None = None
+        self._asked: tuple[tuple[PolicyRule, ...], RateLimit | None] | None = None
+        self._known: tuple[int, Sequence[Client]] = (0, ())
         self._complaint = ""
 
     @property
@@ -54,6 +67,22 @@ class NtpService:
     def summary(self) -> dict[str, Any]:
         """See `appliance.api.services.NtpStats`."""
         return summary(self)
+
+    def now(self) -> Moment:
+        """Now by both clocks."""
+        return Moment(self.clock.monotonic_ns(), self.clock.wall_ns() / 1e9)
+
+    async def clients(self) -> Sequence[Client]:
+        """Who asked, at most a second old."""
+        server = self.tally.server
+        if server is None:
+            return ()
+        now_ns = self.clock.monotonic_ns()
+        read_ns, known = self._known
+        if not known or now_ns - read_ns > _CLIENTS_NS:
+            known = await asyncio.to_thread(server.clients)
+            self._known = (now_ns, known)
+        return known
 
     async def run(self, ctx: RunContext) -> None:
         """Serve until cancelled.
@@ -94,7 +123,9 @@ class NtpService:
         wanted = [Endpoint.parse(text) for text in config.listen]
         while wanted:
             try:
-                return self.plane.serve_ntp(wanted, self.clock_state.get(), self.policy)
+                return self.plane.serve_ntp(
+                    wanted, self.clock_state.get(), self.policy, clients=config.clients
+                )
             except OSError as e:
                 endpoint = next((w for w in wanted if str(w) == e.filename), None)
                 if e.errno != errno.EAFNOSUPPORT or endpoint is None:
@@ -106,23 +137,24 @@ class NtpService:
     def _stop(self, server: NtpServer) -> None:
         server.close()
         self.tally.retire()
+        self._known = (0, ())
 
     def _follow_policy(self) -> None:
         """Put what the contributions ask for now into force; asking is cheap, compiling happens on change only."""
         try:
-            rules = collect(self._ctx.contributions(PacketPolicy))
-            if rules == self._rules:
+            asked = collect(self._ctx.contributions(PacketPolicy)), limit_of(self._ctx.config)
+            if asked == self._asked:
                 return
-            policy = compile_policy(rules)
+            policy = compile_policy(*asked)
         except Exception as e:
             # Another plugin's doing. Before the first packet that must stop us; later what was in force stays in force.
-            if self._rules is None:
+            if self._asked is None:
                 raise ConfigError("", f"a packet policy makes no sense: {e}") from e
             if str(e) != self._complaint:
                 self._complaint = str(e)
                 self._ctx.log.exception("a packet policy makes no sense, the old one stays in force")
             return
-        self._rules, self._complaint, self.policy = rules, "", policy
+        self._asked, self._complaint, self.policy = asked, "", policy
         if self.tally.server is not None:
             self.tally.server.set_policy(self.policy)
             self._ctx.log.info(

@@ -9,7 +9,7 @@ from appliance.api.contrib import HealthCheck, Metric, Panel
 from appliance.api.model import Level
 from appliance.dataplane.interface import Action
 from appliance_ntp.service import NtpService
-from appliance_ntp.view import REASONS, verdict
+from appliance_ntp.view import REASONS, clients_verdict, verdict
 
 #: A service that lets more than this share of its requests wait too long is too slow for its clients.
 _TOO_MANY_LATE = 0.01
@@ -38,10 +38,11 @@ def panel(service: NtpService) -> Panel:
         if refused:
             (reason, _), count = max(refused.items(), key=lambda item: item[1])
             facts.insert(4, ["Most of them", f"{REASONS[reason]} ({count:,})"])
+        facts.insert(4, ["Clients", clients_verdict(tally.remembered())])
         facts += [[f"Not on {endpoint}", why] for endpoint, why in service.missing.items()]
         return {"verdict": words, "level": level, "facts": facts, "spark": tally.curve()}
 
-    return Panel(id="ntp", title="Time service", data=data, order=20)
+    return Panel(id="ntp", title="Time service", data=data, order=20, link="/time")
 
 
 def health_checks(service: NtpService) -> list[HealthCheck]:
@@ -86,7 +87,26 @@ def metrics(service: NtpService) -> list[Metric]:
         for (reason, action), count in service.tally.outcomes().items():
             yield (reason.name.lower(), action.name.lower()), count
 
+    def limited() -> Iterator[tuple[tuple[str, ...], float]]:
+        counted = service.tally.remembered()
+        yield ("client",), counted.over_client
+        yield ("network",), counted.over_network
+        yield ("kiss",), counted.kissed
+        yield ("leak",), counted.leaked
+
     return [
+        # No family has a label for addresses: there may be millions.
+        Metric("ntp_clients_known", "Clients that are remembered", "gauge", lambda: service.tally.remembered().known),
+        Metric("ntp_clients_room", "Clients there is room for", "gauge", lambda: service.tally.remembered().room),
+        Metric(
+            "ntp_clients_forgotten_total", "Clients that gave way to others for lack of room", "counter",
+            lambda: service.tally.remembered().forgotten,
+        ),
+        Metric(
+            "ntp_rate_limited_total",
+            "Requests over a limit: silenced (client, network), told to slow down (kiss), answered by chance (leak)",
+            "counter", limited, ("kind",),
+        ),
         Metric(
             "ntp_packets_received_total", "NTP packets received", "counter", received, ("version", "mode", "family")
         ),

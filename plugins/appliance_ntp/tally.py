@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from appliance.dataplane.interface import Action, NtpServer, Reason
+from appliance.dataplane.interface import Action, NtpServer, Reason, Remembered
 
 Outcomes = Mapping[tuple[Reason, Action], int]
 
@@ -34,6 +34,7 @@ class Tally:
     samples: deque[Sample] = field(default_factory=lambda: deque(maxlen=KEPT_SAMPLES))
     _outcomes: Counter[tuple[Reason, Action]] = field(default_factory=Counter)
     _traffic: Counter[tuple[int, int, int]] = field(default_factory=Counter)
+    _limited: Remembered = field(default_factory=Remembered)
 
     def outcomes(self) -> Outcomes:
         """Packets by (reason, action)."""
@@ -43,9 +44,16 @@ class Tally:
         """Packets by (version, mode, family)."""
         return self._traffic + Counter(self.server.traffic()) if self.server else self._traffic
 
+    def remembered(self) -> Remembered:
+        """Room and clients of the server that runs; what was counted, of all."""
+        now = self.server.remembered() if self.server else Remembered()
+        counted = (a + b for a, b in zip(self._limited[2:], now[2:], strict=True))
+        return Remembered(now.known, now.room, *counted)
+
     def retire(self) -> None:
         """Keep the counts of a server that was closed."""
         self._outcomes, self._traffic = Counter(self.outcomes()), Counter(self.traffic())
+        self._limited = self.remembered()
         self.server = None
 
     def sample(self, mono_ns: int) -> None:

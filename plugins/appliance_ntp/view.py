@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from appliance.dataplane.interface import Action, Reason
+from appliance.dataplane.interface import Action, Reason, Remembered
 
 if TYPE_CHECKING:
     from appliance_ntp.service import NtpService
@@ -53,6 +53,48 @@ def plane(service: NtpService) -> dict[str, Any]:
     }
 
 
+def clients_summary(service: NtpService) -> dict[str, Any]:
+    """How many clients are known, and what the limits did."""
+    remembered, limit = service.tally.remembered(), service.policy.limit
+    return {
+        "verdict": clients_verdict(remembered),
+        "known": remembered.known,
+        "room": remembered.room,
+        "forgotten": remembered.forgotten,
+        "limited": {
+            "client": remembered.over_client,
+            "network": remembered.over_network,
+            "kiss": remembered.kissed,
+            "leak": remembered.leaked,
+        },
+        "limit": None
+        if limit is None
+        else {
+            "interval_s": 2.0**limit.interval,
+            "burst": limit.burst,
+            "leak": limit.leak,
+            "kod": limit.kod,
+            "exempt": [str(network) for network in limit.exempt],
+            "prefix_interval_s": 2.0**limit.prefix_interval,
+            "prefix_burst": limit.prefix_burst,
+        },
+    }
+
+
+def clients_verdict(remembered: Remembered) -> str:
+    """One sentence about the clients."""
+    if not remembered.room:
+        return "Clients are not remembered: plugins.ntp.clients is 0"
+    known = f"{remembered.known:,} clients are known" if remembered.known != 1 else "One client is known"
+    if remembered.forgotten:
+        known += (
+            f"; {remembered.forgotten:,} older ones were forgotten, because there is room for {remembered.room:,} only "
+            "(plugins.ntp.clients)"
+        )
+    refused = remembered.over_client + remembered.over_network + remembered.kissed
+    return f"{known}; {refused:,} requests were over a limit" if refused else known
+
+
 def summary(service: NtpService) -> dict[str, Any]:
     """Everything at once, JSON-able; the shape of GET /api/v1/ntp."""
     level, words = verdict(service)
@@ -83,6 +125,7 @@ def summary(service: NtpService) -> dict[str, Any]:
             {"version": version, "mode": mode, "family": family, "count": count}
             for (version, mode, family), count in sorted(traffic.items())
         ],
+        "clients": clients_summary(service),
         "policy": {
             "rules": [{"prefix": str(rule.network), "action": rule.action} for rule in service.policy.rules],
             "others": service.policy.default,

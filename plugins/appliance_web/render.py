@@ -16,6 +16,7 @@ from appliance_web.assets import Assets
 NAVIGATION = (
     ("Overview", "/"),
     ("Servers", "/members"),
+    ("Time", "/time"),
     ("DNS", "/dns"),
     ("Log", "/log"),
     ("Plugins", "/plugins"),

@@ -47,6 +47,7 @@ def web_routes(ctx: SetupContext) -> tuple[Route, ...]:
         page("/members/{id}/resume", actions.resume, "POST", "servers:write"),
         page("/members/{id}/probe", actions.probe, "POST", "monitors:probe"),
         page("/scores/{ip}", pages.scores),
+        page("/time", tools.time, scope="time:read"),
         page("/dns", tools.dns, scope="dns:read"),
         page("/log", tools.log),
         page("/plugins", about.plugins, scope="box:read"),

@@ -1,8 +1,9 @@
-"""Pages that answer a question: what would DNS say, and what did the probes find."""
+"""Pages that answer a question: who asks for the time, what would DNS say, and what did the probes find."""
 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import replace
 from urllib.parse import quote
 
@@ -14,14 +15,39 @@ from appliance_web.site import Site
 from appliance_web.views import dns as dns_view
 from appliance_web.views import log as log_view
 from appliance_web.views import scoring
+from appliance_web.views import time as time_view
 from appliance_web.views import zone as zone_view
 
 
 class Tools:
-    """Handlers of /dns and /log."""
+    """Handlers of /time, /dns and /log."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
+
+    async def time(self, request: Request) -> Reply:
+        site = self._site
+        query = time_view.Query.parse(request.query)
+        ntp = await site.operations.value(request, "/api/v1/ntp")
+        reply = await site.operations.ask(request, "GET", "/api/v1/ntp/clients", query=query.asked)
+        wrong = (
+            f"{query.prefix} is no network: 10.0.0.0/8 or 2001:db8::/32 would be one."
+            if reply.status == 422
+            else ""
+        )
+        known = time_view.clients(reply.value if reply.status == 200 else None, query, wrong)
+        serving = isinstance(ntp, Mapping)
+        return await site.page(
+            request, "time.html", "Time", here="/time", live="clock health", topic="time",
+            same=time_view.same(query),
+            said=time_view.sentence(ntp, known),
+            serving=serving,
+            facts=time_view.facts(ntp) if serving else (),
+            outcomes=time_view.outcomes(ntp) if serving else (),
+            clients=known,
+            query=query,
+            sorts=time_view.SORTS,
+        )  # fmt: skip
 
     async def dns(self, request: Request) -> Reply:
         site = self._site

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from appliance.api.contrib import PacketPolicy, PolicyRule
 from appliance.core.port_holder import port_holder
-from appliance.dataplane.interface import Action, Reason
+from appliance.dataplane.interface import Action, Reason, Remembered
 from appliance_ntp.config import NtpConfig
 from appliance_ntp.policy import collect, compile_policy, rules_of
 from appliance_ntp.tally import Tally
@@ -82,7 +82,10 @@ def test_any_free_port_may_be_asked_for_twice():
 
 def server(replied: int, late: int = 0):
     outcomes = {(Reason.OK, Action.REPLY): replied, (Reason.LATE, Action.IGNORE): late}
-    return SimpleNamespace(counters=lambda: outcomes, traffic=lambda: {(4, 3, 4): replied + late})
+    remembered = Remembered(3, 8, forgotten=1, over_client=2)
+    return SimpleNamespace(
+        counters=lambda: outcomes, traffic=lambda: {(4, 3, 4): replied + late}, remembered=lambda: remembered
+    )
 
 
 def test_counts_go_on_after_a_restart():
@@ -93,6 +96,7 @@ def test_counts_go_on_after_a_restart():
     assert tally.outcomes()[Reason.OK, Action.REPLY] == 12
     assert tally.outcomes()[Reason.LATE, Action.IGNORE] == 1
     assert tally.traffic()[4, 3, 4] == 13
+    assert tally.remembered() == Remembered(3, 8, forgotten=2, over_client=4)
 
 
 def test_rates_and_curve():

@@ -3,75 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import errno
 import os
 import socket
 from types import ModuleType
 
-import pytest
-
 from appliance.api.contrib import PacketPolicy, PolicyRule
 from appliance.api.model import ClockState, PluginState
 from appliance.api.plugin import PluginInfo, hookimpl
-from appliance.api.services import NtpStats, TimeSource
-from appliance.core.cells import Cell
-from appliance.core.clock import SystemClock
-from appliance.dataplane import ntp_decide
-from appliance.dataplane.interface import Endpoint
-from appliance.testing import running
+from appliance.api.services import NtpStats
 from appliance.wire.ntp import parse_header
 from tests.support.ntp_packets import COOKIE, READVAR, request
+from tests.support.ntp_service import endpoint, synchronised
 from tests.support.programs import free_port
 from tests.support.wait import wait_for
-
-CLOCK = SystemClock()
-
-
-def synchronised(**changes) -> ClockState:
-    state = ClockState(
-        leap=0, stratum=3, refid=b"\x7f\x7f\x01\x01", reference_ns=CLOCK.wall_ns() - 10**9, root_delay_s=0.001,
-        root_dispersion_s=0.001, dispersion_rate=15e-6, as_of_mono_ns=CLOCK.monotonic_ns(), source="test",
-    )  # fmt: skip
-    return dataclasses.replace(state, **changes)
-
-
-class Source:
-    """A clock source for tests."""
-
-    def __init__(self, state: ClockState | None = None) -> None:
-        self.state = Cell(state or synchronised(), clock=CLOCK)
-
-    async def details(self):
-        return {}
-
-
-@pytest.fixture(autouse=True)
-def _patience(monkeypatch):
-    """A loaded machine may let a request wait longer than we would outside of tests."""
-    monkeypatch.setattr(ntp_decide, "LATE_NS", 60 * 10**9)
-
-
-@pytest.fixture
-def source() -> Source:
-    return Source()
-
-
-@pytest.fixture
-def serving(tmp_path, source):
-    def start(config="", plugins=("ntp",), **options):
-        text = (
-            config if "listen" in config else '[plugins.ntp]\nlisten = ["127.0.0.1:0", "[::1]:0"]\n' + config
-        )
-        return running(list(plugins), text, state_dir=tmp_path, provide={TimeSource: source}, **options)
-
-    return start
-
-
-async def endpoint(app, family=4) -> tuple[str, int]:
-    texts = (await app.get("/api/v1/ntp"))["listen"]
-    found = (Endpoint.parse(text) for text in texts)
-    return tuple(next(e for e in found if (":" in e.host) == (family == 6)))
 
 
 async def ask(app, packet=None, family=4, timeout_s=10.0):
@@ -120,7 +65,7 @@ async def test_what_it_tells_about_itself(serving):
         }  # fmt: skip
         assert told["policy"] == {"rules": [], "others": "allow"}
         contributed = app.host.shared.contributions["ntp"]
-        values = {metric.name: dict(metric.read()) for metric in contributed["metrics"]}
+        values = {m.name: dict(m.read()) for m in contributed["metrics"] if m.labels}
         assert values["ntp_packets_received_total"] == {("4", "3", "ipv4"): 1, ("2", "6", "ipv4"): 1}
         assert values["ntp_responses_total"] == {("ok", "reply"): 1, ("control", "ignore"): 1}
         [panel] = contributed["panels"]

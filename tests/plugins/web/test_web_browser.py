@@ -23,6 +23,7 @@ PAGES = (
     "/members/m00001",
     "/members/m00003",
     "/members/add",
+    "/time",
     "/dns",
     "/log",
     "/plugins",

@@ -10,6 +10,7 @@ from appliance.api.model import ClockState, Health, Level, Member, Problem, Verd
 from appliance_web.charts import Thresholds
 from appliance_web.charts.history import Point
 from appliance_web.views import dns, log, member, members, overview, plugins, scoring, zone
+from appliance_web.views import time as time_view
 from appliance_web.views.look import KEPT, Looks, target
 from appliance_web.views.standing import SHAPES, Probe, pool_sentence, row, standing, worst_first
 
@@ -281,3 +282,45 @@ def test_looks_are_few_and_fresh():
     assert looks.fresh(f"m{KEPT}", NOW).verdict == "x"
     assert looks.fresh(f"m{KEPT}", NOW + 3600) is None
     assert target(Member("a", "2001:db8::1", port=11123)) == "[2001:db8::1]:11123"
+
+
+HOSTILE_CLIENT = {
+    "client": "<script>", "packets": 5, "share": 0.25, "rate_per_s": 1234.5, "dropped": 3, "kisses": 1, "last_seen": 9.0,
+    "version": "<b>", "state": "<i>", "why": "over & out",
+}  # fmt: skip
+
+
+def test_clients_are_read_with_a_grain_of_salt():
+    query = time_view.Query.parse({"page": "2", "sort": "rate", "prefix": " 10.0.0.0/8 "})
+    found = time_view.clients(
+        {"clients": [HOSTILE_CLIENT, "nonsense"], "matching": 51, "room": 8, "known": 51, "verdict": "v"},
+        query,
+    )
+    assert (found.first, found.last, found.pages, found.matching) == (51, 51, 2, 51)
+    [row] = found.rows
+    assert (row.client, row.rate, row.refused, row.share, row.word) == (
+        "<script>",
+        "1,234",
+        "4",
+        "25.0 %",
+        "<i>",
+    )
+    assert query.asked == {"sort": "rate", "limit": "50", "offset": "50", "prefix": "10.0.0.0/8"}
+    assert query.link(page=1) == "?prefix=10.0.0.0%2F8&sort=rate"
+    assert time_view.Query.parse({"page": "-1", "sort": "<"}) == time_view.Query()
+    assert time_view.clients(None, query) is None
+    assert time_view.rate(None) == "–"
+
+
+def test_the_time_page_says_in_one_sentence_what_is_served():
+    ntp = {
+        "level": "degraded", "verdict": "Replies say nothing", "rates": {"replied_per_s": {"10": 3.21}},
+        "clients": {"verdict": "12 clients are known", "limit": None}, "plane": {"name": "native", "why": "fastest"},
+        "outcomes": [{"text": "a", "action": "ignore", "count": 1}, {"text": "b", "action": "reply", "count": 9}],
+    }  # fmt: skip
+    said = time_view.sentence(ntp, None)
+    assert (said.shape, said.text) == ("degraded", "Replies say nothing, 3.21 replies a second.")
+    assert said.more == "12 clients are known."
+    assert dict(time_view.facts(ntp))["Data plane"] == "native: fastest"
+    assert time_view.outcomes(ntp) == [("b", "answered", "9"), ("a", "silence", "1")]
+    assert time_view.sentence(None, None).shape == "failing"

@@ -11,6 +11,8 @@ import pytest
 from appliance.api.services import Members, ScoreBoard
 from appliance.testing import running, wait_until
 from tests.plugins.web.html_check import read
+from tests.support.ntp_packets import request
+from tests.support.wait import wait_for
 
 CONFIG = """
 [plugins.web]
@@ -99,11 +101,36 @@ async def test_every_page_and_every_file_it_links_shows_the_real_pool(tmp_path):
         for part in ("Clock", "Time service", "Monitor", "Answers", "Members"):
             assert f"{part}</" in seen["/"] or f"{part}</a>" in seen["/"], part
         assert "0.pool.example.org" in seen["/dns"]
+        assert "Serves time as stratum" in seen["/time"]
         assert "offset_over_100ms" in seen["/log"]
         csv = next(
             text for path, text in seen.items() if path.startswith(f"/api/v1/members/{wrong}/history.csv")
         )
         assert csv.startswith("ts,")
+
+
+async def test_the_time_page_shows_who_asks_and_refuses_nonsense_in_words(tmp_path):
+    async with pool(tmp_path) as (app, base, session, _port):
+        host, _, port = (await app.get("/api/v1/ntp"))["listen"][0].rpartition(":")
+        assert "Nobody has asked yet" in await get(session, f"{base}/time")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.settimeout(20)
+            sock.connect((host, int(port)))
+            sock.send(request())
+            sock.recv(2048)
+
+        async def asked():
+            text = await get(session, f"{base}/time?sort=last_seen&prefix=127.0.0.0/8")
+            return text if "1–1 of 1 client" in text else None
+
+        text = await wait_for(asked, "the client to be shown")
+        assert ">127.0.0.1</th>" in text
+        assert "not limited: it is in rate_limit.exempt" in text
+        assert read(text).complaints == []
+        assert "No client in 10.0.0.0/8" in await get(session, f"{base}/time?prefix=10.0.0.0/8")
+        text = await get(session, f"{base}/time?prefix=<b>&page=0&sort=x")
+        assert "&lt;b&gt; is no network" in text
+        assert read(text).complaints == []
 
 
 async def test_a_server_is_added_looked_at_paused_and_resumed_through_forms(tmp_path):
