@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -65,12 +65,16 @@ class Layer:
     Attributes:
         name: for people: a path, "environment", "--set".
         text: the document, for showing the offending line; "" where there is none.
+        file: where it was read from; None for what is no file.
+        stronger: than every file: the environment, the command line.
     """
 
     name: str
     values: Mapping[str, Any]
     where: Mapping[KeyPath, Position] = field(default_factory=dict)
     text: str = ""
+    file: Path | None = None
+    stronger: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +155,7 @@ def read_file(path: Path) -> Layer:
         position = before.count(b"\n") + 1, len(before) - before.rfind(b"\n")
         message = f"cannot be read: byte 0x{content[error.start]:02x} is not UTF-8, which TOML is written in"
         raise BadConfig([Problem(str(path), "", message, position)]) from None
-    return read_text(text, str(path))
+    return replace(read_text(text, str(path)), file=path)
 
 
 def read_text(text: str, name: str) -> Layer:
@@ -238,7 +242,7 @@ def _scalar_layer(name: str, settings: Iterable[tuple[list[str], str]]) -> Layer
             table[path[-1]] = _scalar(text)
     if wrong:
         raise BadConfig(wrong)
-    return Layer(name, values)
+    return Layer(name, values, stronger=True)
 
 
 def _scalar(text: str) -> Any:

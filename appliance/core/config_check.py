@@ -172,18 +172,18 @@ def _known_keys(model: type[BaseModel], inner: KeyPath) -> list[str]:
         if isinstance(part, int):
             continue
         found = current.model_fields.get(part)
-        current = _inner_model(found.annotation) if found else None
+        current = inner_model(found.annotation) if found else None
     names = list(current.model_fields) if current else []
     return names if inner else [*names, "enabled"]
 
 
-def _inner_model(annotation: Any) -> type[BaseModel] | None:
+def inner_model(annotation: Any) -> type[BaseModel] | None:
     """The model inside list[Model], Model | None, dict[str, Model]."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     if isinstance(annotation, types.GenericAlias) or typing.get_origin(annotation) is not None:
         for argument in typing.get_args(annotation):
-            inner = _inner_model(argument)
+            inner = inner_model(argument)
             if inner is not None:
                 return inner
     return None

@@ -17,6 +17,9 @@ from appliance.core.config import (
     read_file,
 )
 
+#: In the state folder: what was changed where the file of --config could not be.
+OVERRIDES = "overrides.toml"
+
 
 def read_layers(config_file: Path, state: str | None = None, assignments: Sequence[str] = ()) -> list[Layer]:
     """All sources, weakest first: file, conf.d beside it, STATE_DIR/overrides.toml, environment, --set, --state-dir.
@@ -44,8 +47,8 @@ def read_layers(config_file: Path, state: str | None = None, assignments: Sequen
     if problems:
         raise BadConfig(problems)
     if state:
-        strongest.append(Layer("--state-dir", {"appliance": {"state_dir": state}}))
-    machine = named_state_dir([*layers, *strongest]) / "overrides.toml"
+        strongest.append(Layer("--state-dir", {"appliance": {"state_dir": state}}, stronger=True))
+    machine = named_state_dir([*layers, *strongest]) / OVERRIDES
     if machine.is_file():
         layers.append(read_file(machine))
     return [*layers, *strongest]

@@ -4,9 +4,40 @@ from __future__ import annotations
 
 import tomllib
 from collections import Counter
+from dataclasses import dataclass
+from typing import Literal
 
 Path = tuple[str | int, ...]
 Position = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One header or one key with its value. Offsets count characters from the document's beginning.
+
+    Attributes:
+        kind: "table" for [a.b], "element" for [[a.b]], "pair" for a key.
+        path: what it defines, from the root.
+        table: the table whose header stands above it; of a header itself, its own path.
+        start: of the header or key.
+        value: where a pair's value begins and ends, (0, 0) for headers.
+        end: of what it says, without a comment behind it.
+    """
+
+    kind: Literal["table", "element", "pair"]
+    path: Path
+    table: Path
+    start: int
+    value: tuple[int, int]
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """A document's statements in order, and where its comments stand (from "#" to before the line's end)."""
+
+    statements: tuple[Statement, ...]
+    comments: tuple[tuple[int, int], ...]
 
 
 def positions(text: str) -> dict[Path, Position]:
@@ -16,6 +47,13 @@ def positions(text: str) -> dict[Path, Position]:
     tables are not listed; look their nearest listed parent up instead.
     """
     return _Scanner(text).scan()
+
+
+def outline(text: str) -> Outline:
+    r"""Where every statement and comment of a valid TOML document begins and ends; its lines end in "\n" alone."""
+    scanner = _Scanner(text)
+    scanner.scan()
+    return Outline(tuple(scanner.statements), tuple(scanner.comments))
 
 
 def locate(found: dict[Path, Position], path: Path) -> Position | None:
@@ -42,26 +80,48 @@ class _Scanner:
         self._table: Path = ()
         self._elements: Counter[Path] = Counter()
         self._found: dict[Path, Position] = {}
+        self._value_end = 0
+        self.statements: list[Statement] = []
+        self.comments: list[tuple[int, int]] = []
 
     def scan(self) -> dict[Path, Position]:
         while self._skip_blank():
             here = (self._line, self._at - self._line_start + 1)
+            start = self._at
             if self._text.startswith("[[", self._at):
                 self._at += 2
                 self._open_element(self._keys("]"), here)
+                self._told("element", self._table, start, (0, 0), self._at + 1)  # behind the second "]"
                 self._skip_line()
             elif self._text[self._at] == "[":
                 self._at += 1
                 self._table = self._resolve(self._keys("]"))
                 for length in range(1, len(self._table) + 1):
                     self._found.setdefault(self._table[:length], here)
+                self._told("table", self._table, start, (0, 0), self._at)
                 self._skip_line()
             else:
                 keys = self._keys("=")
                 for length in range(1, len(keys) + 1):
                     self._found.setdefault(self._table + tuple(keys[:length]), here)
+                while self._text[self._at] in " \t":
+                    self._at += 1
+                begin = self._at
                 self._skip_value()
+                self._told(
+                    "pair", self._table + tuple(keys), start, (begin, self._value_end), self._value_end
+                )
         return self._found
+
+    def _told(
+        self,
+        kind: Literal["table", "element", "pair"],
+        path: Path,
+        start: int,
+        value: tuple[int, int],
+        end: int,
+    ) -> None:
+        self.statements.append(Statement(kind, path, self._table, start, value, end))
 
     def _open_element(self, keys: list[str], here: Position) -> None:
         array = (*self._resolve(keys[:-1]), keys[-1])
@@ -98,8 +158,15 @@ class _Scanner:
         self._at += 1
 
     def _skip_line(self) -> None:
-        while self._at < len(self._text) and self._text[self._at] != "\n":
-            self._at += 1
+        """Move to the line's end: over nothing, blanks or a comment."""
+        start = self._text.find("#", self._at, self._line_end())
+        self._at = self._line_end()
+        if start >= 0:
+            self.comments.append((start, self._at))
+
+    def _line_end(self) -> int:
+        end = self._text.find("\n", self._at)
+        return len(self._text) if end < 0 else end
 
     def _keys(self, end: str) -> list[str]:
         """A dotted key, up to and with `end`."""
@@ -130,10 +197,13 @@ class _Scanner:
             char = self._text[self._at]
             if char in "\"'":
                 self._skip_string()
+                self._value_end = self._at
                 continue
             if char == "#":
                 self._skip_line()
                 continue
+            if not char.isspace():
+                self._value_end = self._at + 1
             if char in "[{":
                 depth += 1
             elif char in "]}":

@@ -1,0 +1,102 @@
+"""Keeps secrets out of diffs, answers and pages: their place shows that one is set, and whether it changes."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import BaseModel, SecretBytes, SecretStr
+
+from appliance.core.config import MISSING, look_up, read_text
+from appliance.core.config_check import inner_model
+from appliance.core.toml_positions import Path, outline
+
+SET = "(secret)"
+ANOTHER = "(another secret)"
+#: Keys that hold secrets by their name, whatever their model says: other people's plugins forget to mark them.
+_NAMES = re.compile(r"(^|_)(password|passphrase|passwd|token|api_?key|private_key|secret_key)$")
+
+Pattern = tuple[str, ...]  # "*" stands for an index
+
+
+def secret_keys(models: Mapping[str, type[BaseModel] | None]) -> frozenset[Pattern]:
+    """Patterns of every key that is marked as secret, from the root."""
+    found: set[Pattern] = set()
+    for plugin_id, model in models.items():
+        if model is not None:
+            found |= set(_marked(model, ("plugins", plugin_id)))
+    return frozenset(found)
+
+
+def _marked(model: type[BaseModel], above: Pattern, depth: int = 0) -> Iterable[Pattern]:
+    for name, field in model.model_fields.items():
+        extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+        inner = inner_model(field.annotation)
+        if extra.get("x-secret") or _holds_secret(field.annotation):
+            yield (*above, name)
+        elif inner is not None and depth < 8:
+            for here in ((*above, name), (*above, name, "*")):  # one table, or a list of them
+                yield from _marked(inner, here, depth + 1)
+
+
+def _holds_secret(annotation: Any) -> bool:
+    if annotation in (SecretStr, SecretBytes):
+        return True
+    return any(_holds_secret(argument) for argument in getattr(annotation, "__args__", ()))
+
+
+def is_secret(path: Path, secrets: Iterable[Pattern]) -> bool:
+    """Whether the value at `path` must not be shown."""
+    pattern = tuple("*" if isinstance(part, int) else part for part in path)
+    named = [part for part in path if isinstance(part, str)]
+    return pattern in secrets or bool(named and _NAMES.search(named[-1]))
+
+
+def masked(value: Any, path: Path, secrets: Iterable[Pattern]) -> Any:
+    """`value` without what is secret in it."""
+    if is_secret(path, secrets):
+        return SET if value not in (None, "", (), []) else value
+    if isinstance(value, (SecretStr, SecretBytes)):
+        return SET if value else ""
+    if isinstance(value, BaseModel):
+        value = dict(value)
+    if isinstance(value, Mapping):
+        return {key: masked(inner, (*path, str(key)), secrets) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [masked(inner, (*path, i), secrets) for i, inner in enumerate(value)]
+    return value
+
+
+def masked_text(text: str, secrets: Iterable[Pattern], before: Mapping[str, Any] | None = None) -> str:
+    """A TOML document with its secrets covered; those that differ from `before` are marked as another.
+
+    Comments stay as they are: whoever writes a secret into a comment is not helped.
+    """
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
+    values = read_text(text, "").values
+    for statement in reversed(outline(text).statements):
+        if statement.kind != "pair":
+            continue
+        value = look_up(values, statement.path)
+        if masked(value, statement.path, secrets) == value:
+            continue
+        old = MISSING if before is None else look_up(before, statement.path)
+        word = ANOTHER if before is not None and old != value else SET
+        begin, end = statement.value
+        text = f'{text[:begin]}"{word}"{text[end:]}'
+    return text
+
+
+def diff(name: str, before: bytes | None, after: bytes | None, secrets: Iterable[Pattern]) -> str:
+    """What changes in one file, in the form of `diff -u`, without secrets."""
+    old = (before or b"").decode("utf-8-sig", "replace")
+    new = (after or b"").decode("utf-8-sig", "replace")
+    values = read_text(old, "").values
+    a = masked_text(old, secrets).splitlines()
+    b = masked_text(new, secrets, values).splitlines()
+    lines = difflib.unified_diff(
+        a, b, name if before is not None else "/dev/null", name if after is not None else "/dev/null", lineterm="", n=2
+    )
+    return "\n".join(lines)
