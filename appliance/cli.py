@@ -11,7 +11,8 @@ import click
 
 from appliance.api.cli import call_options
 from appliance.commands.ask import api, doctor, plugin_group
-from appliance.commands.start import check, config_group, demo, run
+from appliance.commands.settings import config_group
+from appliance.commands.start import check, demo, run
 
 
 def main() -> None:

@@ -18,7 +18,8 @@ from urllib.parse import quote, urlencode
 import click
 
 EXIT_UNREACHABLE = 3
-_EXIT_BY_STATUS = {403: 4, 401: 4, 404: 5, 409: 6}
+#: Exit code by the HTTP status of a refusal; 1 for any other.
+EXIT_BY_STATUS = {403: 4, 401: 4, 404: 5, 409: 6, 412: 6}
 
 
 class Failure(click.ClickException):
@@ -109,7 +110,7 @@ def _refusal(status: int, value: Any) -> Failure:
     text = str(value.get("detail") or value.get("title") or status)
     for entry in value.get("errors", ()):
         text += f"\n  {entry['field']}: {entry['message']}"
-    return Failure(text, _EXIT_BY_STATUS.get(status, 1))
+    return Failure(text, EXIT_BY_STATUS.get(status, 1))
 
 
 class _UnixConnection(http.client.HTTPConnection):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
@@ -60,6 +60,9 @@ def setting(
     live: bool = False,
     unit: str = "",
     advanced: bool = False,
+    secret: bool = False,
+    restart: Literal["", "plugin", "process"] = "",
+    locks_out: bool = False,
     **limits: Any,
 ) -> Any:
     """Describe one key of a plugin's configuration.
@@ -70,6 +73,11 @@ def setting(
         live: True when a running plugin can take a new value without a restart (it watches `ctx.config_changes`).
         unit: such as "s" or "kbit"; shown in forms.
         advanced: hidden behind a disclosure in forms.
+        secret: never shown again once it is set: forms, diffs and the API only say that it is.
+        restart: how a value that is not live is taken: "plugin" when starting `run` again is enough (it reads the key
+            itself), "process" when it is not. Without it a plugin that provides no services is set up anew, and any
+            other waits for a restart of the process.
+        locks_out: a wrong value can cut off whoever changes it, so it is taken back unless somebody confirms it.
         limits: passed on to `pydantic.Field` (ge, le, pattern, examples, default_factory, ...).
     """
     extra: dict[str, Any] = {"x-live": live}
@@ -77,6 +85,12 @@ def setting(
         extra["x-unit"] = unit
     if advanced:
         extra["x-advanced"] = True
+    if secret:
+        extra["x-secret"] = True
+    if restart:
+        extra["x-restart"] = restart
+    if locks_out:
+        extra["x-locks-out"] = True
     if "default_factory" in limits:
         return Field(description=help, json_schema_extra=extra, **limits)
     return Field(default, description=help, json_schema_extra=extra, **limits)

@@ -52,3 +52,22 @@ class AnswersChanged:
     serial: int
     members_in: int
     members_out: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigChanged:
+    """The configuration was changed, or what was changed was judged.
+
+    Attributes:
+        change: its number in the history.
+        state: "watching", "waiting" (to be confirmed), "kept", "reverted".
+        actor: who changed it.
+        keys: what.
+        why: it was taken back.
+    """
+
+    change: int
+    state: str
+    actor: str
+    keys: tuple[str, ...]
+    why: str = ""

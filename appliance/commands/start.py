@@ -1,10 +1,11 @@
-"""Commands that read a configuration: run it, check it, explain it."""
+"""Commands that start from a configuration: run it, check it."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import sys
+from collections.abc import Sequence
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -12,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from appliance.api.cli import Failure, admin, call_options, emit, path_part, printable, wants_json
+from appliance.api.cli import call_options, emit, printable, wants_json
 
 if TYPE_CHECKING:
     from appliance.core.config import Config, Layer
     from appliance.host.loader import Plugins
+    from appliance.settings.sources import Sources
 
 EX_CONFIG = 78
 
@@ -73,26 +75,35 @@ def demo(context: click.Context, assignments: tuple[str, ...]) -> None:
         "A pool to play with: http://127.0.0.1:8080/   NTP 127.0.0.1:11123   DNS 127.0.0.1:11053   (Ctrl-C ends it)",
         err=True,
     )
-    sys.exit(_serve(config, call_options().get("state_dir"), assignments, (), False, "auto"))  # noqa: FBT003
+    sys.exit(_serve(config, call_options().get("state_dir"), assignments, (), False, "auto", shipped=True))  # noqa: FBT003
 
 
 def _serve(config_file: Path, state: str | None, assignments: tuple[str, ...], plugin_dirs: tuple[Path, ...],
-           safe_mode: bool, log_format: str) -> int:  # fmt: skip
+           safe_mode: bool, log_format: str, *, shipped: bool = False) -> int:  # fmt: skip
     from appliance.core import logs
     from appliance.core.config import BadConfig
-    from appliance.core.layers import read_layers
     from appliance.dataplane import choose
     from appliance.host.app import Host
-    from appliance.host.process import serve
+    from appliance.host.process import AGAIN, begin_anew, serve
+    from appliance.settings.sources import Sources
 
+    sources = Sources(config_file, state, assignments, shipped=shipped)
     try:
-        config, plugins = _load(config_file, state, assignments, plugin_dirs, safe_mode=safe_mode)
+        _give_up(sources, "the process was started several times before it was judged")
+        try:
+            config, plugins = load(sources, plugin_dirs, safe_mode=safe_mode)
+        except BadConfig as bad:
+            if not _give_up(sources, str(bad), at_once=True):
+                raise
+            config, plugins = load(sources, plugin_dirs, safe_mode=safe_mode)
         plane = choose(config.appliance.dataplane, confined=config.appliance.sandbox)
     except BadConfig as bad:
-        _print_problems(bad)
+        print_problems(bad)
         return EX_CONFIG
     except ValueError as error:
         click.echo(f"{config_file}: appliance.dataplane: {error}", err=True)
+        if _give_up(sources, str(error), at_once=True):
+            begin_anew()
         return EX_CONFIG
     logs.configure(config.appliance.log_level, log_format)  # type: ignore[arg-type]
     refused = _change_user(config, config_file)
@@ -100,10 +111,31 @@ def _serve(config_file: Path, state: str | None, assignments: tuple[str, ...], p
         return refused
 
     def reread() -> Config:
-        return _validate(read_layers(config_file, state, assignments), plugins)
+        return validated(sources.read(), plugins)
 
-    host = Host(config, plugins, plane, version=version("timeball"))
-    return asyncio.run(serve(host, reread))
+    host = Host(config, plugins, plane, version=version("timeball"), sources=sources)
+    code = asyncio.run(serve(host, reread))
+    if code == AGAIN:
+        begin_anew()
+    return code
+
+
+def _give_up(sources: Sources, why: str, *, at_once: bool = False) -> bool:
+    """Take back a change of the configuration under which nothing starts; whether there was one."""
+    from appliance.core.config import BadConfig
+    from appliance.core.layers import named_state_dir
+    from appliance.settings import rescue
+
+    try:
+        entry = rescue.give_up(named_state_dir(sources.read()), why, at_once=at_once)
+    except BadConfig:
+        return False
+    if entry is not None:
+        click.echo(
+            f"change {entry.id} of the configuration ({', '.join(entry.keys)}) was taken back: {why}",
+            err=True,
+        )
+    return entry is not None
 
 
 def _change_user(config: Config, config_file: Path) -> int | None:
@@ -142,14 +174,15 @@ def _change_user(config: Config, config_file: Path) -> int | None:
 def check(assignments: tuple[str, ...]) -> None:
     """Check a configuration file: every problem at once, without starting anything."""
     from appliance.core.config import BadConfig
+    from appliance.settings.sources import Sources
 
     options = call_options()
     if not options.get("config"):
         raise click.UsageError("check needs --config FILE")
     try:
-        _, plugins = _load(Path(options["config"]), options.get("state_dir"), assignments, ())
+        _, plugins = load(Sources(Path(options["config"]), options.get("state_dir"), assignments))
     except BadConfig as bad:
-        _print_problems(bad)
+        print_problems(bad)
         sys.exit(EX_CONFIG)
     broken = [p for p in plugins.found if p.error]
     for loaded in broken:
@@ -157,7 +190,7 @@ def check(assignments: tuple[str, ...]) -> None:
     emit({"ok": True, "problems": []}, lambda _: click.echo(f"{options['config']}: all good"))
 
 
-def _print_problems(bad: Any) -> None:
+def print_problems(bad: Any) -> None:
     if wants_json():
         click.echo(json.dumps({"ok": False, "problems": [p.as_dict() for p in bad.problems]}, indent=2))
         return
@@ -167,67 +200,31 @@ def _print_problems(bad: Any) -> None:
     click.echo(f"{count} problem{'s' if count != 1 else ''}: nothing was started", err=True)
 
 
-def _load(config_file: Path, state: str | None, assignments: tuple[str, ...], plugin_dirs: tuple[Path, ...],
-          *, safe_mode: bool = False) -> tuple[Config, Plugins]:  # fmt: skip
+def load(
+    sources: Sources, plugin_dirs: Sequence[Path] = (), *, safe_mode: bool = False
+) -> tuple[Config, Plugins]:
+    """Read and check a configuration with the plugins that it asks for.
+
+    Raises:
+        BadConfig: with every problem.
+    """
     from appliance.core.config import merge
-    from appliance.core.layers import named_state_dir, read_layers
+    from appliance.core.layers import named_state_dir
     from appliance.host import loader
 
-    layers = read_layers(config_file, state, assignments)
+    layers = sources.read()
     named = merge(layers).get("appliance", {})
     named = named if isinstance(named, dict) else {}
     folders = [named_state_dir(layers) / "plugins"]
     extra = named.get("plugin_dirs", [])
     folders += [Path(str(folder)) for folder in extra] if isinstance(extra, list) else []
     plugins = loader.discover([*folders, *plugin_dirs], safe_mode=safe_mode or named.get("safe_mode") is True)
-    return _validate(layers, plugins), plugins
+    return validated(layers, plugins), plugins
 
 
-def _validate(layers: list[Layer], plugins: Plugins) -> Config:
+def validated(layers: Sequence[Layer], plugins: Plugins) -> Config:
+    """Layers checked against the models of loaded plugins. Raises BadConfig."""
     from appliance.core.config_check import validate
 
     models = {p.id: p.info.config for p in plugins.good() if p.info is not None}
     return validate(layers, models, unchecked=[p.id for p in plugins.found if p.error])
-
-
-@click.group("config")
-def config_group() -> None:
-    """Look at the configuration."""
-
-
-@config_group.command("explain")
-@click.argument("key")
-def config_explain(key: str) -> None:
-    """What a key means, its value, and which layer decided it."""
-    from appliance.core.config import BadConfig
-    from appliance.host.explain import explain
-
-    options = call_options()
-    if options.get("config"):
-        try:
-            loaded, plugins = _load(Path(options["config"]), options.get("state_dir"), (), ())
-        except BadConfig as bad:
-            _print_problems(bad)
-            sys.exit(EX_CONFIG)
-        from appliance.api.errors import NotFound
-        from appliance.core.routes import plain
-
-        try:
-            value = plain(explain(loaded, {p.id: p.info.config for p in plugins.good() if p.info}, key))
-        except NotFound as error:
-            raise Failure(str(error), 5) from None
-    else:
-        value = admin().get(f"/api/v1/config/{path_part(key)}")
-
-    def show(found: Any) -> None:
-        unit = f" {found['unit']}" if found["unit"] else ""
-        click.echo(f"{found['key']} = {found['value']!r}{unit}   ({found['decided_by']})")
-        click.echo(f"  {found['help']}")
-        click.echo(
-            f"  default {found['default']!r}{unit}; a change {'takes effect at once (SIGHUP)' if found['change'] == 'live' else found['change']}"
-        )
-        for layer in found["layers"]:
-            place = f"{layer['layer']}:{layer['line']}" if layer["line"] else layer["layer"]
-            click.echo(f"  {place}: {layer['value']!r}")
-
-    emit(value, show)

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import traceback
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,12 +27,14 @@ from appliance.dataplane.interface import DataPlane
 from appliance.host import collect, health, reload
 from appliance.host.admin import AdminSocket
 from appliance.host.backoff import Timing
+from appliance.host.changes import Changes, Patience
 from appliance.host.contexts import PluginContext, Shared
 from appliance.host.inside import Inside
 from appliance.host.lag import LagMonitor
 from appliance.host.loader import Loaded, Plugins
 from appliance.host.own_routes import own_routes
 from appliance.host.supervisor import Supervised
+from appliance.settings.sources import MemorySources, Sources
 from appliance.store.database import Database
 
 log = logging.getLogger("timeball.host")
@@ -49,7 +52,8 @@ class Host:
     """
 
     def __init__(self, config: Config, plugins: Plugins, plane: DataPlane, *, clock: Clock | None = None,
-                 timing: Timing | None = None, admin: bool = True, version: str = "") -> None:  # fmt: skip
+                 timing: Timing | None = None, admin: bool = True, version: str = "", sources: Sources | None = None,
+                 patience: Patience | None = None) -> None:  # fmt: skip
         self.config = config
         self.plugins = plugins
         self.clock = clock or SystemClock()
@@ -67,6 +71,7 @@ class Host:
         self._threads = ThreadPoolExecutor(8, thread_name_prefix="timeball-work")
         self.shared = Shared(self.clock, self.services, self.bus, self.store, self.state_dir, self._threads)
         self._admin = AdminSocket(self.state_dir / "admin.sock", self.routes) if admin else None
+        self.changes = Changes(self, sources or MemorySources(config.layers, ()), patience or Patience())
         self._tasks: list[asyncio.Task[Any]] = []
         self._without_tables: set[str] = set()
         self.services.provide(RouteTable, self.routes, owner="host")
@@ -96,6 +101,7 @@ class Host:
         for supervised in self.supervised.values():
             if supervised.status.state is PluginState.LOADED:
                 supervised.start()
+        await self.changes.resume()
         self._tasks = [
             spawn(self.lag.run(), name="host:lag"),
             spawn(self._housekeeping(), name="host:housekeeping"),
@@ -109,7 +115,7 @@ class Host:
             if loaded.error:
                 self._enter(loaded).fail(loaded.error)
                 log.error("the plugin %s (%s) %s\n%s", loaded.id, loaded.origin, loaded.error, loaded.detail)
-            elif not self._enabled(loaded):
+            elif not self.enabled(loaded):
                 self._enter(loaded).disable(
                     "switched off in the configuration"
                     if loaded.id in self.config.enabled
@@ -124,7 +130,8 @@ class Host:
                 log.error("the plugin %s %s", loaded.id, loaded.error)
         return ordered
 
-    def _enabled(self, loaded: Loaded) -> bool:
+    def enabled(self, loaded: Loaded) -> bool:
+        """Whether the configuration in force wants the plugin to run."""
         assert loaded.info is not None
         return self.config.enabled.get(loaded.id, loaded.info.enabled)
 
@@ -201,6 +208,37 @@ class Host:
         """Take a new configuration: what can change live does, the rest is told. See `appliance.host.reload`."""
         return reload.apply(self, config)
 
+    async def take(self, plugin_id: str, config: Config) -> None:
+        """Run one plugin with its part of `config`, or not at all when that switches it off; the others go on.
+
+        A plugin that provides services keeps them, and only its `run` starts again: others hold them. Any other plugin
+        is set up anew.
+        """
+        plugins = {**self.config.plugins, plugin_id: config.plugins[plugin_id]}
+        enabled = {k: v for k, v in self.config.enabled.items() if k != plugin_id}
+        if plugin_id in config.enabled:
+            enabled[plugin_id] = config.enabled[plugin_id]
+        self.config = replace(self.config, plugins=plugins, enabled=enabled, layers=config.layers)
+        supervised = self.supervised[plugin_id]
+        loaded = next(p for p in self.plugins.good() if p.id == plugin_id)
+        assert loaded.info is not None
+        wanted, there = self.enabled(loaded), plugin_id in self.shared.contributions
+        log.info("%s %s", plugin_id, "starts again" if wanted else "is switched off")
+        if not await supervised.stop():
+            return  # it hangs; its state says so
+        if wanted and there and loaded.info.provides:
+            supervised.ctx.config_changes.set(plugins[plugin_id])
+            supervised.start()
+            return
+        self._withdraw(plugin_id)
+        del self.supervised[plugin_id]
+        if not wanted:
+            self._enter(loaded).disable("switched off in the configuration")
+            return
+        await self._set_up(loaded)
+        if self.supervised[plugin_id].status.state is PluginState.LOADED:
+            self.supervised[plugin_id].start()
+
     async def _housekeeping(self) -> None:
         while True:
             await self.clock.sleep(HOUSEKEEPING_S)
@@ -224,7 +262,7 @@ class Host:
         return folded
 
     def _own_problems(self) -> list[Problem]:
-        problems = list(self.store.problems())
+        problems = [*self.store.problems(), *self.changes.problems()]
         if self.lag.lag.last_s > 1.0:
             problems.append(
                 Problem(
@@ -239,6 +277,7 @@ class Host:
 
     async def stop(self) -> bool:
         """Stop everything; False when something had to be abandoned and the process should leave hard."""
+        await self.changes.stop()
         for task in self._tasks:
             task.cancel()
         with contextlib.suppress(asyncio.CancelledError):

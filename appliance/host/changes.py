@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from appliance.api.errors import ApiError, Conflict, Unavailable
+from appliance.api.errors import ApiError, Conflict
 from appliance.api.events import ConfigChanged
 from appliance.api.model import Level, PluginState, Problem
 from appliance.core.config import Config
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("timeball.host")
 
 _LOOK_S = 0.25
-_BAD = (PluginState.FAILED, PluginState.BACKOFF)
 #: How long the overview tells of a change that was taken back by itself.
 _TOLD_S = 3600.0
 
@@ -38,11 +37,13 @@ class Patience:
 
     Attributes:
         watch_s: a plugin that ran before and fails within it takes the change back.
+        grace_s: a plugin that was not ready for so long counts as failed.
         confirm_s: so long somebody has to confirm a change that could cut him off.
         answer_s: between the answer to whoever asked and the restart that would swallow it.
     """
 
     watch_s: float = 20.0
+    grace_s: float = 6.0
     confirm_s: float = 120.0
     answer_s: float = 0.5
 
@@ -52,13 +53,14 @@ class Changes:
 
     Attributes:
         editor: plans and writes.
+        patience: how long a change is given.
         history: what was changed.
         restart: asked to start the process anew; None where there is no process of our own (tests).
     """
 
     def __init__(self, host: Host, sources: Sources, patience: Patience) -> None:
         self._host = host
-        self._patience = patience
+        self.patience = patience
         models = {p.id: p.info.config for p in host.plugins.good() if p.info is not None}
         self.editor = Editor(sources, models, [p.id for p in host.plugins.found if p.error])
         self.history = History(host.state_dir / "config-history")
@@ -68,6 +70,7 @@ class Changes:
         self._kept = asyncio.Event()
         self._deadline_ns: int | None = None
         self._latest: Entry | None = None
+        self._not_ready_ns: dict[str, int] = {}
 
     # -- asked from outside -----------------------------------------------------------------------------------------
 
@@ -92,7 +95,9 @@ class Changes:
         async with self._lock:
             if self._work is not None and not self._work.done():
                 if not undoes or self._latest is None or self._latest.id != undoes:
-                    raise Conflict("the change before this one is still being carried out or waits to be confirmed")
+                    raise Conflict(
+                        "the change before this one is still being carried out or waits to be confirmed"
+                    )
                 self._work.cancel()
                 await asyncio.wait({self._work})
                 await self._close(replace(self._latest, state="kept"))
@@ -115,6 +120,25 @@ class Changes:
             await asyncio.wait({self._work}, timeout=2 * _LOOK_S + 1)
         kept: Entry = await self._thread(self.history.get, number)
         return kept
+
+    async def entries(self) -> list[Entry]:
+        """The history, the latest first."""
+        found: list[Entry] = await self._thread(self.history.entries)
+        return found
+
+    async def entry(self, number: int) -> Entry:
+        """One change of it. Raises NotFound."""
+        found: Entry = await self._thread(self.history.get, number)
+        return found
+
+    async def on_disk(self) -> tuple[Config, str]:
+        """What files, environment and command line say now, and the revision.
+
+        Raises:
+            BadConfig: it cannot be used.
+        """
+        found: tuple[Config, str] = await self._thread(self.editor.read)
+        return found
 
     def left_s(self, entry: Entry) -> float | None:
         """Seconds that somebody has left to confirm it, None when it does not wait."""
@@ -147,7 +171,7 @@ class Changes:
         needed = self.effects(plan.config)
         how = worst(needed)
         if how == "process" and self.restart is None:
-            raise Unavailable("this change needs a restart of the process, which cannot restart itself here")
+            raise Conflict("this change needs a restart of the process, which cannot restart itself here")
         out = any(effect.locks_out for effect in needed) and not undoes
         running = tuple(s.id for s in self._host.statuses() if s.state is PluginState.RUNNING)
         entry = await self._thread(self.history.add, Entry(
@@ -163,13 +187,16 @@ class Changes:
         await self._put(replace(entry, state="waiting" if out else "watching"))
         assert self._latest is not None
         self._start_clock()
-        self._work = spawn(self._carry_out(plan.config, needed), name="host:change")
+        if how == "live":
+            await self._enact(plan.config, needed)
+            self._work = spawn(self._judge({e.plugin for e in needed}), name="host:change")
+        else:
+            self._work = spawn(self._carry_out(plan.config, needed), name="host:change")
         return self._latest
 
     async def _carry_out(self, config: Config, needed: Sequence[Effect]) -> None:
         how = worst(needed)
-        if how != "live":
-            await self._host.clock.sleep(self._patience.answer_s)
+        await self._host.clock.sleep(self.patience.answer_s)
         if how == "process":
             reload.apply(self._host, config, quiet={e.plugin for e in needed if e.how != "live"})
             self.restart()
@@ -203,9 +230,21 @@ class Changes:
         await self._close(replace(entry, state="kept"))
 
     def _trouble(self, entry: Entry, affected: set[str]) -> str:
+        now_ns = self._host.clock.monotonic_ns()
+        over = self._deadline_ns is not None and now_ns >= self._deadline_ns
         for status in self._host.statuses():
-            if status.id in affected and status.id in entry.running and status.state in _BAD:
-                return f"{status.title} does not run with it: {status.why}"
+            if status.id not in affected or status.id not in entry.running:
+                continue
+            if status.state is PluginState.RUNNING:
+                self._not_ready_ns.pop(status.id, None)
+            elif status.state is PluginState.BACKOFF:
+                self._not_ready_ns.setdefault(status.id, now_ns)
+            since_ns = self._not_ready_ns.get(status.id, now_ns)
+            late = now_ns - since_ns > self.patience.grace_s * 1e9 or (
+                over and status.id in self._not_ready_ns
+            )
+            if status.state is PluginState.FAILED or late:
+                return f"{status.title} does not run with it: {status.why or 'it is not ready'}"
         return ""
 
     async def _take_back(self, entry: Entry, why: str) -> None:
@@ -214,7 +253,7 @@ class Changes:
             plan = await self._thread(self.editor.restore, entry.files)
             await self._thread(self.editor.commit, plan)
         except ApiError as error:
-            log.error("change %d cannot be taken back: %s", entry.id, error)  # noqa: TRY400 - said in words
+            log.error("change %d cannot be taken back: %s", entry.id, error)
             await self._close(replace(entry, state="kept", why=f"{why}; it could not be taken back: {error}"))
             return
         needed = self.effects(plan.config)
@@ -245,8 +284,9 @@ class Changes:
     def _start_clock(self) -> None:
         assert self._latest is not None
         waiting = self._latest.state == "waiting"
-        length_s = self._patience.confirm_s if waiting else self._patience.watch_s
+        length_s = self.patience.confirm_s if waiting else self.patience.watch_s
         self._kept.clear()
+        self._not_ready_ns.clear()
         self._deadline_ns = self._host.clock.monotonic_ns() + int(length_s * 1e9)
 
     async def _put(self, entry: Entry) -> None:
@@ -259,7 +299,9 @@ class Changes:
         await self._put(entry)
 
     def _provides(self, plugin_id: str) -> bool:
-        return any(p.id == plugin_id and p.info is not None and p.info.provides for p in self._host.plugins.good())
+        return any(
+            p.id == plugin_id and p.info is not None and p.info.provides for p in self._host.plugins.good()
+        )
 
     async def _thread(self, fn: Any, *args: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._host.shared.threads, fn, *args)

@@ -8,7 +8,7 @@ from appliance.api.contrib import Route
 from appliance.api.errors import NotFound
 from appliance.api.model import Level
 from appliance.core.routes import Reply, Request
-from appliance.host.explain import explain
+from appliance.host.config_routes import config_routes
 from appliance.host.how_it_runs import how_it_runs
 
 if TYPE_CHECKING:
@@ -48,14 +48,6 @@ def own_routes(host: Host) -> tuple[Route, ...]:
     async def get_openapi(request: Request) -> dict[str, Any]:
         return host.routes.openapi()
 
-    async def get_config(request: Request) -> dict[str, Any]:
-        return {"appliance": host.config.appliance, "plugins": dict(host.config.plugins),
-                "layers": [layer.name for layer in host.config.layers]}  # fmt: skip
-
-    async def explain_key(request: Request) -> dict[str, Any]:
-        models = {p.id: p.info.config for p in host.plugins.good() if p.info}
-        return explain(host.config, models, request.params["key"])
-
     async def get_status(request: Request) -> dict[str, Any]:
         return {
             "version": host.version,
@@ -86,14 +78,7 @@ def own_routes(host: Host) -> tuple[Route, ...]:
             "Try a failed or waiting plugin again now",
         ),
         Route("GET", "/api/v1/openapi.json", get_openapi, "public", "This document"),
-        Route("GET", "/api/v1/config", get_config, "config:read", "The configuration in force"),
-        Route(
-            "GET",
-            "/api/v1/config/{key}",
-            explain_key,
-            "config:read",
-            "One key: value, meaning, and the layers that set it",
-        ),
+        *config_routes(host),
     )
 
 

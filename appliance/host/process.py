@@ -9,12 +9,14 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 from appliance.core.config import BadConfig, Config
 from appliance.core.tasks import spawn
 from appliance.host.app import Host
 from appliance.host.last_resort import LastResort
 from appliance.host.notify import notify, watchdog_interval_s
+from appliance.settings import rescue
 
 log = logging.getLogger("timeball.host")
 
@@ -22,12 +24,16 @@ log = logging.getLogger("timeball.host")
 STOP_DEADLINE_S = 4.3
 #: When even the event loop does not come back to look at its deadline.
 LEAVE_S = 4.7
+#: Returned instead of an exit code: everything is stopped, and the process shall begin anew.
+AGAIN = -1
+#: "Try again later" of sysexits.h: a service manager does.
+EX_TEMPFAIL = 75
 #: No watchdog message while the event loop is later than this.
 LAG_LIMIT_S = 5.0
 
 
 async def serve(host: Host, reread: Callable[[], Config]) -> int:
-    """Run `host` until SIGTERM or SIGINT; SIGHUP reads the configuration again. Returns the exit code."""
+    """Run `host` until SIGTERM or SIGINT; SIGHUP reads the configuration again. Returns the exit code, or AGAIN."""
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
     ends = (signal.SIGTERM, signal.SIGINT)
@@ -42,13 +48,22 @@ async def serve(host: Host, reread: Callable[[], Config]) -> int:
 
 async def _serve(host: Host, reread: Callable[[], Config], stopping: asyncio.Event) -> int:
     loop = asyncio.get_running_loop()
+    again = False
+
+    def restart() -> None:
+        nonlocal again
+        again = True
+        stopping.set()
+
+    host.changes.restart = restart
     loop.add_signal_handler(signal.SIGHUP, lambda: spawn(_reload(host, reread), name="host:reload"))
     try:
         await host.start()
     except OSError as error:
         log.error("cannot start: %s", error)
         await host.stop()
-        return 1
+        why = f"the appliance did not start with it: {error}"
+        return AGAIN if rescue.give_up(host.state_dir, why, at_once=True) else 1
     # What start-up built stays; do not look at it again in every collection.
     gc.collect()
     gc.freeze()
@@ -56,8 +71,9 @@ async def _serve(host: Host, reread: Callable[[], Config], stopping: asyncio.Eve
     log.info("timeball %s runs in %s", host.version, host.state_dir)
     feeder = spawn(_feed_watchdog(host), name="host:watchdog")
     await stopping.wait()
-    notify("STOPPING=1")
-    log.info("stopping")
+    # A service that says STOPPING has to end; one that begins anew with a new configuration is reloading.
+    notify("RELOADING=1\nSTATUS=restarting with a new configuration" if again else "STOPPING=1")
+    log.info("restarting with a new configuration" if again else "stopping")
     feeder.cancel()
     try:
         clean = await asyncio.wait_for(host.stop(), STOP_DEADLINE_S)
@@ -67,8 +83,19 @@ async def _serve(host: Host, reread: Callable[[], Config], stopping: asyncio.Eve
         # A task that swallowed its cancellation would keep asyncio.run waiting for ever.
         log.error("leaving without the tasks that would not stop")
         sys.stderr.flush()
+        if again:
+            begin_anew()
         os._exit(0)
-    return 0
+    return AGAIN if again else 0
+
+
+def begin_anew() -> NoReturn:
+    """The same program with the same arguments in place of this process: same number, same service, new configuration."""
+    try:
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - ourselves
+    except OSError as error:
+        log.error("cannot begin anew (%s); the service manager has to start it", error)
+        sys.exit(EX_TEMPFAIL)
 
 
 async def _reload(host: Host, reread: Callable[[], Config]) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
 from appliance.api.model import PluginState
 from appliance.core.config import Config
+from appliance.settings.effects import differing, extra
 
 if TYPE_CHECKING:
     from appliance.host.app import Host
@@ -16,19 +18,24 @@ if TYPE_CHECKING:
 log = logging.getLogger("timeball.host")
 
 
-def apply(host: Host, config: Config) -> dict[str, list[str]]:
+def apply(host: Host, config: Config, *, quiet: Collection[str] = ()) -> dict[str, list[str]]:
     """Apply what can change live.
 
     A plugin in which only live settings changed gets its new configuration at once. A plugin in which anything else
     changed keeps its old configuration whole, so that it never runs on a mixture. A FAILED plugin takes everything and
     is tried again.
 
+    Args:
+        host: what runs.
+        config: what shall be.
+        quiet: plugins that are restarted for it right after: not worth a warning.
+
     Returns:
         "applied" and "needs_restart": the changed keys.
     """
     applied: list[str] = []
     needs_restart: list[str] = []
-    for key in changed(host.config.appliance, config.appliance):
+    for key in differing(host.config.appliance, config.appliance):
         live = is_live(config.appliance, key)
         (applied if live else needs_restart).append(f"appliance.{key}")
         if key == "log_level":
@@ -37,7 +44,7 @@ def apply(host: Host, config: Config) -> dict[str, list[str]]:
     for plugin_id, new in config.plugins.items():
         supervised = host.supervised.get(plugin_id)
         old = plugins.get(plugin_id)
-        keys = changed(old, new) if old is not None else []
+        keys = differing(old, new) if old is not None else []
         if supervised is None or not keys:
             continue
         names = [f"plugins.{plugin_id}.{key}" for key in keys]
@@ -56,16 +63,12 @@ def apply(host: Host, config: Config) -> dict[str, list[str]]:
     for key in applied:
         log.info("reload: %s changed", key)
     for key in needs_restart:
+        if key.split(".")[1] in quiet:
+            continue
         log.warning("reload: %s needs a restart; until then the old value is in force", key)
     return {"applied": applied, "needs_restart": needs_restart}
 
 
-def changed(old: BaseModel, new: BaseModel) -> list[str]:
-    """Names of the fields that differ."""
-    return [name for name in type(new).model_fields if getattr(old, name, None) != getattr(new, name)]
-
-
 def is_live(model: BaseModel, field: str) -> bool:
     """Whether a running plugin takes a new value of `field`."""
-    extra = type(model).model_fields[field].json_schema_extra
-    return bool(extra.get("x-live")) if isinstance(extra, dict) else False
+    return bool(extra(type(model), field).get("x-live"))

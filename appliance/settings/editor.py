@@ -46,7 +46,9 @@ class Stale(Conflict):
         else:
             what = "somebody changed " + (", ".join(changed) or "comments only") + " meanwhile"
         more = f"; {', '.join(overlap)} would be overwritten" if overlap else ""
-        super().__init__(f"{what}{more}; nothing was written. Look at the change again against what is there now")
+        super().__init__(
+            f"{what}{more}; nothing was written. Look at the change again against what is there now"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,15 @@ class Editor:
                 self._seen.popitem(last=False)
         return taken
 
+    def read(self) -> tuple[Config, str]:
+        """What is there now, checked, and its revision.
+
+        Raises:
+            BadConfig: it cannot be used.
+        """
+        taken = self.snapshot()
+        return validate(taken.layers, self.models, unchecked=self._unchecked), taken.revision
+
     def plan(self, changes: Sequence[Change], revision: str = "") -> Plan:
         """Work a change out and check its result as a start would.
 
@@ -126,7 +137,7 @@ class Editor:
             raise self._stale(revision, before, [path for path, _ in changes])
         own = self.sources.overrides(before.layers)
         placed = place(
-            before.layers, changes, own=own, main=self._main(), obstacle=files.obstacle, default=self.default
+            before.layers, changes, own=own, main=self.sources.config_file, obstacle=self._obstacle, default=self.default
         )  # fmt: skip
         made = []
         for path, entries in placed.changes.items():
@@ -167,7 +178,9 @@ class Editor:
             notes.append(f"{change.path} was changed since: only these keys go back, the rest stays")
             entries = [(path, then.get(path, UNSET)) for path in differ]
             made.append(FileChange(change.path, now, _edited(change.path, now, entries)))
-        return self._checked(before, [c for c in made if c.before != c.after], tuple(notes), tuple(sorted(set(keys))))
+        return self._checked(
+            before, [c for c in made if c.before != c.after], tuple(notes), tuple(sorted(set(keys)))
+        )
 
     def commit(self, plan: Plan) -> None:
         """Write the files of a plan; when the second of two cannot be written, the first goes back.
@@ -211,8 +224,10 @@ class Editor:
 
     # -- parts ------------------------------------------------------------------------------------------------------
 
-    def _main(self) -> Path | None:
-        return None if self.sources.shipped else self.sources.config_file
+    def _obstacle(self, path: Path) -> str:
+        if self.sources.shipped and path == self.sources.config_file:
+            return "it came with the program"
+        return files.obstacle(path)
 
     def _checked(
         self, before: Snapshot, made: Sequence[FileChange], notes: tuple[str, ...], keys: tuple[str, ...]

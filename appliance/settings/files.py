@@ -69,7 +69,7 @@ def _write(real: Path, old: bytes | None, new: bytes) -> None:
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            ours = os.path.samestat(os.fstat(descriptor), os.stat(beside, follow_symlinks=False))
+            ours = os.path.samestat(os.fstat(descriptor), beside.lstat())
         except (BlockingIOError, FileNotFoundError):
             ours = False
         if not ours:

@@ -130,8 +130,7 @@ def _written(entry: Entry) -> dict[str, object]:
 
 def _read(value: dict[str, object]) -> Entry:
     files = tuple(
-        FileChange(Path(f["path"]), _data(f["before"]), _data(f["after"]))
-        for f in _list(value["files"])
+        FileChange(Path(f["path"]), _data(f["before"]), _data(f["after"])) for f in _list(value["files"])
     )
     return Entry(**{
         **value, "files": files, "keys": tuple(_list(value["keys"])), "running": tuple(_list(value["running"])),

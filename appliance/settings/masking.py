@@ -97,6 +97,11 @@ def diff(name: str, before: bytes | None, after: bytes | None, secrets: Iterable
     a = masked_text(old, secrets).splitlines()
     b = masked_text(new, secrets, values).splitlines()
     lines = difflib.unified_diff(
-        a, b, name if before is not None else "/dev/null", name if after is not None else "/dev/null", lineterm="", n=2
+        a,
+        b,
+        name if before is not None else "/dev/null",
+        name if after is not None else "/dev/null",
+        lineterm="",
+        n=2,
     )
     return "\n".join(lines)

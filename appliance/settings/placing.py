@@ -81,7 +81,9 @@ def place(
             continue
         target = setting[-1] if setting else main
         if target is not None and target != own and (why := obstacle(target)):
-            notes.append(f"{target} cannot be written ({why}), so {dotted(path)} goes into {own}, which is stronger")
+            notes.append(
+                f"{target} cannot be written ({why}), so {dotted(path)} goes into {own}, which is stronger"
+            )
             target = own
         target = target or own
         found.setdefault(target, []).append(_whole(layers, path, value, target))
@@ -98,8 +100,12 @@ def _place_unset(path: KeyPath, setting: Sequence[Path], found: dict[Path, list[
         return
     value = default(path)
     if value is MISSING:
-        raise Conflict(f"{dotted(path)} stands in {fixed[-1]}, which cannot be written ({obstacle(fixed[-1])})")
-    notes.append(f"{fixed[-1]} cannot be written ({obstacle(fixed[-1])}), so {own} sets {dotted(path)} to its default")
+        raise Conflict(
+            f"{dotted(path)} stands in {fixed[-1]}, which cannot be written ({obstacle(fixed[-1])})"
+        )
+    notes.append(
+        f"{fixed[-1]} cannot be written ({obstacle(fixed[-1])}), so {own} sets {dotted(path)} to its default"
+    )
     found.setdefault(own, []).append((path, value))
 
 

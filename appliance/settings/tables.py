@@ -17,11 +17,13 @@ from appliance.settings.masking import is_secret
 from appliance.settings.placing import lock
 
 #: What the supervisor of no running appliance can take: moving the state folder is a person's work.
-_BY_HAND = {("appliance", "state_dir"): "the state folder is moved by hand: stop, move it, change the key, start"}
+_BY_HAND: dict[KeyPath, str] = {
+    ("appliance", "state_dir"): "the state folder is moved by hand: stop, move it, change the key, start"
+}
 
 
 def table_path(name: str) -> KeyPath:
-    """"appliance", "dns" or "plugins.dns" as a path."""
+    """A path for "appliance", "dns" or "plugins.dns"."""
     if name == "appliance":
         return ("appliance",)
     return ("plugins", name.removeprefix("plugins."))
@@ -110,7 +112,9 @@ def overview(editor: Editor, config: Config, titles: Mapping[str, str]) -> list[
         model = model_of(editor, path)
         instance = config.appliance if len(path) == 1 else config.plugins.get(path[1])
         leaves = list(_leaves(model, instance, path)) if model is not None and instance is not None else []
-        changed = [dotted(key[len(path) :]) for key, _, value, default in leaves if plain_value(value) != default]
+        changed = [
+            dotted(key[len(path) :]) for key, _, value, default in leaves if plain_value(value) != default
+        ]
         found.append({
             "table": dotted(path), "id": path[-1], "title": titles.get(path[-1], path[-1]),
             "keys": len(leaves), "changed": changed,

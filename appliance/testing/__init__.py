@@ -28,6 +28,8 @@ from appliance.dataplane import choose
 from appliance.host import loader
 from appliance.host.app import Host
 from appliance.host.backoff import Timing
+from appliance.host.changes import Patience
+from appliance.settings.sources import MemorySources, Sources
 
 __all__ = ["FakeClock", "RunningAppliance", "running", "wait_until"]
 
@@ -112,6 +114,8 @@ async def running(
     provide: Mapping[type, object] | None = None,
     timing: Timing = QUICK,
     admin_socket: bool = False,
+    config_file: Path | None = None,
+    patience: Patience | None = None,
 ) -> AsyncIterator[RunningAppliance]:
     """Run an appliance in this event loop.
 
@@ -123,6 +127,8 @@ async def running(
         provide: services that stand in for plugins that are not loaded.
         timing: the supervisor's waits.
         admin_socket: also listen on STATE_DIR/admin.sock.
+        config_file: where `config` (a text) is written first, so that it can be changed in its place.
+        patience: how long changes of the configuration are watched.
 
     Raises:
         BadConfig: the configuration is wrong.
@@ -132,13 +138,20 @@ async def running(
     for module in plugins or ():
         if isinstance(module, ModuleType):
             loader.add(found, loader.Loaded(module.__name__, "test"), lambda module=module: module)  # type: ignore[misc]
-    layer = read_text(config, "test") if isinstance(config, str) else Layer("test", config)
+    last = Layer("state_dir", {"appliance": {"state_dir": str(state_dir)}}, stronger=True)
+    if config_file is not None:
+        assert isinstance(config, str), "a file holds text"
+        config_file.write_text(config, encoding="utf-8")  # noqa: ASYNC240 - a test's own file, before anything runs
+        sources: Sources = Sources(config_file, str(state_dir))
+    else:
+        layer = read_text(config, "test") if isinstance(config, str) else Layer("test", config)
+        sources = MemorySources([layer], [last])
     models = {p.id: p.info.config for p in found.good() if p.info is not None}
-    layers = [layer, Layer("state_dir", {"appliance": {"state_dir": str(state_dir)}})]
-    valid = validate(layers, models, unchecked=[p.id for p in found.found if p.error])
+    valid = validate(sources.read(), models, unchecked=[p.id for p in found.found if p.error])
     host = Host(
-        valid, found, choose("python"), clock=clock, timing=timing, admin=admin_socket, version="test"
-    )
+        valid, found, choose("python"), clock=clock, timing=timing, admin=admin_socket, version="test",
+        sources=sources, patience=patience,
+    )  # fmt: skip
     for kind, service in (provide or {}).items():
         host.services.provide(kind, service, owner="test")
     await host.start()

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import socket
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from appliance.api.context import RunContext, SetupContext
@@ -115,6 +116,7 @@ class DnsService:
         """
         for undo in self._watch(ctx):
             ctx.on_stop(undo)
+        self.answers.inputs = replace(self.answers.inputs, own_addresses=own_addresses(ctx.config.endpoints()))
         self.answers.refresh()
         assert self.zone is not None
         self.server = self._bind(ctx, self.zone)

@@ -93,6 +93,7 @@ class NtpConfig(PluginConfig):
     listen: tuple[Annotated[str, checked(Endpoint.parse)], ...] = setting(
         ("0.0.0.0:123", "[::]:123"),
         help="Addresses and ports that time is served on. Replies leave from the address that was asked, also from wildcards.",
+        restart="plugin",
         min_length=1,
         examples=[["0.0.0.0:123", "[::]:123"], ["192.0.2.1:123"]],
     )
