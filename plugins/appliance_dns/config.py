@@ -101,10 +101,17 @@ class DnsConfig(PluginConfig):
     """`[plugins.dns]`."""
 
     zone: str = setting(
-        "pool.home.arpa", help="Name of the zone whose names give members.", restart="plugin", examples=["pool.example.org"]
+        "pool.home.arpa",
+        help="Name of the zone whose names give members.",
+        restart="plugin",
+        examples=["pool.example.org"],
     )
     listen: tuple[Annotated[str, checked(Endpoint.parse)], ...] = setting(
-        ("0.0.0.0:53", "[::]:53"), help="Addresses for UDP and TCP.", restart="plugin", min_length=1, max_length=16
+        ("0.0.0.0:53", "[::]:53"),
+        help="Addresses for UDP and TCP.",
+        restart="plugin",
+        min_length=1,
+        max_length=16,
     )
     ttl: int = setting(150, help="TTL of the members' addresses.", unit="s", ge=1, le=86400, live=True)
     max_records: int = setting(4, help="Most addresses in one answer.", ge=1, le=8, live=True)

@@ -116,7 +116,9 @@ class DnsService:
         """
         for undo in self._watch(ctx):
             ctx.on_stop(undo)
-        self.answers.inputs = replace(self.answers.inputs, own_addresses=own_addresses(ctx.config.endpoints()))
+        self.answers.inputs = replace(
+            self.answers.inputs, own_addresses=own_addresses(ctx.config.endpoints())
+        )
         self.answers.refresh()
         assert self.zone is not None
         self.server = self._bind(ctx, self.zone)
