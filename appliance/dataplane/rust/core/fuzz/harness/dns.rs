@@ -29,7 +29,8 @@ pub fn run(data: &[u8]) -> usize {
     let marks = snapshot.marks();
     let (mut now_ns, mut queries) = (NOW_NS, 0);
     let mut room = [0; MAX_REPLY_BYTES];
-    let limiter = Limiter::new([5; 16]);
+    // A limiter is large: not every input needs a new one.
+    let limiter = (snapshot.draw_secret[15] & 3 == 3).then(|| Limiter::new([5; 16]));
     while !input.is_empty() && queries < MOST_QUERIES {
         queries += 1;
         now_ns += i64::from(input.u16()) * 1_000_000;
@@ -42,8 +43,10 @@ pub fn run(data: &[u8]) -> usize {
         let mut again = [0; MAX_REPLY_BYTES];
         assert_eq!(dns::answer(&query, arrival, &snapshot, None, &mut again), answer);
         assert_eq!(again[..answer.length], room[..answer.length]);
-        let limited = dns::answer(&query, arrival, &snapshot, Some(&limiter), &mut again);
-        check_limited(&query, &limited, &answer, again[..limited.length] == room[..answer.length]);
+        if limiter.is_some() {
+            let limited = dns::answer(&query, arrival, &snapshot, limiter.as_ref(), &mut again);
+            check_limited(&query, &limited, &answer, again[..limited.length] == room[..answer.length]);
+        }
     }
     queries
 }

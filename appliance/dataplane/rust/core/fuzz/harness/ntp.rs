@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use timeball_core::clients::{ClientTable, Slot};
+use timeball_core::interleaved::Interleaved;
 use timeball_core::limit::RateLimit;
-use timeball_core::memory::Memory;
+use timeball_core::memory::{Annex, Memory};
 use timeball_core::ntp::{self, Action, ClockState, HEADER_BYTES, Moment, Policy, Reason, Rule, Snapshot, Source};
+use timeball_core::ntp_keys::{Fault, KEY_ID_BYTES, Key, Keys, MAX_DIGEST_V4, MAX_MAC_BYTES, MIN_MAC_BYTES, NoKeys};
 use timeball_core::prefix::PrefixTable;
 use timeball_core::prefix_buckets::PrefixBuckets;
 
@@ -16,6 +18,8 @@ use crate::input::Input;
 const WALL_NS: i64 = 2_085_978_495_000_000_000;
 const MOST_PACKETS: usize = 24;
 const LATE_NS: i64 = 50_000_000;
+/// So few that sequences push each other out.
+const EXCHANGES: usize = 17;
 const PORTS: [u16; 4] = [40000, 123, 0, 1];
 
 /// One step of a sequence.
@@ -61,8 +65,14 @@ pub fn run(data: &[u8]) -> usize {
             &mut memory,
             &mut reply,
         );
-        check(&packet, &clock, mono_ns, outcome, &reply, memory.annex.interleaved);
+        check(&packet, &clock, mono_ns, outcome, &reply, &memory.annex);
         check_memory(&memory);
+        if memory.annex.stamp && packet.moment.noise & 1 == 1 {
+            // The kernel tells when it left, sooner or later or too late to be true.
+            let left_ns = packet.moment.tx_ns + (packet.moment.noise >> 33) as i64;
+            memory.interleaved.stamped(word(&reply, 32), left_ns);
+        }
+        assert!(memory.interleaved.len() <= EXCHANGES);
     }
     packets
 }
@@ -114,7 +124,7 @@ fn policy(input: &mut Input<'_>) -> Policy {
         v6: PrefixTable::new(128, &rules[1]),
         default: rule(shape & 3),
         late_ns: LATE_NS,
-        ..Policy::default()
+        keys: if shape & 0x10 == 0 { Arc::new(NoKeys) } else { Arc::new(Toy) },
     }
 }
 
@@ -123,7 +133,43 @@ fn memory() -> Memory {
     let clients = ClientTable::over([Slot::default()].into(), [1; 16]);
     let cells = (0..8).map(|_| AtomicU64::new(0)).collect();
     let networks = PrefixBuckets::over(cells, [2; 16]);
-    Memory { clients: Some(Arc::new(clients)), networks: Some(Arc::new(networks)), ..Memory::default() }
+    Memory {
+        clients: Some(Arc::new(clients)),
+        networks: Some(Arc::new(networks)),
+        limited: Arc::default(),
+        interleaved: Interleaved::new(EXCHANGES),
+        annex: Annex::default(),
+    }
+}
+
+/// A cipher that a fuzzer can break: the digest is the exclusive or of all that it protects, over and over.
+#[derive(Debug)]
+struct Toy;
+
+impl Toy {
+    fn digest(signed: &[u8], size: usize) -> Vec<u8> {
+        vec![signed.iter().fold(0, |sum, byte| sum ^ byte); size]
+    }
+}
+
+impl Keys for Toy {
+    fn check(&self, signed: &[u8], mac: &[u8], version: u8, source: &Source) -> Result<Key, Fault> {
+        assert!(signed.len() >= HEADER_BYTES && signed.len().is_multiple_of(4));
+        assert!((MIN_MAC_BYTES..=MAX_MAC_BYTES).contains(&mac.len()), "a MAC of {} bytes", mac.len());
+        assert!(version < 4 || mac.len() <= KEY_ID_BYTES + MAX_DIGEST_V4);
+        match mac[3] {
+            0 => Err(Fault::UnknownKey),
+            1 if source.six => Err(Fault::WrongSource),
+            _ if mac[KEY_ID_BYTES..] != Self::digest(signed, mac.len() - KEY_ID_BYTES) => Err(Fault::WrongMac),
+            _ => Ok(Key { place: mac.len() - KEY_ID_BYTES, delay_ns: 1000 }),
+        }
+    }
+
+    fn sign(&self, key: Key, signed: &[u8], _: u8, mac: &mut [u8; MAX_MAC_BYTES]) -> usize {
+        let size = KEY_ID_BYTES + key.place;
+        mac[KEY_ID_BYTES..size].copy_from_slice(&Self::digest(signed, key.place));
+        size
+    }
 }
 
 fn check_memory(memory: &Memory) {
@@ -177,8 +223,10 @@ fn check(
     mono_ns: i64,
     (reason, action): (Reason, Action),
     reply: &[u8; HEADER_BYTES],
-    interleaved: bool,
+    annex: &Annex,
 ) {
+    let interleaved = annex.interleaved;
+    assert!(annex.fault.is_none() || reason == Reason::Auth, "a fault of another packet");
     // Each packet has one reason, and each reason one kind of end.
     match action {
         Action::Reply => assert!(matches!(reason, Reason::Ok | Reason::Unsynchronised), "{reason:?}"),
@@ -188,7 +236,8 @@ fn check(
     if action == Action::Ignore {
         return;
     }
-    assert!(packet.size >= HEADER_BYTES, "a reply longer than its request");
+    assert!(packet.size >= HEADER_BYTES + annex.mac_bytes, "a reply longer than its request");
+    assert!(annex.mac_bytes == 0 || action == Action::Reply, "a kiss with a MAC");
     let (asked, told) = (packet.bytes[0], reply[0]);
     assert_eq!(asked & 0x38, told & 0x38, "another version");
     match asked & 7 {
