@@ -11,7 +11,7 @@ import select
 import socket
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from random import getrandbits
 
@@ -35,7 +35,7 @@ from appliance.dataplane.ntp_outcome import (
     split,
 )
 from appliance.dataplane.sandbox import IN_PYTHON
-from appliance.dataplane.udp_slots import Slots, slots_for
+from appliance.dataplane.udp_slots import Envelope, Slots, slots_for
 from appliance.dataplane.udp_socket import bound, open_udp
 
 _IGNORED = int(Action.IGNORE)
@@ -79,13 +79,20 @@ class _Lane:
         self.marks = [0] * len(Mark)
         self._to_count = [0] * len(slots.packets)
 
-    def turn(self, snapshot: Snapshot, memory: Memory, mono_ns: int, wall_ns: Callable[[], int]) -> None:
-        """Answer what has arrived, up to what fits the slots. This is the hot path."""
+    def turn(
+        self,
+        envelopes: Iterator[Envelope],
+        snapshot: Snapshot,
+        memory: Memory,
+        mono_ns: int,
+        wall_ns: Callable[[], int],
+    ) -> None:
+        """Answer what was received into the slots. This is the hot path."""
         slots, own_port = self.slots, self.endpoint.port.to_bytes(2)
         packets, replies = slots.packets, slots.replies
         outcomes, first_bytes, to_count = self.outcomes, self.first_bytes, self._to_count
         filled = 0
-        for index, (size, address, port, own_address, rx_ns) in enumerate(slots.receive()):
+        for index, (size, address, port, own_address, rx_ns) in enumerate(envelopes):
             packet = packets[index]
             if size:
                 first_bytes[packet[0]] += 1
@@ -241,16 +248,20 @@ class PythonNtpServer:
             for descriptor, events in poller.poll():
                 if descriptor == wake:
                     return
-                now_ns = monotonic_ns()
+                lane = lanes[descriptor]
                 if events & select.POLLERR:
-                    lanes[descriptor].take_stamps(memory)
-                if now_ns >= snapshot.valid_until_mono_ns or inputs is not self._inputs:
-                    inputs = self._inputs
-                    snapshot = Snapshot.at(now_ns, *inputs)
-                    memory.interleaved.watch_clock(wall_ns(), now_ns)
+                    lane.take_stamps(memory)
                 try:
-                    lanes[descriptor].turn(snapshot, memory, now_ns, wall_ns)
+                    envelopes = lane.slots.receive()
                 except OSError as e:
                     if e.errno not in _TRANSIENT:
                         raise
                     select.select([wake], [], [], _PAUSE_MS / 1000)
+                    continue
+                # After the packets: what came once a new state was set must not be answered from the old one.
+                now_ns = monotonic_ns()
+                if now_ns >= snapshot.valid_until_mono_ns or inputs is not self._inputs:
+                    inputs = self._inputs
+                    snapshot = Snapshot.at(now_ns, *inputs)
+                    memory.interleaved.watch_clock(wall_ns(), now_ns)
+                lane.turn(envelopes, snapshot, memory, now_ns, wall_ns)

@@ -311,6 +311,21 @@ def test_errors_of_the_network_do_not_stop_the_service(make_slots, code):
         assert server.failure() is None
 
 
+def test_a_state_that_is_set_just_before_packets_are_taken_is_in_force_for_them(make_slots):
+    """Otherwise what is sent after `set_clock` returned could still be answered from the old state."""
+    told = []
+
+    class Late(make_slots):
+        def receive(self):
+            if told:
+                told[0].set_clock(synchronised(refid=b"NEW\0"))
+            return super().receive()
+
+    with serving(Late) as server:
+        told.append(server)
+        assert parse_header(ask(server)).refid == b"NEW\0"
+
+
 def test_a_broken_socket_ends_the_thread_and_says_why(make_slots):
     class Broken(make_slots):
         def receive(self):

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+import socket
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import replace
 
 import pytest
 
 from appliance.api.events import ClockStepped
 from appliance.api.services import AnswerTable, TimeSource
+from appliance.core.clock import SystemClock
+from appliance.dataplane import choose
+from appliance.dataplane.interface import Endpoint, NtpPolicy
 from appliance.testing import FakeClock, running
 from appliance_clock import service as clock_service
 from appliance_clock import shown
 from appliance_clock.chrony import Command, Reply, Tracking
 from appliance_clock.chrony_link import ChronyUnreachable
 from appliance_clock.kernel import KernelReading
+from tests.support.native import need_native
+from tests.support.wait import wait_until
 
 S = 1_000_000_000
 LOST_KERNEL = KernelReading(False, 5, 3, 0.0, 0.0, 16.0, 16.0, 0)
@@ -129,6 +135,53 @@ async def test_who_is_believed(tmp_path, world, source, chrony, kernel, serves):
         state = time_source.state.get()
         assert (state.source, state.stratum) == serves
         assert state.synchronised(clock.monotonic_ns()) is (serves[1] > 0)
+
+
+@pytest.mark.parametrize("plane", ["python", "native"])
+async def test_a_step_is_in_the_very_next_reply_of_each_plane(tmp_path, world, plane):
+    """From the step detector down to the bytes: what was set is in every reply to what is asked afterwards."""
+    if plane == "native":
+        need_native()
+    here = SystemClock()
+    async with appliance(tmp_path) as (_, clock, time_source):
+
+        def served(state):
+            # the plane lives in this machine's time, the plugin in the test's
+            now_ns = here.monotonic_ns()
+            return replace(state, as_of_mono_ns=now_ns, expires_mono_ns=now_ns + 3600 * S)
+
+        server = choose(plane).serve_ntp(
+            [Endpoint("127.0.0.1", 0)], served(time_source.state.get()), NtpPolicy()
+        )
+        told = []
+
+        def follow(state):
+            server.set_clock(served(state))
+            told.append((state.leap, {ask_leap(tuple(server.endpoints[0])) for _ in range(20)}))
+
+        with closing(server):
+            assert ask_leap(tuple(server.endpoints[0])) == 0
+            undo = time_source.state.watch(follow)
+            clock.wall_offset_ns -= 30 * S
+            world.tracking = replace(GOOD, reference_ns=GOOD.reference_ns - 30 * S)
+            await clock.advance(1.1)
+            undo()
+        assert told[:2] == [(3, {3}), (0, {0})]
+
+
+def ask_leap(endpoint):
+    """Each time as another client, so that every worker is asked; asked again when a busy machine was too late."""
+
+    def asked():
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.settimeout(1)
+            sock.connect(endpoint)
+            sock.send(bytes([0x23]) + bytes(47))
+            with suppress(TimeoutError):
+                return sock.recv(100)
+        return None
+
+    return wait_until(asked, "a reply")[0] >> 6
 
 
 async def test_a_step_makes_it_unsynchronised_until_the_source_was_asked_again(tmp_path, world):
