@@ -24,6 +24,7 @@ from appliance.dataplane.dns_snapshot import AnswerSnapshot
 from appliance.dataplane.interface import Endpoint
 from appliance.dataplane.python_dns_tcp import TcpWorker
 from appliance.dataplane.sandbox import IN_PYTHON
+from appliance.dataplane.udp_socket import never_fragment
 from appliance.wire.dns import RCODE_NAMES, TYPE_NAMES, type_name
 
 log = logging.getLogger("dns.plane")
@@ -46,8 +47,7 @@ _RECEIVE_BUFFER = 4 << 20
 _PATIENCE = struct.pack("@ll", 5, 0)
 
 _IP_PKTINFO = getattr(socket, "IP_PKTINFO", 8)
-_IP_MTU_DISCOVER, _PMTUDISC_OMIT = 10, 5
-_IPV6_MTU_DISCOVER, _IPV6_MTU = 23, 24
+_IPV6_MTU_DISCOVER, _IPV6_MTU, _PMTUDISC_OMIT = 23, 24, 5
 _PKTINFO4 = struct.Struct("@i4s4s")
 _PKTINFO6 = struct.Struct("@16si")
 _ANCILLARY_BYTES = socket.CMSG_SPACE(_PKTINFO6.size)
@@ -132,12 +132,12 @@ def _prepare_udp(sock: socket.socket, *, wildcard: bool) -> None:
         )
         sock.setsockopt(level, option, 1)
     # Forged "fragmentation needed" messages must not make us send fragments (RFC 9715); kernels without it do no harm.
+    if not six:
+        never_fragment(sock)
+        return
     with contextlib.suppress(OSError):
-        if six:
-            sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU, 1280)
-            sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _PMTUDISC_OMIT)
-        else:
-            sock.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_OMIT)
+        sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU, 1280)
+        sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _PMTUDISC_OMIT)
 
 
 def named_counts(transport: str, counts: Mapping[tuple[int, int], int]) -> Counter[tuple[str, str, str]]:

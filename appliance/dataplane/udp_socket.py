@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 
@@ -10,6 +11,7 @@ from appliance.dataplane.interface import Endpoint
 #: Numbers from Linux' asm-generic/socket.h and linux/in.h; the socket module has not all of them.
 SO_TIMESTAMPNS_NEW = 64  # 64-bit seconds on every machine, so right past 2038 on 32-bit ones too
 IP_PKTINFO = 8
+_IP_MTU_DISCOVER, _PMTUDISC_PROBE = 10, 3
 
 #: Room for what arrives while another thread computes. The kernel may give less.
 _RECEIVE_BUFFER = 1 << 20
@@ -32,6 +34,7 @@ def open_udp(endpoint: Endpoint) -> socket.socket:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
             else:
                 sock.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
+                never_fragment(sock)
             sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS_NEW, 1)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
             sock.setblocking(False)  # noqa: FBT003 - that is its name
@@ -42,6 +45,16 @@ def open_udp(endpoint: Endpoint) -> socket.socket:
     except OSError as e:
         raise OSError(e.errno, os.strerror(e.errno or 0), str(endpoint)) from e
     return sock
+
+
+def never_fragment(sock: socket.socket) -> None:
+    """IPv4 packets that say "don't fragment" and believe no ICMP message about it (RFC 9715).
+
+    All that we send fits any link: 1232 bytes are what IPv6 guarantees. The kernel then need not draw an identification
+    for each packet either. A kernel without the option does no harm.
+    """
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_PROBE)
 
 
 def bound(sock: socket.socket) -> Endpoint:

@@ -14,6 +14,7 @@ pub mod dns_query;
 pub mod dns_rate;
 mod dns_reply;
 pub mod dns_snapshot;
+pub mod gathering;
 pub mod interleaved;
 pub mod limit;
 pub mod memory;

@@ -6,13 +6,21 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::RawFd;
 use std::ptr;
 
-use crate::socket::SO_TIMESTAMPNS_NEW;
+use timeball_core::gathering::Gathering;
+
+use crate::clock::monotonic_ns;
+use crate::socket::{Name, SO_TIMESTAMPNS_NEW};
 
 /// Packets taken at a time. More would only add waiting.
 pub const WIDTH: usize = 32;
 
 /// Control messages are aligned like a `cmsghdr`: room for a time stamp and a pktinfo of either family.
 const CONTROL_WORDS: usize = 16;
+
+/// Room for one packet, longer by a cache line: rooms of a power of two would all share a few places of the cache.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Room<const SIZE: usize>([u8; SIZE], [u8; 64]);
 
 /// What came with one packet.
 pub struct Envelope {
@@ -28,9 +36,9 @@ pub struct Envelope {
 
 /// Room for the packets of one socket, their replies and their addresses.
 pub struct Batch<const IN: usize, const OUT: usize> {
-    packets: Box<[[u8; IN]]>,
-    replies: Box<[[u8; OUT]]>,
-    names: Box<[libc::sockaddr_storage]>,
+    packets: Box<[Room<IN>]>,
+    replies: Box<[Room<OUT>]>,
+    names: Box<[Name]>,
     controls: Box<[[u64; CONTROL_WORDS]]>,
     out_controls: Box<[[u64; CONTROL_WORDS]]>,
     in_vectors: Box<[libc::iovec]>,
@@ -38,6 +46,9 @@ pub struct Batch<const IN: usize, const OUT: usize> {
     in_heads: Box<[libc::mmsghdr]>,
     out_heads: Box<[libc::mmsghdr]>,
     filled: usize,
+    /// Heads that the kernel wrote into: their lengths are to be set anew.
+    taken: usize,
+    gathering: Gathering,
 }
 
 // SAFETY: every pointer inside leads into a box that the batch itself owns, and the batch has one owner at a time.
@@ -47,11 +58,10 @@ impl<const IN: usize, const OUT: usize> Batch<IN, OUT> {
     /// Lay out the memory.
     pub fn new() -> Self {
         // SAFETY: all of these C structures are valid when zeroed.
-        let (name, vector, head) =
-            unsafe { (zeroed::<libc::sockaddr_storage>(), zeroed::<libc::iovec>(), zeroed::<libc::mmsghdr>()) };
+        let (name, vector, head) = unsafe { (zeroed::<Name>(), zeroed::<libc::iovec>(), zeroed::<libc::mmsghdr>()) };
         let mut batch = Self {
-            packets: vec![[0; IN]; WIDTH].into(),
-            replies: vec![[0; OUT]; WIDTH].into(),
+            packets: vec![Room([0; IN], [0; 64]); WIDTH].into(),
+            replies: vec![Room([0; OUT], [0; 64]); WIDTH].into(),
             names: vec![name; WIDTH].into(),
             controls: vec![[0; CONTROL_WORDS]; WIDTH].into(),
             out_controls: vec![[0; CONTROL_WORDS]; WIDTH].into(),
@@ -60,10 +70,12 @@ impl<const IN: usize, const OUT: usize> Batch<IN, OUT> {
             in_heads: vec![head; WIDTH].into(),
             out_heads: vec![head; WIDTH].into(),
             filled: 0,
+            taken: WIDTH,
+            gathering: Gathering::default(),
         };
         for i in 0..WIDTH {
-            batch.in_vectors[i] = libc::iovec { iov_base: batch.packets[i].as_mut_ptr().cast(), iov_len: IN };
-            batch.out_vectors[i].iov_base = batch.replies[i].as_mut_ptr().cast();
+            batch.in_vectors[i] = libc::iovec { iov_base: batch.packets[i].0.as_mut_ptr().cast(), iov_len: IN };
+            batch.out_vectors[i].iov_base = batch.replies[i].0.as_mut_ptr().cast();
             let head = &mut batch.in_heads[i].msg_hdr;
             head.msg_name = (&raw mut batch.names[i]).cast();
             head.msg_iov = &raw mut batch.in_vectors[i];
@@ -78,8 +90,11 @@ impl<const IN: usize, const OUT: usize> Batch<IN, OUT> {
 
     /// Wait for at least one packet, take up to `WIDTH`; returns how many.
     pub fn receive(&mut self, fd: RawFd) -> io::Result<usize> {
-        for head in &mut self.in_heads {
-            head.msg_hdr.msg_namelen = size_of::<libc::sockaddr_storage>() as u32;
+        if let Some(rest) = self.gathering.rest(self.taken, monotonic_ns) {
+            std::thread::sleep(rest);
+        }
+        for head in &mut self.in_heads[..self.taken] {
+            head.msg_hdr.msg_namelen = size_of::<Name>() as u32;
             head.msg_hdr.msg_controllen = CONTROL_WORDS * 8;
         }
         self.filled = 0;
@@ -93,7 +108,8 @@ impl<const IN: usize, const OUT: usize> Batch<IN, OUT> {
                 ptr::null_mut(),
             )
         };
-        usize::try_from(got).map_err(|_| io::Error::last_os_error())
+        self.taken = usize::try_from(got).map_err(|_| io::Error::last_os_error())?;
+        Ok(self.taken)
     }
 
     /// The packet in slot `i` and what came with it.
@@ -124,13 +140,13 @@ impl<const IN: usize, const OUT: usize> Batch<IN, OUT> {
                 control = libc::CMSG_NXTHDR(&raw const head.msg_hdr, control);
             }
         }
-        (&self.packets[i][..size.min(IN)], envelope)
+        (&self.packets[i].0[..size.min(IN)], envelope)
     }
 
     /// The packet in slot `i` and the room for its reply, side by side.
     pub fn slot(&mut self, i: usize) -> (&[u8], &mut [u8; OUT]) {
         let size = (self.in_heads[i].msg_len as usize).min(IN);
-        (&self.packets[i][..size], &mut self.replies[self.filled])
+        (&self.packets[i].0[..size], &mut self.replies[self.filled].0)
     }
 
     /// Keep what was written into the room of `slot` as a reply of `length` bytes to packet `i`, from the address `own`.

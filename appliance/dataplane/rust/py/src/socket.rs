@@ -11,6 +11,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 pub const SO_TIMESTAMPNS_NEW: libc::c_int = 64;
 const SO_ATTACH_REUSEPORT_CBPF: libc::c_int = 51;
 /// From Linux' linux/in.h and linux/in6.h: of both families.
+const PMTUDISC_PROBE: libc::c_int = 3;
 const PMTUDISC_OMIT: libc::c_int = 5;
 
 /// A bound UDP socket.
@@ -48,6 +49,11 @@ impl Udp {
             } else {
                 set(libc::IPPROTO_IP, libc::IP_PKTINFO, 1)?;
             }
+        }
+        if address.is_ipv4() {
+            // Don't fragment, and believe no ICMP message about it. All that we send fits any link (a reply has at most
+            // 1232 bytes), and the kernel need not draw an identification for each packet.
+            set(libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, PMTUDISC_PROBE)?;
         }
         set(libc::SOL_SOCKET, SO_TIMESTAMPNS_NEW, 1)?;
         set(libc::SOL_SOCKET, libc::SO_RCVBUF, receive_buffer)?;
@@ -93,8 +99,6 @@ impl Udp {
         if self.bound.is_ipv6() {
             set(libc::IPPROTO_IPV6, libc::IPV6_MTU, 1280);
             set(libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, PMTUDISC_OMIT);
-        } else {
-            set(libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, PMTUDISC_OMIT);
         }
     }
 
@@ -179,21 +183,22 @@ fn to_name(address: SocketAddr) -> (libc::sockaddr_storage, u32) {
 
 fn own_name(fd: RawFd) -> io::Result<SocketAddr> {
     // SAFETY: all zeros is valid, and its size is given to the call that fills it.
-    let mut name: libc::sockaddr_storage = unsafe { zeroed() };
+    let mut name: Name = unsafe { zeroed() };
     let mut length = size_of_val(&name) as u32;
     // SAFETY: as above.
     check(unsafe { libc::getsockname(fd, (&raw mut name).cast(), &raw mut length) })?;
     Ok(from_name(&name))
 }
 
+/// Room for the address of either family, in a quarter of what a `sockaddr_storage` takes.
+pub type Name = libc::sockaddr_in6;
+
 /// The address in a sockaddr of either family.
-pub fn from_name(name: &libc::sockaddr_storage) -> SocketAddr {
-    if libc::c_int::from(name.ss_family) == libc::AF_INET6 {
-        // SAFETY: the family says that it is one.
-        let v6 = unsafe { &*(&raw const *name).cast::<libc::sockaddr_in6>() };
-        SocketAddr::new(IpAddr::V6(Ipv6Addr::from(v6.sin6_addr.s6_addr)), u16::from_be(v6.sin6_port))
+pub fn from_name(name: &Name) -> SocketAddr {
+    if libc::c_int::from(name.sin6_family) == libc::AF_INET6 {
+        SocketAddr::new(IpAddr::V6(Ipv6Addr::from(name.sin6_addr.s6_addr)), u16::from_be(name.sin6_port))
     } else {
-        // SAFETY: as above; a zeroed name is 0.0.0.0:0.
+        // SAFETY: it is shorter, aligned alike, and any bits are valid; a zeroed name is 0.0.0.0:0.
         let v4 = unsafe { &*(&raw const *name).cast::<libc::sockaddr_in>() };
         SocketAddr::new(IpAddr::V4(Ipv4Addr::from(u32::from_be(v4.sin_addr.s_addr))), u16::from_be(v4.sin_port))
     }
