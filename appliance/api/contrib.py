@@ -41,6 +41,9 @@ class Route:
         csrf: whether a request with a browser's session must come from our own pages. None: when the method changes
             something.
         confirm: a person must have given the password within the last minutes.
+        max_body: bytes; a larger body is refused before it is read.
+        plain: whether other machines may use it over plain HTTP, where everybody can read it. None: when it is public
+            and changes nothing.
     """
 
     method: str
@@ -57,6 +60,8 @@ class Route:
     audit: bool | None = None
     csrf: bool | None = None
     confirm: bool = False
+    max_body: int = 64 * 1024
+    plain: bool | None = None
 
     @property
     def unsafe(self) -> bool:
@@ -66,6 +71,11 @@ class Route:
     @property
     def audited(self) -> bool:
         return self.unsafe if self.audit is None else self.audit
+
+    @property
+    def in_the_clear(self) -> bool:
+        """Whether other machines may use it over plain HTTP."""
+        return self.scope == "public" and not self.unsafe if self.plain is None else self.plain
 
     @property
     def same_origin(self) -> bool:

@@ -14,8 +14,32 @@ MAX_BODY = 4 * 1024 * 1024
 REQUEST_ID = web.RequestKey("request_id", str)
 
 
+async def body_of(raw: web.Request, most: int) -> bytes:
+    """The whole body, never more of it in memory than `most` bytes and a chunk.
+
+    Raises:
+        TooLarge: it is larger, or says that it is.
+    """
+    too_large = TooLarge(f"the body is larger than the {most} bytes that are taken here")
+    if (raw.content_length or 0) > most:
+        raise too_large
+    content = bytearray()
+    async for chunk in raw.content.iter_any():
+        content += chunk
+        if len(content) > most:
+            raise too_large
+    return bytes(content)
+
+
 async def answer(
-    table: RouteTable, raw: web.Request, *, actor: Actor, line: Line = "local", foreign: str = ""
+    table: RouteTable,
+    raw: web.Request,
+    *,
+    actor: Actor,
+    line: Line = "local",
+    foreign: str = "",
+    content: bytes | None = None,
+    remote: str | None = None,
 ) -> web.StreamResponse:
     """Answer one aiohttp request from the table.
 
@@ -25,11 +49,14 @@ async def answer(
         actor: who asks.
         line: how safe its way here is.
         foreign: why it cannot be taken for a request of our own pages, or "".
+        content: its body, where that was read already.
+        remote: the address it comes from, where that is another one than the connection's.
     """
-    try:
-        content = await raw.read()
-    except web.HTTPRequestEntityTooLarge:
-        return as_response(problem(TooLarge(f"the body is larger than {MAX_BODY} bytes")))
+    if content is None:
+        try:
+            content = await body_of(raw, MAX_BODY)
+        except TooLarge as error:
+            return as_response(problem(error))
     request = Request(
         method=raw.method,
         path=raw.rel_url.raw_path,
@@ -37,7 +64,7 @@ async def answer(
         content=content,
         headers={name.lower(): value for name, value in raw.headers.items()},
         actor=actor,
-        remote=raw.remote or "",
+        remote=(raw.remote or "") if remote is None else remote,
         line=line,
         foreign=foreign,
         raw=raw,
@@ -49,11 +76,12 @@ async def answer(
 
 def as_response(reply: Reply) -> web.Response:
     """A `Reply` as aiohttp response."""
-    charset = "utf-8" if reply.content_type.startswith("text/") else None
+    kind = reply.content_type
+    charset = "utf-8" if kind.startswith("text/") or kind.endswith("+xml") else None
     return web.Response(
         body=reply.body(),
         status=reply.status,
         headers=dict(reply.headers),
-        content_type=reply.content_type,
+        content_type=kind,
         charset=charset,
     )

@@ -200,6 +200,8 @@ class RouteTable:
             return problem(error)
 
     async def _dispatch(self, request: Request) -> Any:
+        if request.method == "OPTIONS":
+            return Reply(None, 204, {"Allow": self._allow(request)})
         mounted = self._match(request)
         try:
             authorise(request, mounted)
@@ -258,6 +260,20 @@ class RouteTable:
         if others:
             raise _WrongMethod(request, others)
         raise NotFound(f"there is nothing at {request.path}")
+
+    def find(self, method: str, path: str) -> Mounted | None:
+        """The route that would answer, without asking it."""
+        method = "GET" if method == "HEAD" else method
+        return next(
+            (m for m in self._mounted if m.route.method == method and m.pattern.fullmatch(path)), None
+        )
+
+    def _allow(self, request: Request) -> str:
+        """What OPTIONS answers (RFC 9110 section 9.3.7)."""
+        methods = {m.route.method for m in self._mounted if m.pattern.fullmatch(request.path)}
+        if not methods:
+            raise NotFound(f"there is nothing at {request.path}")
+        return ", ".join(sorted(methods | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set())))
 
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI 3.1 document of everything that is not a page."""

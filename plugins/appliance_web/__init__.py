@@ -6,23 +6,26 @@ from typing import TYPE_CHECKING
 
 from appliance.api.plugin import PluginInfo, hookimpl
 from appliance_web.config import WebConfig
+from appliance_web.front import Front
 from appliance_web.journal import Journal
 from appliance_web.stream import Hub
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    import click
+
     from appliance.api.context import RunContext, SetupContext
-    from appliance.api.contrib import Metric, Migration, Retention, Route
+    from appliance.api.contrib import HealthCheck, Metric, Migration, Retention, Route
 
 plugin = PluginInfo(
     id="web",
     title="Web pages",
     api=1,
     config=WebConfig,
-    provides=(Hub, Journal),
+    provides=(Hub, Journal, Front),
     after=("clock", "ntp", "members", "monitor", "dns"),
-    needs=frozenset({"tcp:80"}),
+    needs=frozenset({"tcp:80", "tcp:443"}),
 )
 
 
@@ -30,15 +33,19 @@ plugin = PluginInfo(
 def setup(ctx: SetupContext) -> None:
     import secrets
 
+    from appliance_web.service import front
+
     ctx.provide(Hub, Hub(secrets.token_hex(4), most=ctx.config.max_streams))
     ctx.provide(Journal, Journal())
+    ctx.provide(Front, front(ctx))
 
 
 @hookimpl
 def routes(ctx: SetupContext) -> Iterable[Route]:
     from appliance_web.routes import web_routes
+    from appliance_web.tls.operations import tls_routes
 
-    return web_routes(ctx)
+    return (*web_routes(ctx), *tls_routes(ctx))
 
 
 @hookimpl
@@ -59,7 +66,44 @@ def retention(ctx: SetupContext) -> Iterable[Retention]:
 def metrics(ctx: SetupContext) -> Iterable[Metric]:
     from appliance.api.contrib import Metric
 
-    return (Metric("web_streams", "Live pages that are open", "gauge", lambda: len(ctx.get(Hub))),)
+    def refused() -> Iterable[tuple[tuple[str, ...], float]]:
+        return [((code,), float(number)) for code, number in ctx.get(Front).book.counts.items()]
+
+    def expiry() -> float:
+        serving = ctx.get(Front).keeper.serving
+        return serving.pair.certificate.not_valid_after_utc.timestamp() if serving else 0.0
+
+    return (
+        Metric("web_streams", "Live pages that are open", "gauge", lambda: len(ctx.get(Hub))),
+        Metric(
+            "web_refused_total", "Requests refused at the door, by reason", "counter", refused, ("reason",)
+        ),
+        Metric(
+            "certificate_expiry_timestamp_seconds",
+            "When the certificate that is served ends",
+            "gauge",
+            expiry,
+        ),
+    )
+
+
+@hookimpl
+def health_checks(ctx: SetupContext) -> Iterable[HealthCheck]:
+    from appliance.api.contrib import HealthCheck
+    from appliance_web.tls.operations import trouble
+
+    async def https() -> str | None:
+        return trouble(ctx.get(Front), ctx.clock.wall_ns() / 1e9)
+
+    remedy = "`timeball tls show` tells more; `timeball tls reset` goes back to the box's own certificate"
+    return (HealthCheck("https", https, remedy=remedy),)
+
+
+@hookimpl
+def commands(cli: click.Group) -> None:
+    from appliance_web.tls.commands import add_commands
+
+    add_commands(cli)
 
 
 @hookimpl

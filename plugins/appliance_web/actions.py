@@ -73,7 +73,7 @@ class Actions:
             request, "POST", "/api/v1/probe", body={"target": target(member)}
         )
         if reply.status >= 300:
-            raise _as_error(reply)
+            raise as_error(reply)
         self._site.looks.keep(member.id, self._site.now(), reply.value)
         return redirect(f"/members/{quote(member.id)}#look")
 
@@ -83,7 +83,7 @@ class Actions:
         key = quote(request.params["id"], safe="")
         reply = await self._site.operations.ask(request, "POST", f"/api/v1/members/{key}/{verb}", body=body)
         if reply.status >= 300:
-            raise _as_error(reply)
+            raise as_error(reply)
         return redirect(f"/members/{key}?done={notice}")
 
     async def _add_page(self, request: Request, form: Mapping[str, str], errors: Mapping[str, str], why: str,
@@ -98,7 +98,7 @@ class Actions:
 _KNOWN = frozenset({"address", *_TEXT_FIELDS, *_LIST_FIELDS, *_NUMBER_FIELDS})
 
 
-def read_form(request: Request) -> dict[str, str]:
+def read_form(request: Request, *, most_bytes: int = _MOST_BYTES) -> dict[str, str]:
     """The fields of an HTML form, the last value of each.
 
     Raises:
@@ -107,7 +107,7 @@ def read_form(request: Request) -> dict[str, str]:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if request.content and media_type != "application/x-www-form-urlencoded":
         raise Invalid("this address takes a form (application/x-www-form-urlencoded); programs use /api/v1")
-    if len(request.content) > _MOST_BYTES:
+    if len(request.content) > most_bytes:
         raise Invalid("the form is too large")
     try:
         fields = parse_qs(
@@ -146,7 +146,8 @@ def redirect(where: str) -> Reply:
     return Reply("", 303, {"Location": where, "Cache-Control": "no-store"}, "text/plain")
 
 
-def _as_error(reply: Reply) -> ApiError:
+def as_error(reply: Reply) -> ApiError:
+    """What an operation refused, to be refused in turn."""
     why, fields = refusal(reply)
     error = ApiError(why, errors=fields)
     error.status = reply.status

@@ -6,8 +6,6 @@ import ipaddress
 from collections.abc import Collection, Mapping
 from urllib.parse import urlsplit
 
-from appliance.dataplane.interface import Endpoint
-
 #: On every response. No inline script or style, nothing from elsewhere, nobody may frame us. `same-origin` and not
 #: `no-referrer`: the latter makes browsers send "Origin: null" with our own forms.
 SECURITY_HEADERS: Mapping[str, str] = {
@@ -17,22 +15,18 @@ SECURITY_HEADERS: Mapping[str, str] = {
     ),
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Permissions-Policy": (
+        "accelerometer=(), camera=(), display-capture=(), geolocation=(), gyroscope=(), magnetometer=(), microphone=(), "
+        "midi=(), payment=(), usb=()"
+    ),
 }
+#: Once a certificate that browsers trust is served; kept short enough that a way back stays a way back.
+HSTS = "max-age=2592000"
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 METHODS = SAFE_METHODS | {"POST", "PATCH", "PUT", "DELETE"}
-
-
-def refused_endpoint(endpoint: Endpoint) -> str | None:
-    """Why the pages cannot be served on `endpoint`, or None: without a log-in they stay on this machine."""
-    if ipaddress.ip_address(endpoint.host).is_loopback:
-        return None
-    return (
-        f"{endpoint} can be reached from other machines, and these pages have no log-in yet: loopback only until the "
-        f'admin surface has its lock. Use listen = "127.0.0.1:8080" (or "[::1]:8080") and reach it through an SSH tunnel'
-    )
 
 
 def host_name(host_header: str) -> str:
@@ -50,7 +44,8 @@ def host_name(host_header: str) -> str:
 def known_host(host_header: str, names: Collection[str]) -> bool:
     """Whether a browser that calls us by this name can be meant.
 
-    A name of a stranger's zone that suddenly points here (DNS rebinding) is not known. An address cannot be rebound.
+    A name of a stranger's zone that suddenly points here (DNS rebinding) is not known. An address cannot be rebound, so
+    any is taken: behind a port forwarding we are called by one that is not ours.
     """
     name = host_name(host_header)
     if not name:
@@ -64,27 +59,43 @@ def known_host(host_header: str, names: Collection[str]) -> bool:
     return True
 
 
-def foreign(method: str, scheme: str, headers: Mapping[str, str]) -> str | None:
+def foreign(method: str, scheme: str, host: str, headers: Mapping[str, str]) -> str | None:
     """Why a request that changes something is not ours (cross-site request forgery), or None when it is.
 
-    `Sec-Fetch-Site` decides where the browser sends it, else `Origin` must be ours. Without either it is no browser of
-    today: accepted only with a JSON body, which no page elsewhere can send without asking first.
+    `Sec-Fetch-Site` decides where the browser sends it, which is on HTTPS and loopback; else `Origin` must be ours.
+    Without either it is no browser of today: taken only with a token in a header, which no browser adds by itself, and
+    without a cookie, which one does.
 
     Args:
         method: HTTP method.
         scheme: "http" or "https", as we are called.
+        host: the Host header, as we are called.
         headers: case-insensitive.
     """
     if method in SAFE_METHODS:
         return None
+    if (why := _elsewhere(scheme, host, headers)) is not None:
+        return why
+    if "Sec-Fetch-Site" in headers or "Origin" in headers:
+        return None
+    if headers.get("Authorization", "")[:7].lower() == "bearer " and "Cookie" not in headers:
+        return None
+    return "the request says not where it comes from (Sec-Fetch-Site, Origin); programs send a token (Authorization: Bearer)"
+
+
+def foreign_stream(scheme: str, host: str, headers: Mapping[str, str]) -> str | None:
+    """The same for a live stream: a browser's must come from our own pages, a program may say nothing."""
+    return _elsewhere(scheme, host, headers)
+
+
+def _elsewhere(scheme: str, host: str, headers: Mapping[str, str]) -> str | None:
+    """Why a browser says that it is somebody else's page which asks, or None."""
     site = headers.get("Sec-Fetch-Site")
     if site is not None:
-        return None if site in ("same-origin", "none") else f"the request comes from another site ({site})"
+        return (
+            None if site in ("same-origin", "none") else f"the request comes from another site ({site[:20]})"
+        )
     origin = headers.get("Origin")
-    if origin is not None:
-        ours = f"{scheme}://{headers.get('Host', '')}"
-        return None if origin.lower() == ours.lower() else "the request comes from a page of another origin"
-    media_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if media_type == "application/json":
-        return None
-    return "the request says neither where it comes from (Origin) nor that it is JSON (Content-Type: application/json)"
+    if origin is not None and origin.lower() != f"{scheme}://{host}".lower():
+        return "the request comes from a page of another origin"
+    return None

@@ -1,32 +1,40 @@
-"""The door to the network: guards, headers, compression and limits around the one route table."""
+"""The door to the network: sockets, then guards and limits around the one route table."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
-import json
 import logging
-import secrets
+import ssl
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
 
-from appliance.api.actor import visiting
+from appliance.api.actor import NOBODY, Actor, visiting
 from appliance.api.errors import ApiError
-from appliance.core.http import MAX_BODY, REQUEST_ID, answer, as_response
-from appliance.core.routes import Reply, RouteTable, TooLarge, problem
+from appliance.core.http import answer, as_response, body_of
+from appliance.core.routes import CrossSite, Mounted, Reply, RouteTable, problem
 from appliance.dataplane.interface import Endpoint
-from appliance_web import guard
+from appliance_web import guard, refusals
+from appliance_web.answering import WAY, add_headers, as_page, finish, wants_page
 from appliance_web.doorman import Doorman, Lobby
+from appliance_web.limits import Allowance, Rates
+from appliance_web.speaker import Speaker
+from appliance_web.way import Rules, Way, address_of, neighbourhood, trusted, way_of
 
-#: Loopback only, so far: whoever can reach it may look and manage members, but not administer the box.
-VISITOR = visiting("operator")
+#: Whoever sits at the box itself may look and manage members, until people sign in.
+AT_THE_BOX = visiting("operator")
 BODY_S = 20.0
+#: A larger body may take longer, but no slower than this.
+SLOWEST_BYTES_PER_S = 16 * 1024
 WRITE_S = 30.0
-_WORTH_PACKING = 1024
-_PACKABLE = ("text/", "application/json", "application/problem+json", "image/svg+xml")
+#: Of a body that was refused, so much more is read, for so long.
+MOST_IGNORED = 1024 * 1024
+IGNORED_S = 2.0
+#: Whoever may not do it anyway is not listened to for longer.
+STRANGERS_BODY = 16 * 1024
 
 log = logging.getLogger("timeball.web")
 access = logging.getLogger("timeball.web.access")
@@ -34,190 +42,288 @@ access = logging.getLogger("timeball.web.access")
 ErrorPage = Callable[[int, str], str]
 
 
-class _Misdirected(ApiError):
-    status = 421
-    code = "unknown_host"
+@dataclass(slots=True)
+class Door:
+    """The rules at the door.
 
+    Attributes:
+        names: by which we may be called, asked for each request.
+        rules: whose word about the way is believed, and what may come in the clear.
+        reads: how often one visitor may look.
+        changes: how often one visitor may change something.
+        context: for the next TLS handshake.
+        hsts: whether browsers are told to insist on HTTPS, asked for each answer.
+        most: connections.
+        most_each: connections of one address.
+    """
 
-class _TooSlow(ApiError):
-    status = 408
-    code = "too_slow"
-
-
-class _Broken(ApiError):
-    status = 500
-    code = "internal"
-
-
-class _NotAllowed(ApiError):
-    status = 405
-    code = "method_not_allowed"
+    names: Callable[[], Collection[str]] = tuple
+    rules: Rules = field(default_factory=Rules)
+    reads: Rates = field(default_factory=lambda: Rates("reads", 1200))
+    changes: Rates = field(default_factory=lambda: Rates("changes", 120))
+    context: Callable[[], ssl.SSLContext] | None = None
+    hsts: Callable[[], bool] = lambda: False
+    most: int = 256
+    most_each: int = 96
 
 
 class Listener:
-    """Answers HTTP on some addresses.
+    """Answers HTTP and HTTPS on some addresses.
 
     Attributes:
-        endpoints: what is really bound, ports filled in.
+        endpoints: what is really bound for plain HTTP, ports filled in.
+        tls_endpoints: the same for HTTPS.
+        unbound: why an address that nobody asked for by name is not served.
         lobby: the connections.
+        book: who was refused.
+        log_requests: one line for each request.
     """
 
-    def __init__(
-        self, table: RouteTable, error_page: ErrorPage, *, hosts: Collection[str] = (), most: int = 256
-    ) -> None:
+    def __init__(self, table: RouteTable, error_page: ErrorPage, door: Door) -> None:
         self._table = table
         self._error_page = error_page
-        self._hosts = hosts
+        self.door = door
         self.log_requests = False
-        self.lobby = Lobby(most)
+        self.lobby = Lobby(door.most, door.most_each, self._is_proxy)
+        self.book = refusals.Book()
         self.endpoints: tuple[Endpoint, ...] = ()
+        self.tls_endpoints: tuple[Endpoint, ...] = ()
+        self.unbound = ""
 
     @contextlib.asynccontextmanager
     async def serve(
-        self, listen: Sequence[Endpoint], before_stop: Callable[[], Any] = lambda: None
+        self,
+        listen: Sequence[Endpoint],
+        before_stop: Callable[[], Any] = lambda: None,
+        *,
+        tls: Sequence[Endpoint] = (),
+        tls_if_free: bool = False,
     ) -> AsyncIterator[None]:
-        """Listen on `listen` until the context ends; `before_stop` ends the streams first.
+        """Listen until the context ends; `before_stop` ends the streams first.
+
+        Args:
+            listen: for plain HTTP.
+            before_stop: called when it is time to end.
+            tls: for HTTPS.
+            tls_if_free: go on when one of those cannot be bound; `unbound` says why.
 
         Raises:
             OSError: an address cannot be bound.
         """
-        app = web.Application(client_max_size=MAX_BODY)
-        app.on_response_prepare.append(_add_headers)
+        app = web.Application()
+        app.on_response_prepare.append(self._add_headers)
         app.router.add_route("*", "/{tail:.*}", self._handle)
-        runner = web.AppRunner(
-            app, access_log=None, handle_signals=False, shutdown_timeout=1.0, keepalive_timeout=30.0
-        )
+        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await runner.setup()
-        make = runner.server
-        assert make is not None
-        loop = asyncio.get_running_loop()
+        assert runner.server is not None
+        manager, loop = runner.server, asyncio.get_running_loop()
         servers: list[asyncio.Server] = []
+
+        async def bind(endpoint: Endpoint, context: Callable[[], ssl.SSLContext] | None) -> Endpoint:
+            def arrives() -> Doorman:
+                return Doorman(self.lobby, lambda: Speaker(manager, loop), context)
+
+            server = await loop.create_server(arrives, endpoint.host, endpoint.port, reuse_address=True)
+            servers.append(server)
+            name = server.sockets[0].getsockname()
+            return Endpoint(name[0], name[1])
+
         try:
-            for host, port in listen:
-                servers += [
-                    await loop.create_server(
-                        lambda: Doorman(self.lobby, make), host, port, reuse_address=True
-                    )
-                ]
-            names = [s.getsockname() for server in servers for s in server.sockets]
-            self.endpoints = tuple(Endpoint(name[0], name[1]) for name in names)
+            self.endpoints = tuple([await bind(endpoint, None) for endpoint in listen])
+            for endpoint in tls if self.door.context is not None else ():
+                try:
+                    self.tls_endpoints += (await bind(endpoint, self.door.context),)
+                except OSError as error:
+                    if not tls_if_free:
+                        raise
+                    self.unbound = f"{endpoint}: {error.strerror or error}"
             yield
         finally:
             for server in servers:
                 server.close()
             before_stop()
+            self.lobby.close()
             await runner.cleanup()
-            self.endpoints = ()
+            self.endpoints = self.tls_endpoints = ()
+            self.unbound = ""
+
+    # -- one request ------------------------------------------------------------------------------------------------
 
     async def _handle(self, raw: web.Request) -> web.StreamResponse:
-        self.lobby.spoke(raw.transport)
-        response = await self._respond(raw)
-        if not response.prepared:
-            _finish(raw, response)
-            # Sent here and not by aiohttp afterwards, so that a reader who never reads is given up.
-            try:
-                async with asyncio.timeout(WRITE_S):
-                    await response.prepare(raw)
-                    await response.write_eof()
-            except TimeoutError:
-                if raw.transport is not None:
-                    raw.transport.abort()
+        doorman = self.lobby.of(raw.transport)
+        if doorman is None:  # it went away meanwhile
+            raise ConnectionResetError
+        doorman.content()
+        doorman.requests += 1
+        raw[WAY] = way = way_of(doorman.peer, raw.headers, self.door.rules, secure=raw.secure)
+        try:
+            response = await self._respond(raw, way)
+            if not response.prepared:
+                finish(raw, response)
+                await _send(raw, response)
+                if not raw.content.is_eof():
+                    await _read_on(raw)
+        finally:
+            doorman.requests -= 1
         if self.log_requests:
             access.info(
-                "%s %s %s %d %s",
-                raw.remote,
-                raw.method,
-                raw.rel_url.raw_path_qs[:500],
-                response.status,
-                response.headers["X-Request-Id"],
-            )
+                "%s %s %s %d %s", way.remote, raw.method, raw.rel_url.raw_path_qs[:500], response.status,
+                response.headers.get("X-Request-Id", ""),
+            )  # fmt: skip
         return response
 
-    async def _respond(self, raw: web.Request) -> web.StreamResponse:
+    async def _respond(self, raw: web.Request, way: Way) -> web.StreamResponse:
+        allowance: Allowance | None = None
         try:
-            self._check(raw)
-            async with asyncio.timeout(BODY_S):
-                await raw.read()
-            foreign = guard.foreign(raw.method, raw.scheme, raw.headers) or ""
-            response = await answer(self._table, raw, actor=VISITOR, foreign=foreign)
+            self._check(raw, way)
+            mounted = self._table.find(raw.method, raw.rel_url.raw_path)
+            actor = self._actor(way)
+            if mounted is None or not mounted.path.startswith("/static/"):
+                allowance = self._count(raw, way, actor)
+            elsewhere = self._keep_off_the_line(raw, way, mounted)
+            if elsewhere is not None:
+                return elsewhere
+            foreign = guard.foreign(raw.method, way.scheme, way.host, raw.headers) or ""
+            if mounted is not None and mounted.route.stream:
+                why = guard.foreign_stream(way.scheme, way.host, raw.headers)
+                if why is not None:
+                    raise CrossSite(f"nothing is told: {why}")
+            content = await self._body(raw, mounted, actor)
+            response = await answer(
+                self._table, raw, actor=actor, line=way.line, foreign=foreign, content=content, remote=way.remote
+            )  # fmt: skip
         except ApiError as error:
+            self.book.note(
+                error.code, way.remote, f"{raw.method} {raw.rel_url.raw_path[:100]}: {error}", _now()
+            )
             response = as_response(problem(error))
-        except web.HTTPRequestEntityTooLarge:
-            # What was read is a part: nobody may see it as a body.
-            response = as_response(problem(TooLarge(f"the body is larger than {MAX_BODY} bytes")))
-            response.force_close()
-        except TimeoutError:
-            response = as_response(problem(_TooSlow("the body did not come in time")))
-            response.force_close()
+            if isinstance(error, refusals.TooMany):
+                allowance = error.allowance
         except (ConnectionError, asyncio.CancelledError):
             raise
         except Exception:
             log.exception("%s %s failed", raw.method, raw.rel_url.raw_path[:500])
-            response = as_response(problem(_Broken("something went wrong inside; the log has it")))
-        if response.status >= 400 and _wants_page(raw) and isinstance(response, web.Response):
-            return self._as_page(response)
+            response = as_response(problem(refusals.Broken("something went wrong inside; the log has it")))
+        if not raw.content.is_eof():
+            response.force_close()  # what follows is the rest of the body, and no request
+        if allowance is not None and not response.prepared:
+            response.headers.update(allowance.headers())
+        if response.status >= 400 and wants_page(raw) and isinstance(response, web.Response):
+            return as_page(response, self._error_page)
         return response
 
-    def _check(self, raw: web.Request) -> None:
-        """The guards, in order.
+    def _check(self, raw: web.Request, way: Way) -> None:
+        """The guards that need no route, in order.
 
         Raises:
             ApiError: the request is not let in.
         """
-        host = raw.headers.get("Host", "")
-        if not guard.known_host(host, self._hosts):
-            raise _Misdirected(
-                f'this box is not known by the name "{guard.host_name(host)[:100]}". Call it by its address, or add the '
+        if not guard.known_host(way.host, self.door.names()):
+            raise refusals.UnknownHost(
+                f'this box is not known by the name "{guard.host_name(way.host)[:100]}". Call it by its address, or add the '
                 f"name to hosts under [plugins.web]"
             )
         if raw.method not in guard.METHODS:
-            raise _NotAllowed(f"the method {raw.method[:20]} is not used here")
+            raise refusals.NoSuchMethod(f"the method {raw.method[:20]} is not used here")
+        if raw.headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise refusals.PackedBody("bodies are taken as they are, not compressed")
 
-    def _as_page(self, response: web.Response) -> web.Response:
-        """The same refusal as a page for people."""
-        detail = ""
-        if response.content_type == "application/problem+json" and isinstance(response.body, bytes):
-            value = json.loads(response.body)
-            detail = ". ".join(
-                [
-                    str(value.get("detail", "")),
-                    *(f"{e['field']}: {e['message']}" for e in value.get("errors", ())),
-                ]
+    def _count(self, raw: web.Request, way: Way, actor: Actor) -> Allowance:
+        """Take one request from the visitor's allowance.
+
+        Raises:
+            TooMany: it has none left.
+        """
+        visitor = actor.account or neighbourhood(address_of(way.remote))
+        rates = self.door.reads if raw.method in guard.SAFE_METHODS else self.door.changes
+        allowance = rates.take(visitor, _now())
+        if not allowance.granted:
+            raise refusals.TooMany(
+                f"more than {rates.per_minute} requests a minute; the next one in {allowance.wait_s} s",
+                allowance,
             )
-        elif response.content_type == "text/html":
-            return response
-        page = Reply(self._error_page(response.status, detail), response.status, content_type="text/html")
-        return as_response(page)
+        return allowance
+
+    def _keep_off_the_line(
+        self, raw: web.Request, way: Way, mounted: Mounted | None
+    ) -> web.StreamResponse | None:
+        """Over plain HTTP other machines get what anybody may read; a reader is sent on to HTTPS.
+
+        Raises:
+            HttpsRequired: sending it on would come too late, or there is nowhere to.
+        """
+        if way.line != "plain" or mounted is None or mounted.route.in_the_clear:
+            return None
+        secure = self._https_url(way, raw.rel_url.raw_path_qs)
+        if not secure:
+            raise refusals.HttpsRequired(
+                "this is not done over plain HTTP, where everybody on the way can read it, and HTTPS is not served here. Set "
+                "listen_tls under [plugins.web], or open it on the box itself (ssh -L 8080:localhost:80)"
+            )
+        if raw.method in ("GET", "HEAD") and mounted.route.page:
+            where = "/status" if mounted.path == "/" else secure
+            return as_response(Reply("", 302, {"Location": where, "Cache-Control": "no-store"}, "text/plain"))
+        raise refusals.HttpsRequired(
+            f"this is not done over plain HTTP, where everybody on the way can read it: use {secure}. A token or password "
+            f"that was just sent should be replaced"
+        )
+
+    def _https_url(self, way: Way, path: str = "/") -> str:
+        """Where the reader finds the same over HTTPS; "" when that is not served."""
+        if not self.tls_endpoints:
+            return ""
+        name, port = guard.host_name(way.host), self.tls_endpoints[0].port
+        host = f"[{name}]" if ":" in name else name
+        return f"https://{host}{'' if port == 443 else f':{port}'}{path}"
+
+    async def _body(self, raw: web.Request, mounted: Mounted | None, actor: Actor) -> bytes:
+        """The body, as far as this actor may send one there.
+
+        Raises:
+            TooLarge, TooSlow: it is refused.
+        """
+        if not raw.body_exists:
+            return b""
+        most = STRANGERS_BODY
+        if mounted is not None and (actor.may(mounted.scope) or mounted.route.max_body < most):
+            most = mounted.route.max_body
+        try:
+            async with asyncio.timeout(BODY_S + most / SLOWEST_BYTES_PER_S):
+                return await body_of(raw, most)
+        except TimeoutError:
+            raise refusals.TooSlow("the body did not come in time") from None
+        except web.RequestPayloadError:
+            raise ApiError("the body is not what its head announced") from None
+
+    def _actor(self, way: Way) -> Actor:
+        return AT_THE_BOX if way.line == "local" else NOBODY
+
+    def _is_proxy(self, peer: str) -> bool:
+        return trusted(address_of(peer), self.door.rules.proxies)
+
+    async def _add_headers(self, raw: web.Request, response: web.StreamResponse) -> None:
+        add_headers(raw, response, hsts=self.door.hsts())
 
 
-async def _add_headers(raw: web.Request, response: web.StreamResponse) -> None:
-    """What every response carries, streams too."""
-    response.headers.update(guard.SECURITY_HEADERS)
-    response.headers["Server"] = "timeball"
-    response.headers["X-Request-Id"] = raw.get(REQUEST_ID) or secrets.token_hex(6)
-    response.headers.setdefault("Cache-Control", "no-store")
+async def _send(raw: web.Request, response: web.StreamResponse) -> None:
+    """Sent here and not by aiohttp afterwards, so that a reader who never reads is given up."""
+    try:
+        async with asyncio.timeout(WRITE_S):
+            await response.prepare(raw)
+            await response.write_eof()
+    except TimeoutError:
+        if raw.transport is not None:
+            raw.transport.abort()
 
 
-def _finish(raw: web.Request, response: web.StreamResponse) -> None:
-    """An unchanged body is not sent again, a long one is packed."""
-    if not isinstance(response, web.Response) or not isinstance(response.body, bytes):
-        return
-    headers = response.headers
-    storable = "no-store" not in headers.get("Cache-Control", "no-store")
-    if raw.method in ("GET", "HEAD") and response.status == 200 and storable:
-        etag = f'W/"{hashlib.blake2b(response.body, digest_size=8).hexdigest()}"'
-        headers["ETag"] = etag
-        if etag in (part.strip() for part in raw.headers.get("If-None-Match", "").split(",")):
-            response.set_status(304)
-            response.body = None
-            return
-    packable = response.content_type.startswith(_PACKABLE) and "Content-Encoding" not in headers
-    if packable and len(response.body) >= _WORTH_PACKING:
-        headers["Vary"] = "Accept-Encoding"
-        response.enable_compression()
+async def _read_on(raw: web.Request) -> None:
+    """Read some of a body that was refused: whoever still sends would lose the answer to a connection reset."""
+    rest = MOST_IGNORED
+    with contextlib.suppress(TimeoutError, web.RequestPayloadError, ConnectionError):
+        async with asyncio.timeout(IGNORED_S):
+            while rest > 0 and (chunk := await raw.content.readany()):
+                rest -= len(chunk)
 
 
-def _wants_page(raw: web.Request) -> bool:
-    """Whether a person looks at the answer in a browser."""
-    path = raw.rel_url.raw_path
-    return "text/html" in raw.headers.get("Accept", "") and not path.startswith(("/api/", "/static/"))
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -20,6 +20,7 @@ NAVIGATION = (
     ("DNS", "/dns"),
     ("Log", "/log"),
     ("Plugins", "/plugins"),
+    ("TLS & trust", "/tls"),
     ("Help", "/help"),
 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from typing import Any
 
 from aiohttp import web
 
@@ -15,6 +16,7 @@ from appliance_web.about import About
 from appliance_web.actions import Actions
 from appliance_web.journal import Journal
 from appliance_web.pages import Pages
+from appliance_web.reaching import UPLOAD_BYTES, Reaching
 from appliance_web.site import Site
 from appliance_web.stream import Hub, TooManyStreams
 from appliance_web.tools import Tools
@@ -32,10 +34,13 @@ def web_routes(ctx: SetupContext) -> tuple[Route, ...]:
     """Everything this plugin answers."""
     site = Site(ctx, ctx.get(Journal))
     pages, tools, about, actions = Pages(site), Tools(site), About(site), Actions(site)
+    reaching = Reaching(site)
 
-    def page(path: str, handler: object, method: str = "GET", scope: str = "servers:read") -> Route:
+    def page(
+        path: str, handler: object, method: str = "GET", scope: str = "servers:read", **more: Any
+    ) -> Route:
         # A form does its work through the API, which is what the audit trail records.
-        return Route(method, path, handler, scope, page=True, audit=False)  # type: ignore[arg-type]
+        return Route(method, path, handler, scope, page=True, audit=False, **more)  # type: ignore[arg-type]
 
     return (
         page("/", pages.overview),
@@ -51,6 +56,11 @@ def web_routes(ctx: SetupContext) -> tuple[Route, ...]:
         page("/dns", tools.dns, scope="dns:read"),
         page("/log", tools.log),
         page("/plugins", about.plugins, scope="box:read"),
+        page("/status", reaching.status, scope="public"),
+        page("/tls", reaching.tls, scope="box:read"),
+        page("/tls/renew", reaching.renew, "POST", "config:write"),
+        page("/tls/reset", reaching.reset, "POST", "config:write"),
+        page("/tls/upload", reaching.upload, "POST", "config:write", max_body=UPLOAD_BYTES),
         page("/help", about.contents, scope="public"),
         page("/help/{name}", about.manual_page, scope="public"),
         page("/help/{folder}/{name}", about.manual_page, scope="public"),

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import ssl
+from collections.abc import Coroutine
 from typing import Any
 
 from appliance.api.actor import acting
-from appliance.api.context import RunContext
-from appliance.api.errors import ConfigError, NotReady
+from appliance.api.context import RunContext, SetupContext
+from appliance.api.errors import NotReady
 from appliance.api.events import (
     AnswersChanged,
     ClockStepped,
@@ -22,20 +24,27 @@ from appliance.api.services import TimeSource
 from appliance.core.bus import Subscription
 from appliance.core.port_holder import port_holder
 from appliance.core.routes import Request, RouteTable, plain
-from appliance.dataplane.interface import Endpoint
-from appliance_web import guard, keeping
+from appliance.core.tasks import spawn
+from appliance_web import keeping
 from appliance_web.config import WebConfig
+from appliance_web.front import Front
 from appliance_web.journal import TABLE, Entry, Journal, PluginTroubles, started, told
-from appliance_web.listener import Listener
+from appliance_web.limits import Rates
+from appliance_web.listener import Door, Listener
 from appliance_web.operations import Operations
 from appliance_web.site import Site
 from appliance_web.stream import Hub
+from appliance_web.tls import names
+from appliance_web.tls.keeper import Keeper
+from appliance_web.way import Rules, read_networks
 
 HEARTBEAT_S = 15.0
 #: Probes are told together once in this time, and no more than so many of them by name.
 PROBES_S = 1.0
 PROBES_TOLD = 20
 HEALTH_S = 5.0
+#: How late a new address may be in the certificate, and a right clock be noticed.
+CERTIFICATES_S = 15.0
 
 _TOLD = (VerdictChanged, MembersChanged, PluginChanged, ClockStepped, AnswersChanged)
 
@@ -44,22 +53,27 @@ async def serve(ctx: RunContext) -> None:
     """The plugin's life.
 
     Raises:
-        ConfigError: an address that must not be served.
         NotReady: an address that cannot be bound now.
     """
     config: WebConfig = ctx.config
-    endpoints = [Endpoint.parse(text) for text in config.listen]
-    for endpoint in endpoints:
-        if (why := guard.refused_endpoint(endpoint)) is not None:
-            raise ConfigError("listen", why)
-    hub, journal = ctx.get(Hub), ctx.get(Journal)
+    hub, journal, shown = ctx.get(Hub), ctx.get(Journal), ctx.get(Front)
     site = Site(ctx, journal)
-    listener = Listener(ctx.get(RouteTable), site.error_page, hosts=config.hosts, most=config.max_connections)
+    await _to_its_end(ctx.to_thread(shown.keeper.refresh))
+    listener = Listener(ctx.get(RouteTable), site.error_page, door(config, shown))
+    listener.book = shown.book
     listener.log_requests = config.access_log
     journal.recall(await ctx.store.read(keeping.latest))
+    auto = config.listen_tls == "auto"
     try:
-        async with listener.serve(endpoints, hub.close):
-            ctx.status("pages at " + ", ".join(f"http://{endpoint}/" for endpoint in listener.endpoints))
+        async with listener.serve(
+            config.endpoints(), hub.close, tls=config.tls_endpoints(), tls_if_free=auto
+        ):
+            shown.plain, shown.tls, shown.unbound = (
+                listener.endpoints,
+                listener.tls_endpoints,
+                listener.unbound,
+            )
+            ctx.status(_where(shown))
             watcher = _Watcher(ctx, hub, journal, site.operations)
             watcher.begin()
             with contextlib.ExitStack() as queues:
@@ -73,15 +87,71 @@ async def serve(ctx: RunContext) -> None:
                 ctx.spawn("clock", watcher.watch_clock())
                 ctx.spawn("config", _take_changes(ctx, listener))
                 ctx.every(HEARTBEAT_S, hub.beat)
+                ctx.every(CERTIFICATES_S, lambda: _look_after(ctx, shown.keeper))
                 ctx.every(PROBES_S, watcher.tell_probes)
                 ctx.every(HEALTH_S, watcher.tell_health)
                 ctx.ready()
                 await asyncio.Event().wait()  # until the run ends
     except OSError as error:
-        holders = {port_holder(Endpoint.parse(text).port, tcp=True) for text in config.listen}
+        wanted = [*config.endpoints(), *(() if auto else config.tls_endpoints())]
+        holders = {port_holder(endpoint.port, tcp=True) for endpoint in wanted}
         taken = " and ".join(sorted(holders - {""})) if error.errno == errno.EADDRINUSE else ""
         why = f"in use by {taken}" if taken else (error.strerror or str(error))
-        raise NotReady(f"cannot listen on {', '.join(config.listen)}: {why}") from error
+        raise NotReady(f"cannot listen on {', '.join(map(str, wanted))}: {why}") from error
+    finally:
+        shown.plain, shown.tls, shown.unbound = (), (), ""
+
+
+def front(ctx: SetupContext) -> Front:
+    """How the box is reached: its certificates, before anything is served."""
+    return Front(
+        Keeper(ctx.state_dir / "tls", lambda: names.here(ctx.config.hosts), lambda: ctx.clock.wall_ns() / 1e9)
+    )
+
+
+def door(config: WebConfig, shown: Front) -> Door:
+    """The rules at the door, from the configuration."""
+    configured = frozenset(config.hosts)
+
+    def context() -> ssl.SSLContext:
+        assert shown.keeper.serving is not None
+        return shown.keeper.serving.context
+
+    return Door(
+        names=lambda: configured | shown.keeper.known,
+        rules=Rules(read_networks(config.proxies), http_admin=config.allow_http_admin),
+        reads=Rates("reads", config.reads_per_minute),
+        changes=Rates("changes", config.changes_per_minute),
+        context=context,
+        hsts=lambda: config.hsts == "auto" and shown.hsts(),
+        most=config.max_connections,
+        most_each=config.max_connections_per_address,
+    )
+
+
+def _where(shown: Front) -> str:
+    plain = ", ".join(f"http://{endpoint}/" for endpoint in shown.plain)
+    secure = ", ".join(f"https://{endpoint}/" for endpoint in shown.tls)
+    text = f"pages at {plain}" + (f" and {secure}" if secure else "")
+    return f"{text}; no HTTPS at {shown.unbound}" if shown.unbound else text
+
+
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Wait for work in a thread also when we are cancelled: it writes files, which nobody may find half-way."""
+    task = spawn(work, name="web:certificates")
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.gather(task, return_exceptions=True)
+        raise
+
+
+async def _look_after(ctx: RunContext, keeper: Keeper) -> None:
+    """Renew what is due; what fails now is tried again."""
+    try:
+        await _to_its_end(ctx.to_thread(keeper.refresh))
+    except Exception:
+        ctx.log.exception("looking after the certificates failed; it is tried again")
 
 
 async def _take_changes(ctx: RunContext, listener: Listener) -> None:

@@ -24,6 +24,9 @@ NOTICES = {
     "added": "The server was added. It is watched from now on and answered once its score is high enough.",
     "paused": "The server is paused: it is watched, but not answered.",
     "resumed": "The server is active again.",
+    "certificate-renewed": "A new certificate is served from now on. Your browser may ask again whether it trusts this box.",
+    "certificate-reset": "The box's own certificate is served again.",
+    "certificate-uploaded": "Your certificate is served from now on.",
 }
 
 
@@ -124,6 +127,7 @@ class Site:
             values: for the template.
         """
         frame = self._frame(title, await self.box(request), here=here, live=live, topic=topic, same=same)
+        frame["banner"] = request.line == "lan"
         frame["notice"] = NOTICES.get(request.query.get("done", ""), "")
         return self.renderer.page(template, frame | values, status)
 
@@ -131,7 +135,9 @@ class Site:
         """The page for a refusal or a fault, in plain words."""
         said = errors.sentence(status)
         frame = self._frame(said.text.rstrip("."), self._last_box, topic="web")
-        return self.renderer.text("error.html", frame | {"said": said, "detail": detail, "notice": ""})
+        return self.renderer.text(
+            "error.html", frame | {"said": said, "detail": detail, "notice": "", "banner": False}
+        )
 
     def _frame(self, title: str, box: Mapping[str, Any], *, here: str = "", live: str = "", topic: str = "web",
                same: Sequence[tuple[str, str]] = ()) -> dict[str, Any]:  # fmt: skip

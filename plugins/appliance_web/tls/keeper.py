@@ -47,6 +47,7 @@ class Keeper:
     """The certificates in a folder of their own. Its methods block for some milliseconds: call them in a thread.
 
     Attributes:
+        known: names and addresses by which the box is called, as of the last refresh.
         serving: never None once `refresh` has returned. Swapped as a whole: connections keep what they began with.
     """
 
@@ -60,6 +61,7 @@ class Keeper:
         self._leaf: Pair | None = None
         self._reported: tuple[str, ...] = ()
         self.serving: Serving | None = None
+        self.known: frozenset[str] = frozenset()
 
     @property
     def authority(self) -> Pair:
@@ -78,6 +80,7 @@ class Keeper:
             for name, content in list(self._unwritten.items()):
                 self._keep(name, content)
             names = self._names()
+            self.known = frozenset((*names.dns, *map(str, names.addresses)))
             self._refresh_authority(names)
             leaf = self._refresh_leaf(names)
             if self.serving is not None and self.serving.source == "uploaded":

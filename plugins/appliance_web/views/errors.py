@@ -13,7 +13,10 @@ _WORDS = {
     409: "That does not fit with what is there.",
     413: "That was too much at once.",
     421: "This box does not answer to that name.",
+    415: "That kind of content is not taken here.",
     422: "Something in the form is not right.",
+    429: "That was too often.",
+    431: "The head of the request is too large.",
     500: "Something went wrong inside.",
     503: "That is not available right now.",
 }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import io
 
 import pytest
 
@@ -121,35 +120,24 @@ async def test_static_files_and_a_page_keep_their_weight(tmp_path):
 
 
 async def test_an_unchanged_answer_is_not_sent_twice(tmp_path):
+    """What can be read twice carries a tag; refusals and redirects do not."""
     async with visited(tmp_path) as visitor:
-        first = (await visitor.get("/scores/10.0.0.1"), await visitor.get("/api/v1/openapi.json"))
-        assert all("etag" not in headers for _, _, headers in first)
-        _, page, headers = await visitor.get("/static/nothing.css")
-        assert "etag" not in headers
+        for path in ("/scores/10.0.0.1", "/static/nothing.css", "/api/v1/nothing"):
+            assert "etag" not in (await visitor.get(path))[2], path
         _, page, _ = await visitor.get("/")
-        path = "/static/" + page.split('"/static/')[1].split('"')[0]
-        _, _, headers = await visitor.get(path)
-        status, text, _ = await visitor.get(path, If_None_Match=f'"other", {headers["etag"]}')
-        assert (status, text) == (304, "")
+        for path in ("/static/" + page.split('"/static/')[1].split('"')[0], "/api/v1/openapi.json"):
+            _, _, headers = await visitor.get(path)
+            for tag in (f'"other", {headers["etag"]}', headers["etag"].removeprefix("W/"), "*"):
+                status, text, again = await visitor.get(path, If_None_Match=tag)
+                assert (status, text) == (304, ""), path
+                assert again["etag"] == headers["etag"]
+            assert (await visitor.get(path, If_None_Match='"other"'))[0] == 200
 
 
 async def test_head_has_no_body(tmp_path):
     async with visited(tmp_path) as visitor, visitor.session.head(visitor.base + "/members") as reply:
         assert reply.status == 200
         assert await reply.read() == b""
-
-
-async def test_too_large_a_body_is_refused(tmp_path):
-    async with visited(tmp_path) as visitor:
-        headers = {"Origin": visitor.base}
-        async with visitor.session.post(
-            visitor.base + "/members/add", data={"note": "x" * 100_000}, headers=headers
-        ) as reply:
-            assert reply.status == 422
-        async with visitor.session.post(
-            visitor.base + "/members/add", data=io.BytesIO(b"x" * 5_000_000), headers=headers
-        ) as reply:
-            assert reply.status == 413
 
 
 async def test_who_connects_and_says_nothing_is_shown_the_door(tmp_path, monkeypatch):
@@ -164,27 +152,6 @@ async def test_who_connects_and_says_nothing_is_shown_the_door(tmp_path, monkeyp
                 assert await reader.read() == b""
             writer.close()
         assert (await visitor.get("/"))[0] == 200
-
-
-async def test_more_connections_than_allowed_are_turned_away(tmp_path):
-    async with visited(tmp_path, config="max_connections = 8") as visitor:
-        host, port = visitor.base.removeprefix("http://").split(":")
-        pairs = [await asyncio.open_connection(host, int(port)) for _ in range(20)]
-
-        async def ended(reader):
-            try:
-                async with asyncio.timeout(0.5):
-                    return await reader.read(1) == b""
-            except TimeoutError:
-                return False
-            except ConnectionError:
-                return True
-
-        closed = sum(await asyncio.gather(*(ended(reader) for reader, _ in pairs)))
-        assert closed == 12
-        for _, writer in pairs:
-            writer.close()
-        await asyncio.sleep(0)
 
 
 async def test_garbage_does_not_disturb_anybody(tmp_path):
@@ -204,15 +171,6 @@ async def test_garbage_does_not_disturb_anybody(tmp_path):
         assert (await visitor.get("/"))[0] == 200
 
 
-@pytest.mark.parametrize("address", ["0.0.0.0:0", "[::]:0", "192.0.2.1:80"])
-async def test_without_a_lock_nothing_but_loopback_is_served(tmp_path, address):
-    """The pages FAIL with the reason; the rest of the box runs."""
-    async with running(["web"], f'[plugins.web]\nlisten = "{address}"', state_dir=tmp_path) as app:
-        await wait_until(lambda: app.status("web").state is PluginState.FAILED, "web to fail")
-        assert "loopback only until the admin surface has its lock" in app.status("web").why
-        assert (await app.get("/api/v1/plugins"))[0]["id"] == "web"
-
-
 async def test_an_address_in_use_is_waited_for(tmp_path):
     server = await asyncio.start_server(lambda r, w: w.close(), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
@@ -230,3 +188,4 @@ async def test_two_addresses_are_served(tmp_path):
     ) as app:
         await app.until_running("web")
         assert app.status("web").text.count("http://") == 2
+        assert app.status("web").text.count("https://") == 2

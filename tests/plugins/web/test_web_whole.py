@@ -11,6 +11,7 @@ import pytest
 from appliance.api.services import Members, ScoreBoard
 from appliance.testing import running, wait_until
 from tests.plugins.web.html_check import read
+from tests.plugins.web.visiting import address
 from tests.support.ntp_packets import request
 from tests.support.wait import wait_for
 
@@ -60,7 +61,7 @@ async def pool(tmp_path):
         members, board = app.host.services.get(Members), app.host.services.get(ScoreBoard)
         wrong = members.find(f"127.0.0.32:{port}").id
         await wait_until(lambda: len(board.recent(wrong)) >= 3, "some probes")
-        yield app, app.status("web").text.removeprefix("pages at ").rstrip("/"), session, port
+        yield app, address(app), session, port
 
 
 async def get(session, url):

@@ -33,6 +33,13 @@ class Visitor:
             return reply.status, await reply.text(), {k.lower(): v for k, v in reply.headers.items()}
 
 
+def address(app: RunningAppliance, scheme: str = "http") -> str:
+    """Where the pages are served, without the last slash."""
+    return next(
+        word.rstrip("/,;") for word in app.status("web").text.split() if word.startswith(f"{scheme}://")
+    )
+
+
 @asynccontextmanager
 async def visited(
     tmp_path: Path,
@@ -53,5 +60,5 @@ async def visited(
         aiohttp.ClientSession(headers={"Accept": "text/html"}) as session,
     ):
         await app.until_running("web")
-        base = app.status("web").text.removeprefix("pages at ").rstrip("/")
+        base = address(app)
         yield Visitor(app, base, session)

@@ -1,0 +1,81 @@
+"""What every answer gets on its way out: headers, a tag when it can be asked for again, compression, and a page for people."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Callable
+
+from aiohttp import web
+
+from appliance.core.http import REQUEST_ID, as_response
+from appliance.core.routes import Reply
+from appliance_web import guard
+from appliance_web.way import Way
+
+#: How the request came, kept with it.
+WAY = web.RequestKey("way", Way)
+_WORTH_PACKING = 1024
+_PACKABLE = ("text/", "application/json", "application/problem+json", "image/svg+xml")
+
+
+def add_headers(raw: web.Request, response: web.StreamResponse, *, hsts: bool) -> None:
+    """What every response carries, streams too."""
+    response.headers.update(guard.SECURITY_HEADERS)
+    response.headers["Server"] = "timeball"
+    response.headers["X-Request-Id"] = raw.get(REQUEST_ID) or secrets.token_hex(6)
+    response.headers.setdefault("Cache-Control", "no-store")
+    way = raw.get(WAY)
+    if hsts and way is not None and way.scheme == "https":
+        response.headers["Strict-Transport-Security"] = guard.HSTS
+
+
+def finish(raw: web.Request, response: web.StreamResponse) -> None:
+    """An unchanged body is not sent again, a long one is packed."""
+    if not isinstance(response, web.Response) or not isinstance(response.body, bytes):
+        return
+    headers = response.headers
+    if raw.method in ("GET", "HEAD") and response.status == 200 and "Cache-Control" not in headers:
+        headers["Cache-Control"] = "no-cache, private"  # kept by the reader alone, and asked for each time
+    storable = "no-store" not in headers.get("Cache-Control", "no-store")
+    if raw.method in ("GET", "HEAD") and response.status == 200 and storable:
+        if "ETag" not in headers:
+            headers["ETag"] = f'W/"{hashlib.blake2b(response.body, digest_size=8).hexdigest()}"'
+        if unchanged(headers["ETag"], raw.headers.get("If-None-Match", "")):
+            response.set_status(304)
+            response.body = None
+            return
+    packable = response.content_type.startswith(_PACKABLE) and "Content-Encoding" not in headers
+    if packable and len(response.body) >= _WORTH_PACKING:
+        headers["Vary"] = "Accept-Encoding"
+        response.enable_compression()
+
+
+def unchanged(etag: str, if_none_match: str) -> bool:
+    """Whether the reader has it already (RFC 9110 section 13.1.2: compared weakly)."""
+    tags = [part.strip().removeprefix("W/") for part in if_none_match.split(",")]
+    return "*" in tags or etag.removeprefix("W/") in tags
+
+
+def wants_page(raw: web.Request) -> bool:
+    """Whether a person looks at the answer in a browser."""
+    path = raw.rel_url.raw_path
+    return "text/html" in raw.headers.get("Accept", "") and not path.startswith(("/api/", "/static/"))
+
+
+def as_page(response: web.Response, error_page: Callable[[int, str], str]) -> web.Response:
+    """The same refusal as a page for people."""
+    if response.content_type != "application/problem+json" or not isinstance(response.body, bytes):
+        return response
+    value = json.loads(response.body)
+    fields = [f"{e['field']}: {e['message']}" for e in value.get("errors", ())]
+    detail = ". ".join([str(value.get("detail", "")), *fields])
+    kept = {name: response.headers[name] for name in ("Allow", "Retry-After", "RateLimit", "RateLimit-Policy",
+            "WWW-Authenticate") if name in response.headers}  # fmt: skip
+    page = as_response(
+        Reply(error_page(response.status, detail), response.status, kept, content_type="text/html")
+    )
+    if response.keep_alive is False:
+        page.force_close()
+    return page

@@ -1,0 +1,109 @@
+"""Pages about how the box is reached: its public status, and TLS & trust with the forms for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from appliance.core.routes import Reply, Request
+from appliance_web.actions import as_error, read_form, redirect
+from appliance_web.front import Front
+from appliance_web.guard import host_name
+from appliance_web.operations import refusal
+from appliance_web.site import Site
+from appliance_web.tls.operations import told
+from appliance_web.views import overview as overview_view
+from appliance_web.views.standing import Sentence, pool_sentence
+
+
+class Reaching:
+    """Handlers of /status and /tls."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    async def status(self, request: Request) -> Reply:
+        """For everybody: is it well, and where one gets on."""
+        site = self._site
+        return await site.page(
+            request, "status.html", "Status", here="/status", live="", topic="web",
+            said=pool_sentence(site.rows(recent=False), site.monitor()),
+            tally=overview_view.tally(site.rows(recent=False) or ()),
+            tls=told(site.ctx.get(Front), site.now()),
+            line=request.line,
+            secure=self._secure(request),
+        )  # fmt: skip
+
+    async def tls(self, request: Request) -> Reply:
+        return await self._page(request, {}, "")
+
+    async def renew(self, request: Request) -> Reply:
+        body = {"authority": read_form(request).get("authority") == "yes"}
+        return await self._done(request, "POST", "/api/v1/tls/renew", "certificate-renewed", body)
+
+    async def reset(self, request: Request) -> Reply:
+        return await self._done(request, "DELETE", "/api/v1/tls/certificate", "certificate-reset", None)
+
+    async def upload(self, request: Request) -> Reply:
+        form = read_form(request, most_bytes=UPLOAD_BYTES)
+        body = {"certificate": form.get("certificate", ""), "key": form.get("key", "")}
+        reply = await self._site.operations.ask(request, "PUT", "/api/v1/tls/certificate", body=body)
+        if reply.status < 300:
+            return redirect("/tls?done=certificate-uploaded")
+        why, fields = refusal(reply)
+        # The key is not shown again: it would stand in the page, and in the browser's memory of it.
+        return await self._page(request, fields, why, body["certificate"], status=reply.status)
+
+    def _secure(self, request: Request) -> str:
+        """Where the reader finds this box over HTTPS, who does not use it yet; "" when nowhere."""
+        endpoints = self._site.ctx.get(Front).tls
+        name = host_name(request.headers.get("host", ""))
+        if not endpoints or not name or request.line == "tls":
+            return ""
+        port = endpoints[0].port
+        return f"https://{f'[{name}]' if ':' in name else name}{'' if port == 443 else f':{port}'}/"
+
+    # -- parts ------------------------------------------------------------------------------------------------------
+
+    async def _done(self, request: Request, method: str, path: str, notice: str, body: Any) -> Reply:
+        reply = await self._site.operations.ask(request, method, path, body=body)
+        if reply.status >= 300:
+            raise as_error(reply)
+        return redirect(f"/tls?done={notice}")
+
+    async def _page(
+        self,
+        request: Request,
+        errors: Mapping[str, str],
+        why: str,
+        certificate: str = "",
+        *,
+        status: int = 200,
+    ) -> Reply:
+        site = self._site
+        value = told(site.ctx.get(Front), site.now())
+        return await site.page(
+            request, "tls.html", "TLS & trust", here="/tls", topic="tls", status=status,
+            same=[("CLI", "timeball tls show"), ("CLI", "timeball tls upload CERTIFICATE KEY"), ("API", "GET /api/v1/tls")],
+            said=tls_sentence(value), tls=value, errors=errors, why=why, form={"certificate": certificate},
+        )  # fmt: skip
+
+
+#: Two PEM texts as a form encodes them.
+UPLOAD_BYTES = 256 * 1024
+
+
+def tls_sentence(value: Mapping[str, Any]) -> Sentence:
+    """How things stand with HTTPS."""
+    if value["source"] == "none" or not value["https"]:
+        why = value["not_served"] or "listen_tls is empty."
+        return Sentence("degraded", "HTTPS is not served.", why)
+    where = ", ".join(value["https"])
+    if value["warnings"]:
+        return Sentence("degraded", "HTTPS works, with a note.", "; ".join(value["warnings"]))
+    if value["source"] == "uploaded":
+        return Sentence("ok", "HTTPS with a certificate of your own.", f"Served at {where}.")
+    return Sentence(
+        "ok", "HTTPS with the box's own certificate.",
+        f"Served at {where}. Browsers warn until they trust the authority of this box.",
+    )  # fmt: skip

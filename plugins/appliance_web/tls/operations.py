@@ -1,0 +1,183 @@
+"""The API's operations on certificates."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from cryptography import x509
+from pydantic import BaseModel, ConfigDict, Field
+
+from appliance.api.context import SetupContext
+from appliance.api.contrib import Route
+from appliance.api.errors import ApiError, Invalid, NotFound
+from appliance.core.routes import Reply, Request
+from appliance_web.front import Front
+from appliance_web.tls import authority as made
+from appliance_web.tls.chain import MOST_BYTES, BadChain
+from appliance_web.tls.keeper import Keeper, Serving
+
+
+class Renewal(BaseModel):
+    """What is made anew."""
+
+    model_config = ConfigDict(extra="forbid")
+    authority: bool = Field(
+        default=False, description="Also the authority; who trusts the old one has to trust it anew."
+    )
+
+
+class OwnCertificate(BaseModel):
+    """A certificate with its chain, and its key."""
+
+    model_config = ConfigDict(extra="forbid")
+    certificate: str = Field(
+        max_length=MOST_BYTES, description="PEM: the server's certificate, then who signed it, and so on."
+    )
+    key: str = Field(max_length=MOST_BYTES, description="PEM, without a passphrase. Never shown again.")
+
+
+class _NoDisk(ApiError):
+    status = 503
+    code = "not_kept"
+
+
+class Operations:
+    """The handlers."""
+
+    def __init__(self, ctx: SetupContext) -> None:
+        self._ctx = ctx
+
+    @property
+    def _front(self) -> Front:
+        return self._ctx.get(Front)
+
+    async def show(self, request: Request) -> dict[str, Any]:
+        return told(self._front, self._now_s())
+
+    async def renew(self, request: Request) -> dict[str, Any]:
+        body: Renewal = request.body
+        await asyncio.to_thread(lambda: _running(self._front).renew(authority=body.authority))
+        return await self.show(request)
+
+    async def upload(self, request: Request) -> dict[str, Any]:
+        body: OwnCertificate = request.body
+        request.note.target, request.note.after = "certificate", {"certificate": "refused"}
+        keeper = _running(self._front)
+        try:
+            checked = await asyncio.to_thread(keeper.upload, body.certificate, body.key)
+        except BadChain as bad:
+            raise Invalid("this certificate cannot be used; nothing was changed", errors=bad.errors) from None
+        except OSError as error:
+            raise _NoDisk(f"the certificate cannot be kept ({error.strerror}); nothing was changed") from None
+        request.note.after = {"certificate": made.fingerprint(checked.pair.certificate)}
+        return await self.show(request)
+
+    async def reset(self, request: Request) -> dict[str, Any]:
+        keeper = _running(self._front)
+        if not await asyncio.to_thread(keeper.reset):
+            raise NotFound("no certificate of your own is served: the box's own one is")
+        return await self.show(request)
+
+    async def authority(self, request: Request) -> Reply:
+        content = await asyncio.to_thread(_running(self._front).give_out_authority)
+        name = {"Content-Disposition": 'attachment; filename="timeball-authority.crt"'}
+        return Reply(content, headers=name, content_type="application/x-x509-ca-cert")
+
+    def _now_s(self) -> float:
+        return self._ctx.clock.wall_ns() / 1e9
+
+
+def told(front: Front, now_s: float) -> dict[str, Any]:
+    """All there is to say about HTTPS here."""
+    serving = front.keeper.serving
+    found: dict[str, Any] = {
+        "https": [str(endpoint) for endpoint in front.tls],
+        "not_served": front.unbound,
+        "source": "none",
+    }
+    if serving is None:
+        return found
+    top = front.keeper.authority.certificate
+    return {
+        **found,
+        "source": serving.source,
+        "hsts": front.hsts(),
+        "certificate": _certificate(serving.pair.certificate, now_s),
+        "renewed_by_itself": serving.source == "local",
+        "warnings": [*serving.warnings, *_late(serving, now_s)],
+        "authority": {
+            **_certificate(top, now_s),
+            "given_out": front.keeper.given_out,
+            "not_covered": made.uncovered(top, front.keeper.names()),
+        },
+    }
+
+
+def _certificate(certificate: x509.Certificate, now_s: float) -> Mapping[str, Any]:
+    dns, addresses = made.names_in(certificate)
+    begins_s = certificate.not_valid_before_utc.timestamp()
+    ends_s = certificate.not_valid_after_utc.timestamp()
+    return {
+        "subject": certificate.subject.rfc4514_string(),
+        "issuer": certificate.issuer.rfc4514_string(),
+        "names": [*dns, *map(str, addresses)],
+        "not_before": begins_s,
+        "not_after": ends_s,
+        "days_left": round((ends_s - now_s) / 86400, 1),
+        "fingerprint_sha256": made.fingerprint(certificate),
+    }
+
+
+#: An own certificate is nobody's to renew but its owner's.
+SOON_S = 21 * 86400.0
+
+
+def _late(serving: Serving, now_s: float) -> list[str]:
+    left_s = serving.pair.certificate.not_valid_after_utc.timestamp() - now_s
+    if serving.source != "uploaded" or left_s > SOON_S:
+        return []
+    return ["it has expired" if left_s <= 0 else f"it expires in {left_s / 86400:.0f} days"]
+
+
+def trouble(front: Front, now_s: float) -> str | None:
+    """What a health check says, or None."""
+    if front.unbound:
+        return f"HTTPS is not served at {front.unbound}"
+    serving = front.keeper.serving
+    late = _late(serving, now_s) if serving is not None else []
+    return f"the certificate of your own: {late[0]}" if late else None
+
+
+def _running(front: Front) -> Keeper:
+    if front.keeper.serving is None:
+        raise NotFound("there is no certificate yet: HTTPS has not been started")
+    return front.keeper
+
+
+_SHOWN = {"type": "object", "required": ["source", "https"], "properties": {
+    "source": {"enum": ["local", "uploaded", "none"]}, "https": {"type": "array", "items": {"type": "string"}},
+    "not_served": {"type": "string"}, "hsts": {"type": "boolean"}, "renewed_by_itself": {"type": "boolean"},
+    "certificate": {"type": "object"}, "authority": {"type": "object"},
+    "warnings": {"type": "array", "items": {"type": "string"}},
+}}  # fmt: skip
+
+
+def tls_routes(ctx: SetupContext) -> tuple[Route, ...]:
+    """Operations on certificates."""
+    op = Operations(ctx)
+    path = "/api/v1/tls"
+    return (
+        Route("GET", path, op.show, "box:read", "The certificate that is served, and the box's authority", returns=_SHOWN),
+        Route("POST", f"{path}/renew", op.renew, "config:write", "A new certificate of the box's own", body=Renewal, returns=_SHOWN),
+        Route(
+            "PUT", f"{path}/certificate", op.upload, "config:write", "Serve a certificate of your own",
+            body=OwnCertificate, returns=_SHOWN, max_body=3 * MOST_BYTES,
+        ),
+        Route("DELETE", f"{path}/certificate", op.reset, "config:write", "Back to the box's own certificate", returns=_SHOWN),
+        Route(
+            "GET", f"{path}/authority.crt", op.authority, "public", "The authority's certificate, to be trusted",
+            produces=("application/x-x509-ca-cert",),
+        ),
+    )  # fmt: skip
