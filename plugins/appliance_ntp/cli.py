@@ -1,4 +1,4 @@
-"""`timeball ntp`: whom the time service answers."""
+"""`timeball ntp`: whom the time service answers, and the keys that clients share with it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from appliance.api.cli import admin, emit, printable, table
+from appliance_ntp import keys_cli
 from appliance_ntp.clients import SORTS
 
 _STATES = {"over": "over the limit", "insists": "over, insists", "exempt": "exempt", "free": "", "within": ""}
@@ -18,6 +19,8 @@ def register(cli: click.Group) -> None:
 
     @cli.group("ntp", help="Look at the time service.")
     def ntp() -> None: ...
+
+    keys_cli.register(ntp)
 
     @ntp.command("clients", help="Show who asks for the time, how often, and what became of it.")
     @click.option(

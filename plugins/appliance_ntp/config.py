@@ -112,6 +112,12 @@ class NtpConfig(PluginConfig):
         live=True,
         examples=[["10.99.1.0/24"]],
     )
+    keys_file: str = setting(
+        "",
+        help="File with the keys of clients that want authenticated time, in chrony's format; followed when it changes.",
+        live=True,
+        examples=["/etc/timeball/ntp.keys"],
+    )
     clients: int = setting(
         32768,
         help="How many clients are remembered, shared out among the packet threads; 0 remembers nobody, and limits only networks.",
@@ -130,6 +136,13 @@ class NtpConfig(PluginConfig):
         fixed = [endpoint for endpoint in endpoints if endpoint.port]
         if len(set(fixed)) < len(fixed):
             raise ValueError("an address stands there twice")
+        return value
+
+    @field_validator("keys_file")
+    @classmethod
+    def _absolute(cls, value: str) -> str:
+        if value and not value.startswith("/"):
+            raise ValueError(f"expected a path from the root, such as /etc/timeball/ntp.keys, got {value!r}")
         return value
 
     @model_validator(mode="after")

@@ -67,6 +67,23 @@ _NTP = {
             "type": "object",
             "description": "how many clients are remembered, how many were forgotten, what the limits did, and the limits",
         },
+        "authentication": {
+            "type": "object",
+            "description": "keys (never their secrets), what is wrong with the keys file, and requests by result",
+            "properties": {
+                "verdict": {"type": "string"},
+                "keys_file": {"type": ["string", "null"]},
+                "keys": {"type": "array", "items": {"type": "object"}},
+                "problems": {"type": "array", "items": {"type": "string"}},
+                "warnings": {"type": "array", "items": {"type": "string"}},
+                "results": {"type": "object", "additionalProperties": _COUNT},
+            },
+        },
+        "interleaved": {
+            "type": "object",
+            "description": "replies in interleaved mode (RFC 9769), and transmit times that the kernel told",
+            "properties": {"replies": _COUNT, "kernel_stamps": _COUNT},
+        },
         "policy": {
             "type": "object",
             "properties": {

@@ -24,6 +24,7 @@ from appliance.dataplane.interface import (
 )
 from appliance_ntp.clients import Moment
 from appliance_ntp.config import NtpConfig
+from appliance_ntp.keys import Keys
 from appliance_ntp.policy import collect, compile_policy, limit_of
 from appliance_ntp.tally import Tally
 from appliance_ntp.view import summary
@@ -40,6 +41,7 @@ class NtpService:
         tally: counts and rates.
         policy: what is in force.
         missing: listeners that could not be made, and why.
+        keys: which requests with a MAC are believed.
     """
 
     def __init__(self, ctx: SetupContext) -> None:
@@ -50,6 +52,7 @@ class NtpService:
         self.tally = Tally()
         self.policy = NtpPolicy(default="ignore")
         self.missing: dict[str, str] = {}
+        self.keys = Keys()
         self._asked: tuple[tuple[PolicyRule, ...], RateLimit | None] | None = None
         self._known: tuple[int, Sequence[Client]] = (0, ())
         self._complaint = ""
@@ -92,11 +95,13 @@ class NtpService:
             ConfigError: we may never have it.
         """
         self._follow_policy()
+        await self._follow_keys(ctx)
         try:
             server = self._bind(ctx.config)
         except OSError as e:
             # in a thread, because looking through all processes may take a moment
             raise await ctx.to_thread(_refusal, e) from e
+        server.set_keys(self.keys.keys)
         self.tally.server = server
         ctx.on_stop(lambda: self._stop(server))
         clock_state = self.clock_state
@@ -116,6 +121,19 @@ class NtpService:
             if failure is not None:
                 raise RuntimeError(f"the packet thread died: {failure}") from failure
             self._follow_policy()
+            if await self._follow_keys(ctx):
+                server.set_keys(self.keys.keys)
+
+    async def _follow_keys(self, ctx: RunContext) -> bool:
+        """Look whether the keys file is another one than before; tell what is wrong with it once."""
+        changed = await ctx.to_thread(self.keys.follow, ctx.config.keys_file)
+        if changed:
+            for problem in self.keys.problems:
+                ctx.log.error("keys: %s", problem)
+            for warning in self.keys.warnings:
+                ctx.log.warning("keys: %s", warning)
+            ctx.log.info("%s", self.keys.verdict)
+        return changed
 
     def _bind(self, config: NtpConfig) -> NtpServer:
         """Bind what can be bound. A kernel without IPv6 keeps nobody from IPv4."""

@@ -9,7 +9,7 @@ from appliance.api.contrib import HealthCheck, Metric, Panel
 from appliance.api.model import Level
 from appliance.dataplane.interface import Action
 from appliance_ntp.service import NtpService
-from appliance_ntp.view import REASONS, clients_verdict, verdict
+from appliance_ntp.view import REASONS, authenticated, clients_verdict, interleaved, verdict
 
 #: A service that lets more than this share of its requests wait too long is too slow for its clients.
 _TOO_MANY_LATE = 0.01
@@ -39,6 +39,13 @@ def panel(service: NtpService) -> Panel:
             (reason, _), count = max(refused.items(), key=lambda item: item[1])
             facts.insert(4, ["Most of them", f"{REASONS[reason]} ({count:,})"])
         facts.insert(4, ["Clients", clients_verdict(tally.remembered())])
+        results, told = authenticated(tally), interleaved(service)["replies"]
+        if service.keys.path:
+            wrong = sum(results.values()) - results["ok"]
+            facts.append(["Keys", service.keys.verdict])
+            facts.append(["Authenticated replies", f"{results['ok']:,} ({wrong:,} refused)"])
+        if told:
+            facts.append(["Replies in interleaved mode", f"{told:,}"])
         facts += [[f"Not on {endpoint}", why] for endpoint, why in service.missing.items()]
         return {"verdict": words, "level": level, "facts": facts, "spark": tally.curve()}
 
@@ -61,7 +68,15 @@ def health_checks(service: NtpService) -> list[HealthCheck]:
             return f"{late / received:.0%} of the requests of the last minute waited too long to be answered"
         return None
 
+    async def keys() -> str | None:
+        return service.keys.verdict if service.keys.problems else None
+
     return [
+        HealthCheck(
+            "keys",
+            keys,
+            remedy="see what `timeball ntp key check FILE` says, and put it right: the file is read again by itself",
+        ),
         HealthCheck(
             "serving",
             serving,
@@ -87,6 +102,10 @@ def metrics(service: NtpService) -> list[Metric]:
         for (reason, action), count in service.tally.outcomes().items():
             yield (reason.name.lower(), action.name.lower()), count
 
+    def by_result() -> Iterator[tuple[tuple[str, ...], float]]:
+        for result, count in authenticated(service.tally).items():
+            yield (result,), count
+
     def limited() -> Iterator[tuple[tuple[str, ...], float]]:
         counted = service.tally.remembered()
         yield ("client",), counted.over_client
@@ -106,6 +125,17 @@ def metrics(service: NtpService) -> list[Metric]:
             "ntp_rate_limited_total",
             "Requests over a limit: silenced (client, network), told to slow down (kiss), answered by chance (leak)",
             "counter", limited, ("kind",),
+        ),
+        Metric(
+            "ntp_authenticated_total", "Requests with authentication by result", "counter", by_result, ("result",)
+        ),
+        Metric(
+            "ntp_interleaved_replies_total", "Replies that told when the one before left", "counter",
+            lambda: interleaved(service)["replies"],
+        ),
+        Metric(
+            "ntp_transmit_stamps_total", "Replies of which the kernel told when they left", "counter",
+            lambda: interleaved(service)["kernel_stamps"],
         ),
         Metric(
             "ntp_packets_received_total", "NTP packets received", "counter", received, ("version", "mode", "family")

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from appliance.dataplane.interface import Action, NtpServer, Reason, Remembered
+from appliance.dataplane.interface import Action, Mark, NtpServer, Reason, Remembered
 
 Outcomes = Mapping[tuple[Reason, Action], int]
 
@@ -34,6 +34,7 @@ class Tally:
     samples: deque[Sample] = field(default_factory=lambda: deque(maxlen=KEPT_SAMPLES))
     _outcomes: Counter[tuple[Reason, Action]] = field(default_factory=Counter)
     _traffic: Counter[tuple[int, int, int]] = field(default_factory=Counter)
+    _marks: Counter[Mark] = field(default_factory=Counter)
     _limited: Remembered = field(default_factory=Remembered)
 
     def outcomes(self) -> Outcomes:
@@ -44,6 +45,10 @@ class Tally:
         """Packets by (version, mode, family)."""
         return self._traffic + Counter(self.server.traffic()) if self.server else self._traffic
 
+    def marks(self) -> Mapping[Mark, int]:
+        """Packets by what else is counted of them."""
+        return self._marks + Counter(self.server.marks()) if self.server else self._marks
+
     def remembered(self) -> Remembered:
         """Room and clients of the server that runs; what was counted, of all."""
         now = self.server.remembered() if self.server else Remembered()
@@ -53,7 +58,7 @@ class Tally:
     def retire(self) -> None:
         """Keep the counts of a server that was closed."""
         self._outcomes, self._traffic = Counter(self.outcomes()), Counter(self.traffic())
-        self._limited = self.remembered()
+        self._limited, self._marks = self.remembered(), Counter(self.marks())
         self.server = None
 
     def sample(self, mono_ns: int) -> None:

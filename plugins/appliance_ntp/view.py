@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from appliance.dataplane.interface import Action, Reason, Remembered
+from appliance.dataplane.interface import Action, Mark, Reason, Remembered
 
 if TYPE_CHECKING:
     from appliance_ntp.service import NtpService
+    from appliance_ntp.tally import Tally
 
 _RATES_OVER_S = (1, 10, 60)
+
+#: What may become of a request with a MAC.
+_AUTHENTICATED = {
+    "ok": Mark.AUTHENTICATED,
+    "unknown_key": Mark.UNKNOWN_KEY,
+    "wrong_source": Mark.WRONG_SOURCE,
+    "wrong_mac": Mark.WRONG_MAC,
+}
 
 #: What people read for each reason.
 REASONS = {
@@ -21,7 +30,7 @@ REASONS = {
     Reason.BAD_MODE: "a mode that is no request",
     Reason.REPLY: "a reply, not a request",
     Reason.CONTROL: "control message (mode 6 or 7)",
-    Reason.AUTH: "authenticated in a way that we cannot verify",
+    Reason.AUTH: "authentication that is not right, or that we do not know",
     Reason.POLICY: "refused by policy",
     Reason.RATE: "over the rate limit",
     Reason.BAD_SOURCE: "impossible source",
@@ -95,6 +104,36 @@ def clients_verdict(remembered: Remembered) -> str:
     return f"{known}; {refused:,} requests were over a limit" if refused else known
 
 
+def authenticated(tally: Tally) -> dict[str, int]:
+    """Requests with authentication by what became of them."""
+    marks = tally.marks()
+    told = {name: marks.get(mark, 0) for name, mark in _AUTHENTICATED.items()}
+    refused = tally.outcomes().get((Reason.AUTH, Action.IGNORE), 0)
+    return told | {"unsupported": max(0, refused - sum(told.values()) + told["ok"])}
+
+
+def authentication(service: NtpService) -> dict[str, Any]:
+    """Which keys there are, and how requests fared with them. Never a key."""
+    keys = service.keys
+    return {
+        "verdict": keys.verdict,
+        "keys_file": keys.path or None,
+        "keys": [
+            {"id": key.id, "type": key.kind.label, "networks": [str(network) for network in key.networks]}
+            for key in keys.keys
+        ],
+        "problems": list(keys.problems),
+        "warnings": list(keys.warnings),
+        "results": authenticated(service.tally),
+    }
+
+
+def interleaved(service: NtpService) -> dict[str, int]:
+    """How many replies told when the one before left, and how many times the kernel said so."""
+    marks = service.tally.marks()
+    return {"replies": marks.get(Mark.INTERLEAVED, 0), "kernel_stamps": marks.get(Mark.STAMPED, 0)}
+
+
 def summary(service: NtpService) -> dict[str, Any]:
     """Everything at once, JSON-able; the shape of GET /api/v1/ntp."""
     level, words = verdict(service)
@@ -126,6 +165,8 @@ def summary(service: NtpService) -> dict[str, Any]:
             for (version, mode, family), count in sorted(traffic.items())
         ],
         "clients": clients_summary(service),
+        "authentication": authentication(service),
+        "interleaved": interleaved(service),
         "policy": {
             "rules": [{"prefix": str(rule.network), "action": rule.action} for rule in service.policy.rules],
             "others": service.policy.default,

@@ -84,7 +84,10 @@ def server(replied: int, late: int = 0):
     outcomes = {(Reason.OK, Action.REPLY): replied, (Reason.LATE, Action.IGNORE): late}
     remembered = Remembered(3, 8, forgotten=1, over_client=2)
     return SimpleNamespace(
-        counters=lambda: outcomes, traffic=lambda: {(4, 3, 4): replied + late}, remembered=lambda: remembered
+        counters=lambda: outcomes,
+        traffic=lambda: {(4, 3, 4): replied + late},
+        marks=dict,
+        remembered=lambda: remembered,
     )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import json
 import os
+import socket
 
 import pytest
 from click import Group
@@ -13,11 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.dataplane.ntp_keys import KeyRing, NtpKey
-from appliance.wire.ntp_mac import MacType
+from appliance.wire.ntp_mac import MacType, digester
 from appliance_ntp.keys import Keys, load_keys
 from appliance_ntp.keys_cli import register
 from appliance_ntp.keys_file import MAX_FILE_BYTES, parse_keys
+from tests.support.ntp_packets import request
+from tests.support.ntp_service import endpoint
+from tests.support.wait import wait_for
 
+RESULTS = ("ok", "unknown_key", "wrong_source", "wrong_mac", "unsupported")
 AES_HEX = "00112233445566778899aabbccddeeff"
 
 
@@ -200,3 +206,82 @@ def test_check_tells_what_is_in_a_file_and_what_is_wrong(ntp, tmp_path):
 def test_nothing_that_is_shown_of_a_key_is_the_key():
     key = NtpKey(1, MacType.SHA1, b"S3cr3tW0rd")
     assert "S3cr3t" not in f"{key} {key!r} {[key]} {json.dumps([str(key)])}"
+
+
+async def ask(app, packet: bytes, timeout_s=10.0) -> bytes | None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.setblocking(False)
+        sock.connect(await endpoint(app))
+        sock.send(packet)
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await asyncio.get_running_loop().sock_recv(sock, 2048)
+        except TimeoutError:
+            return None
+
+
+def sealed(number: int, secret: str) -> bytes:
+    packet = request()
+    return packet + number.to_bytes(4) + digester(MacType.AES128, bytes.fromhex(secret))(packet)
+
+
+async def told(app) -> dict:
+    return (await app.get("/api/v1/ntp"))["authentication"]
+
+
+async def test_the_service_follows_its_keys_file(serving, tmp_path):
+    """What is in the file counts without a restart; what is wrong with it is told, and never the key."""
+    path = tmp_path / "ntp.keys"
+    path.touch(mode=0o600)
+    path.write_text(f"7 AES128 HEX:{AES_HEX}\n")
+    listen = '[plugins.ntp]\nlisten = ["127.0.0.1:0"]\n'
+    async with serving(f'{listen}keys_file = "{path}"\n') as app:
+        await app.until_running("ntp")
+        packet = sealed(7, AES_HEX)
+        reply = await ask(app, packet)
+        assert len(reply) == len(packet)
+        assert (
+            reply[:48] + (7).to_bytes(4) + digester(MacType.AES128, bytes.fromhex(AES_HEX))(reply[:48])
+            == reply
+        )
+        now = await told(app)
+        assert (now["keys"], now["problems"]) == ([{"id": 7, "type": "AES128", "networks": []}], [])
+        await wait_for(lambda: has_results(app, ok=1), "the reply to be counted")
+
+        path.write_text(f"7 AES128 HEX:{AES_HEX}\n8 AES128\n")
+        await wait_for(lambda: has_problems(app), "the problem to be noticed")
+        assert await ask(app, packet), "what was good stays in force"
+        now = await told(app)
+        assert f"{path}, line 2" in now["problems"][0]
+        assert AES_HEX not in json.dumps(await app.get("/api/v1/ntp"))
+
+        path.write_text(f"9 AES128 HEX:{AES_HEX}\n")
+        await wait_for(lambda: has_key(app, 9), "the new key")
+        assert await ask(app, sealed(9, AES_HEX))
+        assert await ask(app, packet, timeout_s=0.3) is None
+        assert await ask(app, sealed(9, AES_HEX[::-1]), timeout_s=0.3) is None
+        await wait_for(lambda: has_results(app, ok=3, unknown_key=1, wrong_mac=1), "all to be counted")
+
+
+async def has_results(app, **counts: int) -> bool:
+    """A reply is counted a moment after it was sent. What is not named must be 0."""
+    return (await told(app))["results"] == dict.fromkeys(RESULTS, 0) | counts
+
+
+async def has_problems(app) -> bool:
+    return bool((await told(app))["problems"])
+
+
+async def has_key(app, number: int) -> bool:
+    return [key["id"] for key in (await told(app))["keys"]] == [number]
+
+
+async def test_without_a_keys_file_time_is_served_and_no_mac_is_answered(serving):
+    async with serving(
+        '[plugins.ntp]\nlisten = ["127.0.0.1:0"]\nkeys_file = "/nonexistent/ntp.keys"\n'
+    ) as app:
+        await app.until_running("ntp")
+        assert await ask(app, request())
+        assert await ask(app, sealed(7, AES_HEX), timeout_s=0.3) is None
+        await wait_for(lambda: has_results(app, unknown_key=1), "the request to be counted")
+        assert "does not exist" in (await told(app))["verdict"]
