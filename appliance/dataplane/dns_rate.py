@@ -40,6 +40,8 @@ _NAMED = 128
 
 #: Answers have buckets of their own: who floods us with names that are not there cannot silence those that are.
 ANSWERS, ERRORS = 0, 1
+#: What the buckets of the two kinds differ in: another tag and another set.
+_KINDS = (0, 1 << 63 | 1)
 
 
 class Verdict(IntEnum):
@@ -54,7 +56,7 @@ class Level(NamedTuple):
     """The bucket of one prefix length.
 
     Attributes:
-        octets: length of the prefix.
+        octets: length of the prefix, at most 8.
         interval: units of 16 ns between replies.
         tolerance: units that a bucket may be ahead of now and still take one more reply.
     """
@@ -166,7 +168,7 @@ class Limiter:
             return ()
         places = []
         for level in rate.levels4 if address.version == 4 else rate.levels6:
-            hashed = siphash(self._key, address.packed[: level.octets] + bytes((kind,)), 1, 3)
+            hashed = siphash(self._key, address.packed[: level.octets], 1, 3) ^ _KINDS[kind]
             tag = max(hashed >> 64 - _TAG_BITS, 1)  # an empty cell has tag 0
             places.append((hashed % _SETS * _WAYS, tag, level))
         return tuple(places)

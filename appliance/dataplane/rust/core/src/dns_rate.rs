@@ -5,9 +5,8 @@
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::dns_draw::put_address;
 use crate::prefix::PrefixTable;
-use crate::siphash::siphash;
+use crate::siphash::siphash_short;
 
 const UNIT_NS: i64 = 16;
 const TIME_BITS: u32 = 42;
@@ -15,6 +14,8 @@ const TAG_BITS: u32 = 18;
 const TAG_SHIFT: u32 = u64::BITS - TAG_BITS;
 const TIME_MASK: u64 = (1 << TIME_BITS) - 1;
 const ROW_MASK: u64 = (1 << (TAG_SHIFT - TIME_BITS)) - 1;
+/// What two buckets of one prefix differ in: another tag and another set.
+const OTHER_KIND: u64 = 1 << 63 | 1;
 const WAYS: usize = 8;
 const SETS: usize = 4096;
 /// A cell that others change all the time is given up after so many attempts: one reply goes uncounted.
@@ -80,7 +81,7 @@ impl RateLimit {
         self.bound < 1 << (TIME_BITS - 1)
             && self.slip <= ROW_MASK
             && self.levels4.iter().all(|one| level(one, 4))
-            && self.levels6.iter().all(|one| level(one, 16))
+            && self.levels6.iter().all(|one| level(one, 8))
     }
 
     fn is_exempt(&self, source: IpAddr) -> bool {
@@ -122,12 +123,15 @@ impl Limiter {
             return Verdict::Pass;
         }
         let now = (mono_ns.div_euclid(UNIT_NS) as u64) & TIME_MASK;
-        let mut octets = [0; 17];
-        let levels = if source.is_ipv4() { &rate.levels4 } else { &rate.levels6 };
+        let (levels, first) = match source {
+            IpAddr::V4(v4) => (&rate.levels4, u64::from(u32::from_le_bytes(v4.octets()))),
+            IpAddr::V6(v6) => (&rate.levels6, u64::from_le_bytes(*v6.octets().first_chunk().unwrap_or(&[0; 8]))),
+        };
         for level in levels {
-            put_address(&mut octets, source);
-            octets[level.octets] = kind as u8;
-            let hash = siphash::<1, 3>(&self.key, &octets[..=level.octets]);
+            let mut hash = siphash_short::<1, 3>(&self.key, first, level.octets);
+            if kind == Kind::Error {
+                hash ^= OTHER_KIND;
+            }
             let verdict = self.take(hash, level, rate, now);
             if verdict != Verdict::Pass {
                 self.note(source, mono_ns);
@@ -195,14 +199,20 @@ impl Limiter {
 
 /// The place for `tag`: its cell, how many were limited in a row, and how far ahead of `now` its bucket is.
 fn find(set: &[AtomicU64; WAYS], tag: u64, bound: u64, now: u64) -> (&AtomicU64, u64, u64, u64) {
+    let ahead = |cell: u64| {
+        let ahead = cell.wrapping_sub(now) & TIME_MASK;
+        if ahead > bound { 0 } else { ahead } // more than the bound is in the past
+    };
+    for place in set {
+        let cell = place.load(Relaxed);
+        if cell >> TAG_SHIFT == tag {
+            return (place, cell, cell >> TIME_BITS & ROW_MASK, ahead(cell));
+        }
+    }
     let mut fullest = (&set[0], 0, u64::MAX);
     for place in set {
         let cell = place.load(Relaxed);
-        let ahead = cell.wrapping_sub(now) & TIME_MASK;
-        let lead = if ahead > bound { 0 } else { ahead }; // more than the bound is in the past
-        if cell >> TAG_SHIFT == tag {
-            return (place, cell, cell >> TIME_BITS & ROW_MASK, lead);
-        }
+        let lead = ahead(cell);
         if lead < fullest.2 {
             fullest = (place, cell, lead);
         }
