@@ -42,7 +42,8 @@ NodeTuple: TypeAlias = tuple[
 RateTuple: TypeAlias = tuple[
     Sequence[tuple[int, int, int]], Sequence[tuple[int, int, int]], int, int, list[tuple[bool, int, int]]
 ]
-#: zone, names, tables, (nodata, nxdomain), ANY, (expire_s, nsid), CHAOS, (draw secret, slot_ns, cookie secrets), rate limit
+#: zone, names, tables, (nodata, nxdomain), ANY, (expire_s, nsid), CHAOS, (draw secret, slot_ns, cookie secrets),
+#: handed up (names, one bit for each opcode, signed), rate limit
 AnswersTuple: TypeAlias = tuple[
     bytes,
     list[tuple[bytes, NodeTuple]],
@@ -52,6 +53,7 @@ AnswersTuple: TypeAlias = tuple[
     tuple[int, bytes],
     list[tuple[bytes, SectionTuple]],
     tuple[bytes, int, Sequence[bytes]],
+    tuple[Sequence[bytes], int, bool],
     RateTuple | None,
 ]
 
@@ -151,6 +153,9 @@ class DnsServer:
     def outcomes(self) -> list[tuple[int, int, int]]:
         """(query type, outcome as in `python_dns`, queries); the types above 257 are counted as 65535."""
 
+    def hand_up(self) -> DnsHandUp | None:
+        """The queue of what the workers hand up, for whoever asks first."""
+
     def offenders(self) -> list[tuple[bytes, int, int]]:
         """Networks over the limit: their 3 or 6 octets, limited replies, monotonic time of the last in ns."""
 
@@ -193,6 +198,22 @@ def confined_call(number: int, arguments: tuple[int, int, int, int]) -> int:
 
 def reasons() -> list[tuple[str, int]]:
     """Names and numbers of the reasons as the native plane has them."""
+
+class DnsHandUp:
+    """The queue of what the workers do not answer."""
+
+    def take(self) -> DnsHanded | None:
+        """Wait for the next one; None when the service is closed."""
+
+class DnsHanded:
+    """One of them; see `dns_hand_up.Handed`."""
+
+    @property
+    def query(self) -> bytes: ...
+    @property
+    def source(self) -> str: ...
+    def age_ns(self) -> int: ...
+    def reply(self, message: bytes) -> bool: ...
 
 class DnsLimiter:
     """`dns_rate.Limiter`, for the tests that compare the two."""

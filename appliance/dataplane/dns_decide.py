@@ -15,7 +15,7 @@ from bisect import bisect_right
 from appliance.dataplane import dns_slow
 from appliance.dataplane.dns_limited import limited
 from appliance.dataplane.dns_rate import Limiter
-from appliance.dataplane.dns_reply import DROP, Arrival, Decision, Reply, bare
+from appliance.dataplane.dns_reply import DROP, HANDED_UP, Arrival, Decision, Reply, bare
 from appliance.dataplane.dns_snapshot import (
     ONE,
     UDP_LIMIT,
@@ -109,7 +109,7 @@ def decide(
         limiter: what was sent to whom; over TCP an address is proven, and it is not asked.
 
     Returns:
-        The reply or None, the outcome (an RCODE, DROP or one of `dns_limited`), the query type, and the mark of the answer
+        The reply or None, the outcome (an RCODE, DROP, HANDED_UP or one of `dns_limited`), the query type, and the mark of the answer
         drawn or -1.
     """
     decision = _unlimited(query, source, transport, now_ns, snapshot, sequence)
@@ -155,7 +155,9 @@ def _unlimited(
 def examine(query: bytes, arrival: Arrival, snapshot: AnswerSnapshot) -> Decision:
     """The whole decision table, for any message that is at least a header and not a reply."""
     opcode = query[2] >> 3 & 15
-    if opcode not in (OPCODE_QUERY, OPCODE_NOTIFY):
+    hand_up = snapshot.hand_up
+    wanted = opcode != OPCODE_QUERY and opcode in hand_up.opcodes
+    if opcode not in (OPCODE_QUERY, OPCODE_NOTIFY) and not wanted:
         return bare(query, NOTIMP, keep_rd=False)
     try:
         asked = parse_query(query)
@@ -164,6 +166,8 @@ def examine(query: bytes, arrival: Arrival, snapshot: AnswerSnapshot) -> Decisio
     reply = Reply(query, asked, arrival, snapshot)
     if asked.edns is not None and asked.edns.version:
         return reply.refuse(BADVERS)
+    if wanted or (hand_up.signed and asked.tsig_at is not None):
+        return None, HANDED_UP, asked.qtype, -1
     if asked.tsig_at is not None:
         return reply.unknown_key()
     if opcode == OPCODE_NOTIFY:
@@ -171,6 +175,15 @@ def examine(query: bytes, arrival: Arrival, snapshot: AnswerSnapshot) -> Decisio
     if not asked.name:
         return reply.empty(NOERROR)
     return _answer_question(reply, asked, arrival, snapshot)
+
+
+def refuse(query: bytes, arrival: Arrival, snapshot: AnswerSnapshot) -> Decision:
+    """The reply to a query that was to be handed up and that nobody takes."""
+    try:
+        asked = parse_query(query)
+    except WireError:
+        return bare(query, FORMERR)
+    return Reply(query, asked, arrival, snapshot).refuse(REFUSED)
 
 
 def _answer_question(reply: Reply, asked: Query, arrival: Arrival, snapshot: AnswerSnapshot) -> Decision:
@@ -193,6 +206,8 @@ def _answer_question(reply: Reply, asked: Query, arrival: Arrival, snapshot: Ans
     aa = qclass == CLASS_IN
     node = snapshot.names.get(name)
     if node is None:
+        if any(is_below(name, above) for above in snapshot.hand_up.names):
+            return None, HANDED_UP, qtype, -1
         return reply.denial(snapshot.nxdomain, aa=aa)
     rotation = node.rotating.get(qtype)
     if rotation is not None:

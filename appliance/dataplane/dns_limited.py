@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from appliance.dataplane.dns_edns import cookie_age_s, make_cookie, opt_record, option
 from appliance.dataplane.dns_rate import ANSWERS, ERRORS, Limiter, RateLimit, Verdict
-from appliance.dataplane.dns_reply import DROP, Arrival, Decision, Reply
+from appliance.dataplane.dns_reply import DROP, HANDED_UP, Arrival, Decision, Reply
 from appliance.dataplane.dns_snapshot import AnswerSnapshot
 from appliance.wire.dns import BADCOOKIE, HEADER_BYTES, NOERROR, OPCODE_NOTIFY, OPCODE_QUERY
 from appliance.wire.dns_query import COOKIE, Query, parse_query
@@ -35,20 +35,24 @@ def limited(
     verdict = _charged(limiter, rate, arrival, outcome)
     if verdict is Verdict.PASS:
         return decision
-    if verdict is Verdict.DROP or reply is None:
+    if verdict is Verdict.DROP:
         return None, LIMITED, qtype, -1
-    if len(reply) == HEADER_BYTES:
+    if reply is not None and len(reply) == HEADER_BYTES:
         return reply[:2] + bytes((reply[2] | _TC,)) + reply[3:], LIMITED_TRUNCATED, qtype, -1
-    return _slipped(reply, outcome, Reply(query, parse_query(query), arrival, snapshot))
+    short = Reply(query, parse_query(query), arrival, snapshot)
+    # What is handed up has no reply yet: its short form is that of an empty one.
+    return _slipped(short, outcome, aa=bool(reply[2] & 4)) if reply else _slipped(short, NOERROR, aa=False)
 
 
 def _charged(limiter: Limiter, rate: RateLimit, arrival: Arrival, outcome: int) -> Verdict:
-    kind = ANSWERS if outcome == NOERROR else ERRORS
+    kind = ANSWERS if outcome in (NOERROR, HANDED_UP) else ERRORS
     return limiter.charge(rate, arrival.source, kind, arrival.mono_ns)
 
 
 def _is_proven(query: bytes, arrival: Arrival, snapshot: AnswerSnapshot) -> bool:
-    if _COOKIE_HEAD not in query or query[2] >> 3 & 15 not in (OPCODE_QUERY, OPCODE_NOTIFY):
+    opcode = query[2] >> 3 & 15
+    readable = opcode in (OPCODE_QUERY, OPCODE_NOTIFY) or opcode in snapshot.hand_up.opcodes
+    if _COOKIE_HEAD not in query or not readable:
         return False
     try:
         cookie = _cookie(parse_query(query))
@@ -64,7 +68,7 @@ def _cookie(asked: Query) -> bytes | None:
     return asked.edns.cookie if asked.edns is not None else None
 
 
-def _slipped(reply: bytes, rcode: int, short: Reply) -> Decision:
+def _slipped(short: Reply, rcode: int, *, aa: bool) -> Decision:
     """BADCOOKIE for clients that speak cookies (RFC 7873 section 5.2.3), else the reply without its records and with TC."""
     asked, arrival, snapshot = short.asked, short.arrival, short.snapshot
     client = _cookie(asked)
@@ -74,7 +78,6 @@ def _slipped(reply: bytes, rcode: int, short: Reply) -> Decision:
         tail = _opt(asked, BADCOOKIE, option(COOKIE, fresh))
         message = short.message(BADCOOKIE, (0, 0, 0), b"", tail, aa=False)[0]
         return message, LIMITED_BADCOOKIE, asked.qtype, -1
-    aa = bool(reply[2] & 4)
     message = short.message(rcode, (0, 0, 0), b"", _opt(asked, rcode, b""), aa=aa, tc=True)[0]
     return message, LIMITED_TRUNCATED, asked.qtype, -1
 

@@ -13,6 +13,8 @@ from appliance.wire.dns_query import EXTENDED_ERROR, Query
 
 #: Outcome of a packet that gets no reply; every other outcome is an RCODE (RFC 6895 section 2.3).
 DROP = -1
+#: Outcome of a query that is not answered from the snapshot: see `dns_hand_up`.
+HANDED_UP = -7
 
 #: reply or None, outcome, query type (0 when unknown), mark of the answer drawn (-1 for none)
 Decision = tuple[bytes | None, int, int, int]

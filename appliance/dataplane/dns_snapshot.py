@@ -120,6 +120,21 @@ class TcpLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class HandUp:
+    """What the workers do not answer but hand to Python (`dns_hand_up`).
+
+    Attributes:
+        names: lower-case wire names: these, and whatever is below them and not in the zone.
+        opcodes: messages of these opcodes, never QUERY.
+        signed: messages with a TSIG record.
+    """
+
+    names: tuple[bytes, ...] = ()
+    opcodes: frozenset[int] = frozenset()
+    signed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class AnswerSnapshot:
     """Everything a data plane needs to answer for one zone.
 
@@ -136,6 +151,7 @@ class AnswerSnapshot:
         slot_ns: how long one client address sees the same draw; 0 draws anew for each query.
         cookie_secrets: 16 bytes each; the first makes cookies, all are accepted (RFC 9018 section 5).
         tcp: what connections may take.
+        hand_up: what is not answered from here.
         rate_limit: how many replies a network may be sent over UDP; None for any number.
     """
 
@@ -152,6 +168,7 @@ class AnswerSnapshot:
     slot_ns: int = 8_000_000_000
     cookie_secrets: tuple[bytes, ...] = ()
     tcp: TcpLimits = TcpLimits()
+    hand_up: HandUp = HandUp()
     rate_limit: RateLimit | None = None
 
 

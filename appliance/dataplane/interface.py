@@ -17,6 +17,7 @@ from appliance.dataplane.client_keys import client_network
 from appliance.dataplane.sandbox import Sandbox
 
 if TYPE_CHECKING:
+    from appliance.dataplane.dns_hand_up import Responder
     from appliance.dataplane.dns_rate import Offender
     from appliance.dataplane.dns_snapshot import AnswerSnapshot
     from appliance.dataplane.ntp_keys import NtpKey
@@ -305,8 +306,10 @@ class DataPlane(Protocol):
         """
         ...
 
-    def serve_dns(self, listen: Sequence[Endpoint], snapshot: AnswerSnapshot) -> DnsServer:
-        """Bind UDP and TCP and answer.
+    def serve_dns(
+        self, listen: Sequence[Endpoint], snapshot: AnswerSnapshot, responder: Responder | None = None
+    ) -> DnsServer:
+        """Bind UDP and TCP and answer; `responder` is asked about what the snapshot hands up, in threads of the plane.
 
         Raises:
             OSError: an address cannot be bound; `filename` holds the endpoint.

@@ -25,6 +25,7 @@ from appliance.dataplane.sandbox import SWITCHED_OFF, Sandbox
 
 if TYPE_CHECKING:
     from appliance.dataplane import _native
+    from appliance.dataplane.dns_hand_up import Responder
     from appliance.dataplane.dns_snapshot import AnswerSnapshot
     from appliance.dataplane.ntp_keys import NtpKey
 
@@ -167,9 +168,19 @@ class NativePlane:
         self.sandbox = server.sandbox
         return server
 
-    def serve_dns(self, listen: Sequence[Endpoint], snapshot: AnswerSnapshot) -> DnsServer:
+    def serve_dns(
+        self, listen: Sequence[Endpoint], snapshot: AnswerSnapshot, responder: Responder | None = None
+    ) -> DnsServer:
+        from appliance.dataplane.dns_hand_up import nobody
         from appliance.dataplane.native_dns import NativeDnsServer
 
-        server = NativeDnsServer(listen, snapshot, self._clock, self.workers, confined=self._confined)
+        server = NativeDnsServer(
+            listen,
+            snapshot,
+            self._clock,
+            self.workers,
+            responder=responder or nobody,
+            confined=self._confined,
+        )
         self.sandbox = server.sandbox
         return server

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from appliance.core.clock import Clock
+from appliance.dataplane.dns_hand_up import HandUpWorker, Responder, nobody
 from appliance.dataplane.dns_rate import Offender, RateLimit, offender
 from appliance.dataplane.dns_shares import Tally, add_shares
 from appliance.dataplane.dns_snapshot import AnswerSnapshot, Denial, Node, Rotation, Section
@@ -50,6 +51,7 @@ def answers_tuple(snapshot: AnswerSnapshot) -> _native.AnswersTuple:
         _section(snapshot.any_section), (snapshot.expire_s, snapshot.nsid),
         [(name, _section(section)) for name, section in snapshot.chaos.items()],
         (snapshot.draw_secret, snapshot.slot_ns, snapshot.cookie_secrets),
+        (snapshot.hand_up.names, sum(1 << o for o in snapshot.hand_up.opcodes), snapshot.hand_up.signed),
         None if snapshot.rate_limit is None else _rate(snapshot.rate_limit),
     )  # fmt: skip
 
@@ -102,6 +104,7 @@ class NativeDnsServer:
         clock: Clock,
         workers: int,
         *,
+        responder: Responder = nobody,
         confined: bool = True,
     ) -> None:
         from appliance.dataplane import _native
@@ -116,13 +119,18 @@ class NativeDnsServer:
         self._epochs = {0: snapshot}
         self._shares: dict[str, tuple[int, float]] = {}
         self._one_at_a_time = threading.Lock()
-        self._tcp = TcpWorker(listeners, Tally(snapshot), clock)
+        self._tcp = TcpWorker(listeners, Tally(snapshot), clock, responder)
+        handed_up = self._udp.hand_up()
+        assert handed_up is not None  # nobody else asked for it
+        self._handed = HandUpWorker(handed_up.take, responder, snapshot, clock)
         self._tcp.start()
+        self._handed.start()
 
     def set_answers(self, snapshot: AnswerSnapshot) -> None:
         """Answer from `snapshot` from the next query on."""
         answers = self._answers(answers_tuple(snapshot))
         with self._one_at_a_time:
+            self._handed.snapshot = snapshot
             self._epochs[self._udp.set_answers(answers)] = snapshot
             done, self._tcp.tally = self._tcp.tally, Tally(snapshot)
             add_shares(self._shares, done)
@@ -143,7 +151,8 @@ class NativeDnsServer:
 
     def counters(self) -> Mapping[tuple[str, str, str], int]:
         udp = {(qtype, outcome): number for qtype, outcome, number in self._udp.outcomes()}
-        return dict(named_counts("udp", udp) + named_counts("tcp", self._tcp.counts))
+        total = named_counts("udp", udp) + named_counts("udp", self._handed.counts)
+        return dict(total + named_counts("tcp", self._tcp.counts))
 
     def shares(self) -> Mapping[str, tuple[int, float]]:
         """By address: answers that held it since the start, and how many would have been its exact share."""
@@ -159,9 +168,10 @@ class NativeDnsServer:
 
     def failure(self) -> BaseException | None:
         why = self._udp.failure()
-        return RuntimeError(why) if why else self._tcp.failure
+        return RuntimeError(why) if why else self._tcp.failure or self._handed.failure
 
     def close(self) -> None:
         self._tcp.stop()
         self._udp.close()
         self._tcp.join()
+        self._handed.join()

@@ -6,19 +6,32 @@ This is the plane that works everywhere, and the specification of every faster o
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import socket
 import struct
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 from appliance.core.clock import Clock
-from appliance.dataplane.dns_decide import decide
+from appliance.dataplane.dns_decide import decide, refuse
+from appliance.dataplane.dns_hand_up import (
+    BUG,
+    QUEUE_FULL,
+    SEND_FAILED,
+    TOO_LATE,
+    HandUpQueue,
+    HandUpWorker,
+    Responder,
+    Waiting,
+    nobody,
+)
 from appliance.dataplane.dns_limited import LIMITED, LIMITED_BADCOOKIE, LIMITED_TRUNCATED
 from appliance.dataplane.dns_rate import Limiter, Offender
-from appliance.dataplane.dns_reply import DROP, Decision
+from appliance.dataplane.dns_reply import DROP, HANDED_UP, Arrival, Decision
 from appliance.dataplane.dns_shares import Tally, add_shares
 from appliance.dataplane.dns_snapshot import AnswerSnapshot
 from appliance.dataplane.interface import Endpoint
@@ -29,17 +42,20 @@ from appliance.wire.dns import RCODE_NAMES, TYPE_NAMES, type_name
 
 log = logging.getLogger("dns.plane")
 
-#: Outcomes beside the RCODEs and DROP.
-SEND_FAILED, BUG = -2, -3
+#: Outcomes in words, beside the RCODEs.
 OUTCOME_NAMES = {
     **RCODE_NAMES,
     DROP: "drop",
     SEND_FAILED: "send_failed",
     BUG: "error",
+    QUEUE_FULL: "queue_full",
+    TOO_LATE: "too_late",
     LIMITED: "limited",
     LIMITED_TRUNCATED: "limited_truncated",
     LIMITED_BADCOOKIE: "limited_badcookie",
 }
+
+_Control: TypeAlias = tuple[int, int, bytes]
 
 _LONGEST_QUERY = 4096
 _RECEIVE_BUFFER = 4 << 20
@@ -53,7 +69,9 @@ _PKTINFO6 = struct.Struct("@16si")
 _ANCILLARY_BYTES = socket.CMSG_SPACE(_PKTINFO6.size)
 
 
-def serve(listen: Sequence[Endpoint], snapshot: AnswerSnapshot, clock: Clock) -> PythonDnsServer:
+def serve(
+    listen: Sequence[Endpoint], snapshot: AnswerSnapshot, clock: Clock, responder: Responder = nobody
+) -> PythonDnsServer:
     """Bind UDP and TCP on every endpoint and answer from `snapshot`.
 
     Raises:
@@ -70,7 +88,7 @@ def serve(listen: Sequence[Endpoint], snapshot: AnswerSnapshot, clock: Clock) ->
             udp.append(pair[0])
             tcp.append(pair[1])
             endpoints.append(Endpoint(endpoint.host, pair[0].getsockname()[1]))
-        server = PythonDnsServer(tuple(endpoints), udp, tcp, snapshot, clock)
+        server = PythonDnsServer(tuple(endpoints), udp, tcp, snapshot, clock, responder)
         undo.pop_all()
         return server
 
@@ -154,7 +172,13 @@ class _UdpWorker(threading.Thread):
     """Receives, decides, sends, counts. One socket, one thread, nothing shared but the pointer to the snapshot."""
 
     def __init__(
-        self, sock: socket.socket, endpoint: Endpoint, tally: Tally, clock: Clock, limiter: Limiter
+        self,
+        sock: socket.socket,
+        endpoint: Endpoint,
+        tally: Tally,
+        clock: Clock,
+        limiter: Limiter,
+        up: HandUpQueue,
     ) -> None:
         super().__init__(name=f"dns-udp-{endpoint}", daemon=True)
         self.tally = tally
@@ -164,6 +188,7 @@ class _UdpWorker(threading.Thread):
         self._wildcard = _is_wildcard(endpoint)
         self._clock = clock
         self._limiter = limiter
+        self._up = up
         self._closing = False
         self._sequence = 0
 
@@ -204,6 +229,11 @@ class _UdpWorker(threading.Thread):
                 continue
             tally = self.tally
             reply, outcome, qtype, mark = self._decide(query, client[0], tally.snapshot)
+            if outcome == HANDED_UP:
+                back = functools.partial(self._send_back, client=client)
+                if self._hand_up(query, client[0], back):
+                    continue
+                reply, outcome = self._refuse(query, client[0], tally.snapshot), QUEUE_FULL
             if reply is not None:
                 try:
                     send(reply, socket.MSG_DONTWAIT, client)
@@ -223,6 +253,11 @@ class _UdpWorker(threading.Thread):
             return
         tally = self.tally
         reply, outcome, qtype, mark = self._decide(query, client[0], tally.snapshot)
+        if outcome == HANDED_UP:
+            back = functools.partial(self._send_back, client=client, ancillary=ancillary)
+            if self._hand_up(query, client[0], back):
+                return
+            reply, outcome = self._refuse(query, client[0], tally.snapshot), QUEUE_FULL
         if reply is not None:
             try:
                 self._sock.sendmsg([reply], _reply_source(ancillary), socket.MSG_DONTWAIT, client)
@@ -240,6 +275,16 @@ class _UdpWorker(threading.Thread):
             sequence=self._sequence, mono_ns=clock.monotonic_ns(), limiter=self._limiter,
         )  # fmt: skip
 
+    def _hand_up(self, query: bytes, source: str, send: Callable[[bytes], object]) -> bool:
+        """Whether the query is in the queue; it is counted when it leaves it."""
+        return self._up.put(Waiting(query, source, self._clock.monotonic_ns(), self._clock, send))
+
+    def _refuse(self, query: bytes, source: str, snapshot: AnswerSnapshot) -> bytes | None:
+        return refuse(query, Arrival(source, "udp", self._clock.wall_ns(), self._sequence), snapshot)[0]
+
+    def _send_back(self, reply: bytes, *, client: Any, ancillary: Sequence[_Control] = ()) -> None:
+        self._sock.sendmsg([reply], _reply_source(ancillary), socket.MSG_DONTWAIT, client)
+
     def _count(self, qtype: int, outcome: int) -> int:
         """Count one query; returns how many of its kind were counted before."""
         key = (qtype, outcome)
@@ -248,7 +293,7 @@ class _UdpWorker(threading.Thread):
         return before
 
 
-def _reply_source(ancillary: list[tuple[int, int, bytes]]) -> list[tuple[int, int, bytes]]:
+def _reply_source(ancillary: Sequence[_Control]) -> list[_Control]:
     """Ancillary data that sends a reply from the address that the query was sent to."""
     for level, kind, data in ancillary:
         if level == socket.IPPROTO_IP and kind == _IP_PKTINFO:
@@ -274,27 +319,31 @@ class PythonDnsServer:
         tcp: Sequence[socket.socket],
         snapshot: AnswerSnapshot,
         clock: Clock,
+        responder: Responder,
     ) -> None:
         self.endpoints = endpoints
         self._shares: dict[str, tuple[int, float]] = {}
         self._limiter = Limiter(os.urandom(16))
+        self._up = HandUpQueue()
+        self._handed = HandUpWorker(self._up.take, responder, snapshot, clock)
         self._udp = [
-            _UdpWorker(sock, endpoint, Tally(snapshot), clock, self._limiter)
+            _UdpWorker(sock, endpoint, Tally(snapshot), clock, self._limiter, self._up)
             for sock, endpoint in zip(udp, endpoints, strict=True)
         ]
-        self._tcp = TcpWorker(tcp, Tally(snapshot), clock)
+        self._tcp = TcpWorker(tcp, Tally(snapshot), clock, responder)
         self._workers: list[_UdpWorker | TcpWorker] = [*self._udp, self._tcp]
-        for worker in self._workers:
+        for worker in (*self._workers, self._handed):
             worker.start()
 
     def set_answers(self, snapshot: AnswerSnapshot) -> None:
         """Answer from `snapshot` from the next query on."""
+        self._handed.snapshot = snapshot
         for worker in self._workers:
             done, worker.tally = worker.tally, Tally(snapshot)
             add_shares(self._shares, done)
 
     def counters(self) -> Mapping[tuple[str, str, str], int]:
-        total = named_counts("tcp", self._tcp.counts)
+        total = named_counts("tcp", self._tcp.counts) + named_counts("udp", self._handed.counts)
         for worker in self._udp:
             total += named_counts("udp", worker.counts)
         return dict(total)
@@ -310,10 +359,12 @@ class PythonDnsServer:
         return self._limiter.offenders()
 
     def failure(self) -> BaseException | None:
-        return next((worker.failure for worker in self._workers if worker.failure is not None), None)
+        workers = (*self._workers, self._handed)
+        return next((worker.failure for worker in workers if worker.failure is not None), None)
 
     def close(self) -> None:
         for worker in self._workers:
             worker.stop()
-        for worker in self._workers:
-            worker.join()
+        self._up.close()
+        for thread in (*self._workers, self._handed):
+            thread.join()

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 
 from appliance.core.clock import Clock
 from appliance.dataplane.dns_decide import decide
+from appliance.dataplane.dns_hand_up import Responder, nobody
+from appliance.dataplane.dns_reply import HANDED_UP, Arrival
 from appliance.dataplane.dns_shares import Tally
 from appliance.dataplane.dns_snapshot import TcpLimits
 
@@ -42,13 +44,20 @@ class _Connection:
 class TcpWorker(threading.Thread):
     """Serves every TCP listener; owns its connections."""
 
-    def __init__(self, listeners: Sequence[socket.socket], tally: Tally, clock: Clock) -> None:
+    def __init__(
+        self,
+        listeners: Sequence[socket.socket],
+        tally: Tally,
+        clock: Clock,
+        responder: Responder = nobody,
+    ) -> None:
         super().__init__(name="dns-tcp", daemon=True)
         self.tally = tally
         self.counts: dict[tuple[int, int], int] = {}
         self.failure: BaseException | None = None
         self._listeners = listeners
         self._clock = clock
+        self._responder = responder
         self._closing = False
         self._sequence = 0
         self._selector = selectors.DefaultSelector()
@@ -147,6 +156,9 @@ class TcpWorker(threading.Thread):
         reply, outcome, qtype, mark = decide(
             query, connection.source, "tcp", self._clock.wall_ns(), tally.snapshot, sequence=self._sequence
         )
+        if outcome == HANDED_UP:
+            arrival = Arrival(connection.source, "tcp", self._clock.wall_ns(), self._sequence)
+            reply, outcome, qtype, mark = self._responder(query, arrival, tally.snapshot)
         if reply is None:
             connection.ending = True
         else:

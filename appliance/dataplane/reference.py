@@ -11,6 +11,7 @@ from appliance.dataplane.interface import DnsServer, Endpoint, NtpPolicy, NtpSer
 from appliance.dataplane.sandbox import IN_PYTHON
 
 if TYPE_CHECKING:
+    from appliance.dataplane.dns_hand_up import Responder
     from appliance.dataplane.dns_snapshot import AnswerSnapshot
 
 
@@ -38,7 +39,10 @@ class PythonPlane:
 
         return PythonNtpServer(listen, clock, policy, self._clock, clients=clients)
 
-    def serve_dns(self, listen: Sequence[Endpoint], snapshot: AnswerSnapshot) -> DnsServer:
+    def serve_dns(
+        self, listen: Sequence[Endpoint], snapshot: AnswerSnapshot, responder: Responder | None = None
+    ) -> DnsServer:
+        from appliance.dataplane.dns_hand_up import nobody
         from appliance.dataplane.python_dns import serve
 
-        return serve(listen, snapshot, self._clock)
+        return serve(listen, snapshot, self._clock, responder or nobody)

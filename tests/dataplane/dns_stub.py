@@ -18,6 +18,7 @@ from appliance.api.contrib import AnswerRecord
 from appliance.core.clock import Clock, SystemClock
 from appliance.dataplane import python_dns
 from appliance.dataplane.dns_decide import decide
+from appliance.dataplane.dns_hand_up import Responder, nobody
 from appliance.dataplane.dns_snapshot import AnswerSnapshot, TcpLimits
 from appliance.dataplane.interface import DnsServer, Endpoint
 from appliance.dataplane.native import NativePlane
@@ -126,13 +127,17 @@ class OnPaper:
 
 
 def serve(
-    plane: str, listen: Sequence[Endpoint], snapshot: AnswerSnapshot, clock: Clock | None = None
+    plane: str,
+    listen: Sequence[Endpoint],
+    snapshot: AnswerSnapshot,
+    clock: Clock | None = None,
+    responder: Responder = nobody,
 ) -> DnsServer:
     """A service of the plane "python" or "native"; what the outside sees of them must be the same."""
     if plane == "native":
         need_native()
-        return NativePlane(clock=clock).serve_dns(listen, snapshot)
-    return python_dns.serve(listen, snapshot, clock or SystemClock())
+        return NativePlane(clock=clock).serve_dns(listen, snapshot, responder)
+    return python_dns.serve(listen, snapshot, clock or SystemClock(), responder)
 
 
 class OverSockets:

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use timeball_core::dns::{self, Arrival};
 use timeball_core::dns_rate::{Level, Limiter, RateLimit};
-use timeball_core::dns_snapshot::{ByName, Denial, MAX_REPLY_BYTES, Node, Rotation, Section, Snapshot, Table};
+use timeball_core::dns_snapshot::{ByName, Denial, HandUp, MAX_REPLY_BYTES, Node, Rotation, Section, Snapshot, Table};
 use timeball_core::prefix::PrefixTable;
 
 const QUERIES: usize = 20_000;
@@ -54,6 +54,7 @@ fn snapshot(rate_limit: Option<RateLimit>) -> Snapshot {
         draw_secret: [7; 16],
         slot_ns: 8_000_000_000,
         cookie_secrets: [[9; 16]].into(),
+        hand_up: HandUp::default(),
         rate_limit,
     };
     snapshot.checked().expect("a good snapshot")

@@ -23,6 +23,8 @@ pub const UDP_LIMIT_PLAIN: usize = 512;
 
 /// Outcome of a packet that gets no reply; every other outcome is an RCODE.
 pub const DROP: i16 = -1;
+/// Outcome of a query that somebody else answers, or nobody: see `refuse`.
+pub const HANDED_UP: i16 = -7;
 
 /// Every outcome of a decision, by its name.
 pub const OUTCOMES: [(&str, i16); 9] = [
@@ -83,7 +85,7 @@ pub fn answer(
         return Answer { outcome: DROP, qtype: 0, mark: None, length: 0 };
     }
     let opcode = query[2] >> 3 & 15;
-    let readable = opcode == OPCODE_QUERY || opcode == OPCODE_NOTIFY;
+    let readable = opcode == OPCODE_QUERY || opcode == OPCODE_NOTIFY || snapshot.hand_up.takes(opcode);
     let asked = if readable { parse_query(query).ok() } else { None };
     let mut out = Out { room, at: 0 };
     let answer = match &asked {
@@ -96,6 +98,16 @@ pub fn answer(
         return case.limited(answer, rate, limiter, room);
     }
     answer
+}
+
+/// The reply to a query that was to be handed up and that nobody takes.
+#[must_use]
+pub fn refuse(query: &[u8], arrival: Arrival, snapshot: &Snapshot, room: &mut Room) -> Answer {
+    let mut out = Out { room, at: 0 };
+    match parse_query(query) {
+        Ok(asked) => Reply { query, asked: &asked, arrival, snapshot, out }.refuse(REFUSED, &[]),
+        Err(_) => out.bare(query, FORMERR, 0x79),
+    }
 }
 
 /// Whether a lower-case wire name is `zone` or below it, on a label boundary.
@@ -112,6 +124,10 @@ impl<'a> Reply<'a> {
         if self.asked.edns.is_some_and(|edns| edns.version != 0) {
             return self.refuse(BADVERS, &[]);
         }
+        let hand_up = &self.snapshot.hand_up;
+        if hand_up.takes(opcode) || (hand_up.signed && self.asked.tsig_at.is_some()) {
+            return self.handed_up();
+        }
         if let Some(at) = self.asked.tsig_at {
             return self.unknown_key(at);
         }
@@ -122,6 +138,10 @@ impl<'a> Reply<'a> {
             return self.refuse(NOERROR, &[]);
         }
         self.question()
+    }
+
+    fn handed_up(&self) -> Answer {
+        Answer { outcome: HANDED_UP, qtype: self.asked.qtype, mark: None, length: 0 }
     }
 
     /// The decision table for a question of opcode QUERY.
@@ -156,6 +176,9 @@ impl<'a> Reply<'a> {
         let aa = if qclass == CLASS_IN { AA } else { 0 };
         let Some(node) = snapshot.names.get(name).filter(|_| served) else {
             if served && is_below(name, &snapshot.zone) {
+                if snapshot.hand_up.names.iter().any(|above| is_below(name, above)) {
+                    return self.handed_up();
+                }
                 return self.denial(&snapshot.nxdomain, aa);
             }
             return self.refuse(REFUSED, NOT_AUTHORITATIVE);

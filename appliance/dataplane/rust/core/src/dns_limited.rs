@@ -1,6 +1,6 @@
 //! What a client over the limit is sent instead of a reply. `dns_limited.py` is the law, and says why.
 
-use crate::dns::{Answer, Arrival, DROP, Room};
+use crate::dns::{Answer, Arrival, DROP, HANDED_UP, Room};
 use crate::dns_cookie::{cookie_age_s, make_cookie};
 use crate::dns_numbers::{BADCOOKIE, NOERROR};
 use crate::dns_opt::{Out, Tail};
@@ -31,12 +31,12 @@ impl Case<'_> {
         if answer.outcome == DROP || self.is_proven() {
             return answer;
         }
-        let kind = if answer.outcome == i16::from(NOERROR) { Kind::Answer } else { Kind::Error };
+        let answers = answer.outcome == i16::from(NOERROR) || answer.outcome == HANDED_UP;
+        let kind = if answers { Kind::Answer } else { Kind::Error };
         let dropped = Answer { outcome: LIMITED, mark: None, length: 0, ..answer };
         match limiter.charge(rate, self.arrival.source, kind, self.arrival.mono_ns) {
             Verdict::Pass => answer,
             Verdict::Drop => dropped,
-            Verdict::Slip if answer.length == 0 => dropped,
             Verdict::Slip if answer.length == HEADER_BYTES => {
                 room[2] |= TC;
                 Answer { outcome: LIMITED_TRUNCATED, mark: None, ..answer }
@@ -53,7 +53,8 @@ impl Case<'_> {
 
     /// BADCOOKIE for clients that speak cookies, else the reply without its records and with TC.
     fn slipped(&self, asked: &Query<'_>, answer: Answer, room: &mut Room) -> Answer {
-        let aa = room[2] & AA;
+        // What is handed up has no reply yet: its short form is that of an empty one.
+        let (rcode, aa) = if answer.outcome == HANDED_UP { (NOERROR, 0) } else { (answer.outcome as u8, room[2] & AA) };
         let mut tail = Tail::default();
         if let Some(edns) = asked.edns {
             tail.present = true;
@@ -68,7 +69,6 @@ impl Case<'_> {
             let sent = reply.message(BADCOOKIE, [0, 0, 0], &tail, 0, None, |_| {});
             return Answer { outcome: LIMITED_BADCOOKIE, ..sent };
         }
-        let rcode = answer.outcome as u8;
         tail.rcode_high = rcode >> 4;
         let sent = reply.message(rcode, [0, 0, 0], &tail, aa | TC, None, |_| {});
         Answer { outcome: LIMITED_TRUNCATED, ..sent }

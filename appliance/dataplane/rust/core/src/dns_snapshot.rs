@@ -84,6 +84,23 @@ pub(crate) fn of_type<T>(list: &[(u16, T)], qtype: u16) -> Option<&T> {
 /// Anything by lower-case wire name.
 pub type ByName<T> = HashMap<Box<[u8]>, T, BuildHasherDefault<NameHasher>>;
 
+/// What is handed up to somebody who knows more.
+#[derive(Clone, Debug, Default)]
+pub struct HandUp {
+    /// Lower-case wire names: these and whatever is below them, unless it is in the zone.
+    pub names: Box<[Box<[u8]>]>,
+    /// Messages of these opcodes other than QUERY, one bit for each.
+    pub opcodes: u16,
+    /// Messages with a TSIG record.
+    pub signed: bool,
+}
+
+impl HandUp {
+    pub(crate) fn takes(&self, opcode: u8) -> bool {
+        opcode != 0 && self.opcodes >> opcode & 1 == 1
+    }
+}
+
 /// Everything needed to answer for one zone; see `AnswerSnapshot` in Python.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
@@ -111,6 +128,8 @@ pub struct Snapshot {
     pub slot_ns: i64,
     /// The first makes cookies, all are accepted.
     pub cookie_secrets: Box<[[u8; 16]]>,
+    /// What is not answered here.
+    pub hand_up: HandUp,
     /// How many replies a network may be sent.
     pub rate_limit: Option<RateLimit>,
 }

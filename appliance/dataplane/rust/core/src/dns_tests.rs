@@ -1,7 +1,7 @@
 //! The decision on a small zone: what it says, and that no bytes make it panic.
 
 use super::*;
-use crate::dns_snapshot::{ByName, Denial, Rotation, Section, Table};
+use crate::dns_snapshot::{ByName, Denial, HandUp, Rotation, Section, Table};
 
 fn zone() -> Snapshot {
     let zone: &[u8] = b"\x04pool\x00";
@@ -24,6 +24,7 @@ fn zone() -> Snapshot {
         draw_secret: [7; 16],
         slot_ns: 0,
         cookie_secrets: [[9; 16]].into(),
+        hand_up: HandUp::default(),
         rate_limit: None,
     };
     snapshot.checked().expect("a good snapshot")

@@ -15,7 +15,7 @@ use crate::socket::{Name, SO_TIMESTAMPNS_NEW};
 pub const WIDTH: usize = 32;
 
 /// Control messages are aligned like a `cmsghdr`: room for a time stamp and a pktinfo of either family.
-const CONTROL_WORDS: usize = 16;
+pub const CONTROL_WORDS: usize = 16;
 
 /// Room for one packet, longer by a cache line: rooms of a power of two would all share a few places of the cache.
 #[derive(Clone, Copy)]
@@ -207,7 +207,7 @@ impl<const IN: usize, const OUT: usize> Batch<IN, OUT> {
 }
 
 /// Write a pktinfo that sends from `own`; returns the length of the control buffer in use.
-unsafe fn write_source(head: &mut libc::msghdr, own: IpAddr) -> usize {
+pub unsafe fn write_source(head: &mut libc::msghdr, own: IpAddr) -> usize {
     // SAFETY: the caller gives a control buffer with room for the larger of the two.
     unsafe {
         let control = libc::CMSG_FIRSTHDR(&raw const *head);

@@ -81,7 +81,7 @@ impl Crew {
     /// Start a thread that works on `socket` until the crew is closed; what ends it earlier is its failure.
     pub fn add<W>(&mut self, name: String, socket: Udp, work: W) -> io::Result<()>
     where
-        W: FnOnce(&Udp, &Life) -> io::Result<()> + Send + 'static,
+        W: FnOnce(&Arc<Udp>, &Life) -> io::Result<()> + Send + 'static,
     {
         let (socket, life) = (Arc::new(socket), self.life.clone());
         self.sockets.push(socket.clone());

@@ -1,7 +1,8 @@
 //! DNS as Python sees it: snapshots from tuples, the server, and one decision for the tests.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex};
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -9,10 +10,12 @@ use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 use timeball_core::dns::{self, Arrival};
 use timeball_core::dns_rate::{Kind, Level, Limiter, RateLimit};
-use timeball_core::dns_snapshot::{Denial, MAX_REPLY_BYTES, Node, Rotation, Section, Snapshot, Table};
+use timeball_core::dns_snapshot::{Denial, HandUp, MAX_REPLY_BYTES, Node, Rotation, Section, Snapshot, Table};
 use timeball_core::prefix::PrefixTable;
 
 use crate::binding::{os_error, to_addresses, to_pairs, to_sandbox};
+use crate::clock::monotonic_ns;
+use crate::crew::locked;
 use crate::dns_server;
 
 /// answers, body, additional, extra
@@ -29,7 +32,8 @@ type NodeTuple = (Vec<(u16, SectionTuple)>, Vec<(u16, RotationTuple)>, Vec<(u16,
 type LevelTuple = (usize, u64, u64);
 /// levels for IPv4 and IPv6, bound, slip, exempt: (IPv6?, network address, prefix length)
 type RateTuple = (Vec<LevelTuple>, Vec<LevelTuple>, u64, u64, Vec<(bool, u128, u32)>);
-/// zone, names, tables, (nodata, nxdomain), ANY, (expire, NSID), CHAOS, (draw secret, slot, cookie secrets), rate limit
+/// zone, names, tables, (nodata, nxdomain), ANY, (expire, NSID), CHAOS, (draw secret, slot, cookie secrets),
+/// handed up (names, opcodes, signed), rate limit
 type AnswersTuple = (
     PyBackedBytes,
     Vec<(PyBackedBytes, NodeTuple)>,
@@ -39,6 +43,7 @@ type AnswersTuple = (
     (u32, PyBackedBytes),
     Vec<(PyBackedBytes, SectionTuple)>,
     ([u8; 16], i64, Vec<[u8; 16]>),
+    (Vec<PyBackedBytes>, u16, bool),
     Option<RateTuple>,
 );
 
@@ -93,7 +98,8 @@ fn to_snapshot(t: AnswersTuple) -> PyResult<Snapshot> {
         draw_secret: t.7.0,
         slot_ns: t.7.1,
         cookie_secrets: t.7.2.into(),
-        rate_limit: t.8.map(to_rate),
+        hand_up: HandUp { names: t.8.0.iter().map(|name| (**name).into()).collect(), opcodes: t.8.1, signed: t.8.2 },
+        rate_limit: t.9.map(to_rate),
     };
     snapshot.checked().map_err(PyValueError::new_err)
 }
@@ -163,6 +169,11 @@ impl DnsServer {
         to_sandbox(self.inner.sandbox())
     }
 
+    /// What the workers hand up; once.
+    fn hand_up(&self) -> Option<DnsHandUp> {
+        locked(&self.inner.handed).take().map(|queue| DnsHandUp { queue: Mutex::new(queue) })
+    }
+
     /// (octets of a network over the limit, limited replies, monotonic time of the last in ns).
     fn offenders(&self, py: Python<'_>) -> Vec<(Py<PyBytes>, u64, i64)> {
         let rows = self.inner.offenders().into_iter();
@@ -175,6 +186,49 @@ impl DnsServer {
 
     fn close(&mut self, py: Python<'_>) {
         py.detach(|| self.inner.close());
+    }
+}
+
+/// The queue of what the workers do not answer.
+#[pyclass(frozen)]
+pub struct DnsHandUp {
+    queue: Mutex<Receiver<dns_server::Handed>>,
+}
+
+#[pymethods]
+impl DnsHandUp {
+    /// Wait for the next query; None when the service is closed.
+    fn take(&self, py: Python<'_>) -> Option<DnsHanded> {
+        py.detach(|| locked(&self.queue).recv().ok().map(|inner| DnsHanded { inner }))
+    }
+}
+
+/// One query that was handed up.
+#[pyclass(frozen)]
+pub struct DnsHanded {
+    inner: dns_server::Handed,
+}
+
+#[pymethods]
+impl DnsHanded {
+    #[getter]
+    fn query<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.inner.query)
+    }
+
+    #[getter]
+    fn source(&self) -> String {
+        self.inner.source.ip().to_string()
+    }
+
+    /// How long it has waited.
+    fn age_ns(&self) -> i64 {
+        monotonic_ns() - self.inner.mono_ns
+    }
+
+    /// Send the reply; false when it could not be sent.
+    fn reply(&self, message: &[u8]) -> bool {
+        self.inner.reply(message)
     }
 }
 

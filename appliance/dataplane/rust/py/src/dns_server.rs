@@ -1,21 +1,22 @@
 //! The DNS service over UDP: one thread for each socket, and no lock, allocation or interpreter in the way of a packet.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{
     AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
 };
-use std::sync::{Arc, Mutex};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, Weak};
 
-use timeball_core::dns::{self, Arrival};
+use timeball_core::dns::{self, Answer, Arrival};
 use timeball_core::dns_limited;
 use timeball_core::dns_rate::Limiter;
 use timeball_core::dns_snapshot::{MAX_REPLY_BYTES, Snapshot};
 
-use crate::batch::{Batch, WIDTH};
+use crate::batch::{Batch, Envelope, WIDTH};
 use crate::clock::{monotonic_ns, realtime_ns};
 use crate::counting::bump;
 use crate::crew::{Crew, Life, Sandbox, locked};
@@ -33,18 +34,23 @@ const TYPES: usize = 258;
 const OTHER_TYPE: u16 = u16::MAX;
 /// Outcomes from the least that we have, to the greatest RCODE, 16.
 const OUTCOMES: usize = (16 + 1 - LEAST_OUTCOME) as usize;
-const LEAST_OUTCOME: i16 = dns_limited::LIMITED_BADCOOKIE;
+const LEAST_OUTCOME: i16 = QUEUE_FULL;
 /// Outcomes beside the RCODEs and `dns::DROP`; the numbers are those of `python_dns.py`.
 const SEND_FAILED: i16 = -2;
 const BUG: i16 = -3;
+const QUEUE_FULL: i16 = -8;
 /// The same by their names.
-pub const OWN_OUTCOMES: [(&str, i16); 5] = [
+pub const OWN_OUTCOMES: [(&str, i16); 6] = [
     ("send_failed", SEND_FAILED),
     ("error", BUG),
+    ("queue_full", QUEUE_FULL),
     ("limited", dns_limited::LIMITED),
     ("limited_truncated", dns_limited::LIMITED_TRUNCATED),
     ("limited_badcookie", dns_limited::LIMITED_BADCOOKIE),
 ];
+
+/// Queries that wait for the control side; more of them are refused.
+const MOST_HANDED: usize = 256;
 
 /// Number of an epoch, whether it is over, and (mark, answers) that are not 0.
 pub type Tally = (u64, bool, Vec<(usize, u64)>);
@@ -93,6 +99,8 @@ struct Shared {
 
 /// A running service.
 pub struct Server {
+    /// What the workers do not answer, until somebody takes it over; it ends with the last worker.
+    pub handed: Mutex<Option<Receiver<Handed>>>,
     shared: Arc<Shared>,
     /// Of each worker.
     counters: Vec<Arc<Counters>>,
@@ -114,14 +122,22 @@ impl Server {
         let current = Arc::new(Epoch::new(snapshot, sockets.len()));
         let epochs = Mutex::new(Epochs { current, retired: Vec::new() });
         let shared = Arc::new(Shared { epochs, version: AtomicU64::new(0), limiter });
-        let mut server = Self { shared, counters: Vec::new(), crew: Crew::new(confined), endpoints };
+        let (up, handed) = sync_channel(MOST_HANDED);
+        let mut server = Self {
+            handed: Mutex::new(Some(handed)),
+            shared,
+            counters: Vec::new(),
+            crew: Crew::new(confined),
+            endpoints,
+        };
         for (number, socket) in sockets.into_iter().enumerate() {
             socket.prepare_for_dns();
             let address = socket.bound;
             let counters = Arc::new(Counters { outcomes: zeros(TYPES * OUTCOMES + OUTCOMES) });
             server.counters.push(counters.clone());
-            let shared = server.shared.clone();
-            let work = move |socket: &Udp, life: &Life| Worker::new(socket, life, &counters, &shared, number).run();
+            let (shared, up) = (server.shared.clone(), up.clone());
+            let work =
+                move |socket: &Arc<Udp>, life: &Life| Worker::new(socket, life, &counters, &shared, number, up).run();
             server.crew.add(format!("dns-{number}"), socket, work).map_err(|error| (address, error))?;
         }
         Ok(server)
@@ -189,22 +205,49 @@ impl Server {
     }
 }
 
+/// A query that somebody else answers.
+pub struct Handed {
+    /// The message.
+    pub query: Vec<u8>,
+    /// Where it came from.
+    pub source: SocketAddr,
+    /// When it was taken up, by the monotonic clock.
+    pub mono_ns: i64,
+    own: Option<IpAddr>,
+    socket: Weak<Udp>,
+}
+
+impl Handed {
+    /// Send the reply from the address that was asked; false when the kernel did not take it or the service is gone.
+    pub fn reply(&self, message: &[u8]) -> bool {
+        self.socket.upgrade().is_some_and(|socket| socket.send(message, self.source, self.own).is_ok())
+    }
+}
+
 struct Worker<'a> {
-    socket: &'a Udp,
+    socket: &'a Arc<Udp>,
     counters: &'a Counters,
     shared: &'a Shared,
     life: &'a Life,
     number: usize,
     epoch: Arc<Epoch>,
+    up: SyncSender<Handed>,
     sequence: u64,
     /// Type and outcome of the replies that wait to be sent.
     kept: [(u16, i16); WIDTH],
 }
 
 impl<'a> Worker<'a> {
-    fn new(socket: &'a Udp, life: &'a Life, counters: &'a Counters, shared: &'a Shared, number: usize) -> Self {
+    fn new(
+        socket: &'a Arc<Udp>,
+        life: &'a Life,
+        counters: &'a Counters,
+        shared: &'a Shared,
+        number: usize,
+        up: SyncSender<Handed>,
+    ) -> Self {
         let epoch = locked(&shared.epochs).current.clone();
-        Self { socket, counters, shared, life, number, epoch, sequence: 0, kept: [(0, 0); WIDTH] }
+        Self { socket, counters, shared, life, number, epoch, up, sequence: 0, kept: [(0, 0); WIDTH] }
     }
 
     fn run(mut self) -> io::Result<()> {
@@ -243,7 +286,13 @@ impl<'a> Worker<'a> {
         self.sequence += 1;
         let arrival = Arrival { source: envelope.source.ip(), now_ns, mono_ns, sequence: self.sequence };
         let (query, room) = batch.slot(i);
-        let answer = dns::answer(query, arrival, &self.epoch.snapshot, Some(&self.shared.limiter), room);
+        let mut answer = dns::answer(query, arrival, &self.epoch.snapshot, Some(&self.shared.limiter), room);
+        if answer.outcome == dns::HANDED_UP {
+            if self.hand_up(query, &envelope, mono_ns) {
+                return false;
+            }
+            answer = Answer { outcome: QUEUE_FULL, ..dns::refuse(query, arrival, &self.epoch.snapshot, room) };
+        }
         if let Some(mark) = answer.mark {
             bump(&self.epoch.given[self.number][mark as usize]);
         }
@@ -254,6 +303,18 @@ impl<'a> Worker<'a> {
         self.kept[filled] = (answer.qtype, answer.outcome);
         batch.keep(i, answer.length, envelope.own);
         true
+    }
+
+    /// Whether the query is in the queue; it is counted when it leaves it.
+    fn hand_up(&self, query: &[u8], envelope: &Envelope, mono_ns: i64) -> bool {
+        let handed = Handed {
+            query: query.to_vec(),
+            source: envelope.source,
+            mono_ns,
+            own: envelope.own,
+            socket: Arc::downgrade(self.socket),
+        };
+        self.up.try_send(handed).is_ok()
     }
 
     fn count(&self, qtype: u16, outcome: i16) {

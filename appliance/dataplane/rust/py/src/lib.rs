@@ -275,6 +275,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<NtpMemory>()?;
     module.add_class::<ntp_decider::NtpDecider>()?;
     module.add_class::<dns_binding::DnsAnswers>()?;
+    module.add_class::<dns_binding::DnsHandUp>()?;
+    module.add_class::<dns_binding::DnsHanded>()?;
     module.add_class::<dns_binding::DnsLimiter>()?;
     module.add_class::<dns_binding::DnsServer>()?;
     module.add_function(wrap_pyfunction!(ntp_decide, module)?)?;

@@ -103,8 +103,9 @@ impl Server {
             let memory = tables::memory(slots, networks.clone(), secret);
             let lane = Lane { six: address.is_ipv6(), counters: counters.clone(), memory: Readable::of(&memory) };
             server.lanes.push(lane);
-            let work =
-                move |socket: &Udp, life: &Life| Worker::new(socket, life, &counters, &shared, memory, number).run();
+            let work = move |socket: &Arc<Udp>, life: &Life| {
+                Worker::new(socket, life, &counters, &shared, memory, number).run()
+            };
             server.crew.add(format!("ntp-{number}"), socket, work).map_err(|error| (address, error))?;
         }
         Ok(server)

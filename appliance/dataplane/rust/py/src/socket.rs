@@ -4,8 +4,10 @@
 
 use std::io;
 use std::mem::{size_of, size_of_val, zeroed};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+use crate::batch::{CONTROL_WORDS, write_source};
 
 /// 64-bit seconds on every machine; from Linux' asm-generic/socket.h.
 pub const SO_TIMESTAMPNS_NEW: libc::c_int = 64;
@@ -102,6 +104,29 @@ impl Udp {
         }
     }
 
+    /// Send one message to `to`, from the address `own`, without waiting.
+    pub fn send(&self, message: &[u8], to: SocketAddr, own: Option<IpAddr>) -> io::Result<()> {
+        let (mut name, length) = to_name(to);
+        let mut vector = libc::iovec { iov_base: message.as_ptr().cast_mut().cast(), iov_len: message.len() };
+        let mut control = [0_u64; CONTROL_WORDS];
+        // SAFETY: a msghdr is valid when zeroed; all that it points to lives through the call, which only reads it; the
+        // control buffer has room for either pktinfo.
+        let sent = unsafe {
+            let mut head: libc::msghdr = zeroed();
+            head.msg_name = (&raw mut name).cast();
+            head.msg_namelen = length;
+            head.msg_iov = &raw mut vector;
+            head.msg_iovlen = 1;
+            if let Some(own) = own {
+                head.msg_control = control.as_mut_ptr().cast();
+                head.msg_controllen = size_of_val(&control) as _;
+                head.msg_controllen = write_source(&mut head, own) as _;
+            }
+            libc::sendmsg(self.as_raw_fd(), &raw const head, libc::MSG_DONTWAIT)
+        };
+        if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
     /// Wake whoever waits in a receive call, for good.
     pub fn shut_down(&self) {
         // SAFETY: no memory is passed. The kernel says "not connected", and wakes the receiver all the same.
@@ -176,6 +201,7 @@ fn to_name(address: SocketAddr) -> (libc::sockaddr_storage, u32) {
             to.sin6_family = libc::AF_INET6 as u16;
             to.sin6_port = v6.port().to_be();
             to.sin6_addr.s6_addr = v6.ip().octets();
+            to.sin6_scope_id = v6.scope_id();
             (name, size_of::<libc::sockaddr_in6>() as u32)
         }
     }
@@ -196,7 +222,9 @@ pub type Name = libc::sockaddr_in6;
 /// The address in a sockaddr of either family.
 pub fn from_name(name: &Name) -> SocketAddr {
     if libc::c_int::from(name.sin6_family) == libc::AF_INET6 {
-        SocketAddr::new(IpAddr::V6(Ipv6Addr::from(name.sin6_addr.s6_addr)), u16::from_be(name.sin6_port))
+        let (address, port) = (Ipv6Addr::from(name.sin6_addr.s6_addr), u16::from_be(name.sin6_port));
+        // A link-local address means nothing without its interface.
+        SocketAddr::V6(SocketAddrV6::new(address, port, 0, name.sin6_scope_id))
     } else {
         // SAFETY: it is shorter, aligned alike, and any bits are valid; a zeroed name is 0.0.0.0:0.
         let v4 = unsafe { &*(&raw const *name).cast::<libc::sockaddr_in>() };

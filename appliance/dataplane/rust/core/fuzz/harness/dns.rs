@@ -6,11 +6,14 @@ use timeball_core::dns::{self, Arrival, UDP_LIMIT, UDP_LIMIT_PLAIN};
 use timeball_core::dns_limited::{LIMITED, LIMITED_BADCOOKIE, LIMITED_TRUNCATED};
 use timeball_core::dns_query::parse_query;
 use timeball_core::dns_rate::{Level, Limiter, RateLimit};
-use timeball_core::dns_snapshot::{ByName, Denial, MAX_REPLY_BYTES, Node, Rotation, Section, Snapshot, Table};
+use timeball_core::dns_snapshot::{ByName, Denial, HandUp, MAX_REPLY_BYTES, Node, Rotation, Section, Snapshot, Table};
 
 use crate::input::Input;
 
 const NOW_NS: i64 = 1_800_000_000_000_000_000;
+/// Opcodes that may be handed up.
+const NOTIFY: u8 = 4;
+const UPDATE: u8 = 5;
 const MOST_QUERIES: usize = 24;
 const LONGEST_QUERY: usize = 4096;
 const LABELS: [&[u8]; 6] = [b"0", b"a", b"pool", &[b'x'; 63], b"\x00\xff", b"-"];
@@ -30,7 +33,11 @@ pub fn run(data: &[u8]) -> usize {
     let (mut now_ns, mut queries) = (NOW_NS, 0);
     let mut room = [0; MAX_REPLY_BYTES];
     // A limiter is large: not every input needs a new one.
-    let limiter = (snapshot.draw_secret[15] & 3 == 3).then(|| Limiter::new([5; 16]));
+    let memory = (snapshot.draw_secret[15] & 3 == 3).then(|| Limiter::new([5; 16]));
+    let handing = Snapshot {
+        hand_up: HandUp { names: [snapshot.zone.clone()].into(), opcodes: 1 << NOTIFY | 1 << UPDATE, signed: true },
+        ..snapshot.clone()
+    };
     while !input.is_empty() && queries < MOST_QUERIES {
         queries += 1;
         now_ns += i64::from(input.u16()) * 1_000_000;
@@ -43,9 +50,17 @@ pub fn run(data: &[u8]) -> usize {
         let mut again = [0; MAX_REPLY_BYTES];
         assert_eq!(dns::answer(&query, arrival, &snapshot, None, &mut again), answer);
         assert_eq!(again[..answer.length], room[..answer.length]);
-        if limiter.is_some() {
-            let limited = dns::answer(&query, arrival, &snapshot, limiter.as_ref(), &mut again);
-            check_limited(&query, &limited, &answer, again[..limited.length] == room[..answer.length]);
+        let handed = dns::answer(&query, arrival, &handing, None, &mut again);
+        if handed.outcome == dns::HANDED_UP {
+            assert!(handed.length == 0 && handed.mark.is_none(), "handed up and answered");
+            let refused = dns::refuse(&query, arrival, &handing, &mut again);
+            assert!(refused.length >= 12 && refused.length <= UDP_LIMIT.max(query.len()));
+        } else if query.get(2).is_none_or(|flags| flags >> 3 & 15 != UPDATE) {
+            assert_eq!(handed, answer, "another answer because of what is handed up");
+        }
+        if memory.is_some() {
+            let over = dns::answer(&query, arrival, &snapshot, memory.as_ref(), &mut again);
+            check_limited(&query, &over, &answer, again[..over.length] == room[..answer.length]);
         }
     }
     queries
@@ -147,6 +162,7 @@ fn snapshot(input: &mut Input<'_>) -> Snapshot {
         draw_secret: input.array(),
         slot_ns,
         cookie_secrets: [[9; 16], [7; 16]][..usize::from(shape >> 6 & 3).min(2)].into(),
+        hand_up: HandUp::default(),
         rate_limit: Some(rate_limit()),
     }
 }
