@@ -125,8 +125,3 @@ def local(user: str) -> Actor:
 def acting(role: Role, name: str = "") -> Actor:
     """Somebody who signed in with a role, without an account: for work from inside, and for tests."""
     return Actor(name or role, "session", ROLES[role], role, confirmed=True)
-
-
-def visiting(role: Role) -> Actor:
-    """Somebody who did not sign in and is let do so much because of where it sits."""
-    return Actor(NOBODY.name, "nobody", ROLES[role], role)

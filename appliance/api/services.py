@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from appliance.api.actor import Actor
 from appliance.api.model import ClockState, Health, Member, PluginStatus, ProbeResult, Target, Verdict
 from appliance.core.cells import Cell
 
@@ -97,6 +98,33 @@ class AnswerTable(Protocol):
         Raises:
             NotFound: the name is not in our zone.
             Invalid: the type or address makes no sense.
+        """
+        ...
+
+
+class Identity(Protocol):
+    """Knows people and programs by what they show (plugin `people`)."""
+
+    @property
+    def claimed(self) -> bool:
+        """Whether the box has an owner."""
+        ...
+
+    @property
+    def setup_anywhere(self) -> bool:
+        """Whether the setup answers addresses of the Internet too."""
+        ...
+
+    async def identify(self, headers: Mapping[str, str], remote: str, line: str) -> Actor | None:
+        """Who shows a session's cookie or a token; None when nothing is shown, or only a session that is over.
+
+        Args:
+            headers: names in lower case.
+            remote: address it comes from.
+            line: how safe the way here is (`appliance.core.routes.Line`).
+
+        Raises:
+            ApiError: what is shown is wrong, or shown too often; says no more than that.
         """
         ...
 

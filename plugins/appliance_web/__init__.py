@@ -33,7 +33,7 @@ plugin = PluginInfo(
 def setup(ctx: SetupContext) -> None:
     import secrets
 
-    from appliance_web.service import front
+    from appliance_web.opening import front
 
     ctx.provide(Hub, Hub(secrets.token_hex(4), most=ctx.config.max_streams))
     ctx.provide(Journal, Journal())

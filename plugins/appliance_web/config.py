@@ -58,6 +58,17 @@ class WebConfig(PluginConfig):
         help="Names besides the host name, its addresses and localhost by which a browser may call this box; others are refused. The certificate carries them.",
         examples=[["time.example.org"]],
     )
+    public: Literal["status", "read"] = setting(
+        "status",
+        restart="plugin",
+        help="What everybody may see who does not sign in: health, scores and the manual, or all that is no secret.",
+    )
+    trust_loopback: Literal["no", "read", "operate"] = setting(
+        "read",
+        restart="plugin",
+        locks_out=True,
+        help="What everybody on this machine itself may do without signing in: nothing special, look, or run the pool.",
+    )
     allow_http_admin: bool = setting(
         default=False,
         restart="plugin",

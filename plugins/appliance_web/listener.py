@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 import logging
 import ssl
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
 
-from appliance.api.actor import NOBODY, Actor, visiting
+from appliance.api.actor import Actor
 from appliance.api.errors import ApiError
 from appliance.core.http import answer, as_response, body_of
 from appliance.core.routes import CrossSite, Mounted, Reply, RouteTable, problem
@@ -24,8 +24,6 @@ from appliance_web.limits import Allowance, Rates
 from appliance_web.speaker import Speaker
 from appliance_web.way import Rules, Way, address_of, neighbourhood, trusted, way_of
 
-#: Whoever sits at the box itself may look and manage members, until people sign in.
-AT_THE_BOX = visiting("operator")
 BODY_S = 20.0
 #: A larger body may take longer, but no slower than this.
 SLOWEST_BYTES_PER_S = 16 * 1024
@@ -40,6 +38,8 @@ log = logging.getLogger("timeball.web")
 access = logging.getLogger("timeball.web.access")
 
 ErrorPage = Callable[[int, str], str]
+#: Raises ApiError when what somebody shows of himself is wrong.
+WhoAsks = Callable[[web.Request, Way], Awaitable[Actor]]
 
 
 @dataclass(slots=True)
@@ -47,6 +47,7 @@ class Door:
     """The rules at the door.
 
     Attributes:
+        who_asks: finds out who sent a request.
         names: by which we may be called, asked for each request.
         rules: whose word about the way is believed, and what may come in the clear.
         reads: how often one visitor may look.
@@ -57,6 +58,7 @@ class Door:
         most_each: connections of one address.
     """
 
+    who_asks: WhoAsks
     names: Callable[[], Collection[str]] = tuple
     rules: Rules = field(default_factory=Rules)
     reads: Rates = field(default_factory=lambda: Rates("reads", 1200))
@@ -177,7 +179,7 @@ class Listener:
         try:
             self._check(raw, way)
             mounted = self._table.find(raw.method, raw.rel_url.raw_path)
-            actor = self._actor(way)
+            actor = await self.door.who_asks(raw, way)
             if mounted is None or not mounted.path.startswith("/static/"):
                 allowance = self._count(raw, way, actor)
             elsewhere = self._keep_off_the_line(raw, way, mounted)
@@ -294,9 +296,6 @@ class Listener:
             raise refusals.TooSlow("the body did not come in time") from None
         except web.RequestPayloadError:
             raise ApiError("the body is not what its head announced") from None
-
-    def _actor(self, way: Way) -> Actor:
-        return AT_THE_BOX if way.line == "local" else NOBODY
 
     def _is_proxy(self, peer: str) -> bool:
         return trusted(address_of(peer), self.door.rules.proxies)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import ssl
 from collections.abc import Coroutine
 from typing import Any
 
 from appliance.api.actor import acting
-from appliance.api.context import RunContext, SetupContext
+from appliance.api.context import RunContext
 from appliance.api.errors import NotReady
 from appliance.api.events import (
     AnswersChanged,
@@ -25,18 +24,15 @@ from appliance.core.bus import Subscription
 from appliance.core.port_holder import port_holder
 from appliance.core.routes import Request, RouteTable, plain
 from appliance.core.tasks import spawn
-from appliance_web import keeping
+from appliance_web import keeping, opening
 from appliance_web.config import WebConfig
 from appliance_web.front import Front
 from appliance_web.journal import TABLE, Entry, Journal, PluginTroubles, started, told
-from appliance_web.limits import Rates
-from appliance_web.listener import Door, Listener
+from appliance_web.listener import Listener
 from appliance_web.operations import Operations
 from appliance_web.site import Site
 from appliance_web.stream import Hub
-from appliance_web.tls import names
 from appliance_web.tls.keeper import Keeper
-from appliance_web.way import Rules, read_networks
 
 HEARTBEAT_S = 15.0
 #: Probes are told together once in this time, and no more than so many of them by name.
@@ -59,7 +55,7 @@ async def serve(ctx: RunContext) -> None:
     hub, journal, shown = ctx.get(Hub), ctx.get(Journal), ctx.get(Front)
     site = Site(ctx, journal)
     await _to_its_end(ctx.to_thread(shown.keeper.refresh))
-    listener = Listener(ctx.get(RouteTable), site.error_page, door(config, shown))
+    listener = Listener(ctx.get(RouteTable), site.error_page, opening.door(ctx, shown))
     listener.book = shown.book
     listener.log_requests = config.access_log
     journal.recall(await ctx.store.read(keeping.latest))
@@ -100,33 +96,6 @@ async def serve(ctx: RunContext) -> None:
         raise NotReady(f"cannot listen on {', '.join(map(str, wanted))}: {why}") from error
     finally:
         shown.plain, shown.tls, shown.unbound = (), (), ""
-
-
-def front(ctx: SetupContext) -> Front:
-    """How the box is reached: its certificates, before anything is served."""
-    return Front(
-        Keeper(ctx.state_dir / "tls", lambda: names.here(ctx.config.hosts), lambda: ctx.clock.wall_ns() / 1e9)
-    )
-
-
-def door(config: WebConfig, shown: Front) -> Door:
-    """The rules at the door, from the configuration."""
-    configured = frozenset(config.hosts)
-
-    def context() -> ssl.SSLContext:
-        assert shown.keeper.serving is not None
-        return shown.keeper.serving.context
-
-    return Door(
-        names=lambda: configured | shown.keeper.known,
-        rules=Rules(read_networks(config.proxies), http_admin=config.allow_http_admin),
-        reads=Rates("reads", config.reads_per_minute),
-        changes=Rates("changes", config.changes_per_minute),
-        context=context,
-        hsts=lambda: config.hsts == "auto" and shown.hsts(),
-        most=config.max_connections,
-        most_each=config.max_connections_per_address,
-    )
 
 
 def _where(shown: Front) -> str:

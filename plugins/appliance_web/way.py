@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from multidict import MultiMapping
 
 from appliance.core.routes import Line
+from appliance_web.visitors import is_loopback, is_private
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -33,12 +34,14 @@ class Way:
         scheme: "http" or "https", as the reader called us.
         host: the Host header as the reader sent it.
         line: who could read it.
+        relayed: somebody in between passed it on whom nobody vouches for: `remote` may not be who asks.
     """
 
     remote: str
     scheme: str
     host: str
     line: Line
+    relayed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,29 +69,29 @@ def way_of(peer: str, headers: Headers, rules: Rules, *, secure: bool) -> Way:
     remote, scheme, host = peer, "https" if secure else "http", headers.get("Host", "")
     address = address_of(peer)
     if trusted(address, rules.proxies):
-        remote = _client(headers, address, rules.proxies)
+        client = _client(headers, rules.proxies)
         proto = _last(headers, "X-Forwarded-Proto").lower()
         scheme = proto if proto in ("http", "https") else scheme
         host = _last(headers, "X-Forwarded-Host") or host
-        return Way(
-            remote, scheme, host, _line(address_of(remote), rules, secure=scheme == "https", direct=False)
-        )
-    direct = not any(name in headers for name in FORWARDED)
-    return Way(remote, scheme, host, _line(address, rules, secure=secure, direct=direct))
+        remote = client or peer
+        relayed = not client or is_loopback(client)  # that loopback is the proxy's, which need not be ours
+    else:
+        relayed = any(name in headers for name in FORWARDED)
+    return Way(remote, scheme, host, _line(remote, rules, scheme, relayed=relayed), relayed)
 
 
-def _line(address: Address | None, rules: Rules, *, secure: bool, direct: bool) -> Line:
-    if secure:
+def _line(remote: str, rules: Rules, scheme: str, *, relayed: bool) -> Line:
+    if scheme == "https":
         return "tls"
-    if address is not None and direct and address.is_loopback:
+    if relayed:
+        return "plain"
+    if is_loopback(remote):
         return "local"
-    return (
-        "lan" if rules.http_admin and is_near(address) and not (address and address.is_loopback) else "plain"
-    )
+    return "lan" if rules.http_admin and is_private(remote) else "plain"
 
 
-def _client(headers: Headers, peer: Address | None, proxies: Sequence[Network]) -> str:
-    """The nearest address of X-Forwarded-For that is no proxy of ours; each proxy appends who asked it."""
+def _client(headers: Headers, proxies: Sequence[Network]) -> str:
+    """The nearest address of X-Forwarded-For that is no proxy of ours, or ""; each proxy appends who asked it."""
     hops = [hop.strip() for value in headers.getall("X-Forwarded-For", ()) for hop in value.split(",")]
     for hop in reversed(hops[-_MOST_HOPS:]):
         address = address_of(hop)
@@ -96,7 +99,7 @@ def _client(headers: Headers, peer: Address | None, proxies: Sequence[Network]) 
             break
         if not trusted(address, proxies):
             return str(address)
-    return str(peer)
+    return ""
 
 
 def _last(headers: Headers, name: str) -> str:
@@ -118,21 +121,6 @@ def address_of(text: str) -> Address | None:
     except ValueError:
         return None
     return getattr(address, "ipv4_mapped", None) or address
-
-
-def is_near(address: Address | None) -> bool:
-    """Whether it is on this machine or in a private network (RFC 1918, RFC 4193) or on the link."""
-    return address is not None and (address.is_loopback or address.is_link_local or _private(address))
-
-
-_PRIVATE = tuple(
-    ipaddress.ip_network(text)
-    for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "100.64.0.0/10")
-)
-
-
-def _private(address: Address) -> bool:
-    return any(address.version == network.version and address in network for network in _PRIVATE)
 
 
 def neighbourhood(address: Address | None) -> str:

@@ -25,7 +25,7 @@ def fake_members_api(seen):
         import json
 
         body = json.loads(request.content)
-        seen.append(("add", body, request.actor.name, request.actor.role))
+        seen.append(("add", body, request.actor.name, request.actor.may("servers:write")))
         if body["address"] == "192.0.2.66":
             raise Conflict("192.0.2.66 gave no answer: timeout <b>")
         if body["address"] == "192.0.2.67":
@@ -35,13 +35,13 @@ def fake_members_api(seen):
         return Reply({"created": [{"id": "m00002"}], "refused": [], "present": [], "checks": []}, 201)
 
     async def verb(request):
-        seen.append((request.path, request.content, request.actor.name, request.actor.role))
+        seen.append((request.path, request.content, request.actor.name, request.actor.may("servers:write")))
         if request.params["id"] == "m00005":
             raise Conflict("it is declared in the configuration")
         return {}
 
     async def probe(request):
-        seen.append((request.path, request.content, request.actor.name, request.actor.role))
+        seen.append((request.path, request.content, request.actor.name, request.actor.may("servers:write")))
         samples = [
             {"offset_s": 0.0004, "rtt_s": 0.01, "error": None},
             {"offset_s": None, "rtt_s": None, "error": "timeout <i>"},
@@ -102,7 +102,7 @@ async def test_adding_leads_to_the_new_member_with_a_word_about_it(tmp_path):
                     "operator": "Harbour",
                 },
                 "nobody",
-                "operator",
+                True,
             )
         ]
         _, text, _ = await visitor.get(where)
@@ -144,7 +144,7 @@ async def test_pause_and_resume_go_through_the_api(tmp_path):
             ("pause", b"{}"),
             ("resume", b""),
         ]
-        assert {s[3] for s in seen} == {"operator"}
+        assert {s[3] for s in seen} == {True}
 
 
 async def test_a_look_is_shown_on_the_page_it_leads_to(tmp_path):
@@ -153,7 +153,7 @@ async def test_a_look_is_shown_on_the_page_it_leads_to(tmp_path):
     async with visited(tmp_path, plugins=("web", fake_members_api(seen))) as visitor:
         assert "moves no score" not in (await visitor.get("/members/m00002"))[1]
         assert (await post(visitor, "/members/m00002/probe"))[::2] == (303, "/members/m00002#look")
-        assert seen == [("/api/v1/probe", b'{"target": "10.0.0.2:11123"}', "nobody", "operator")]
+        assert seen == [("/api/v1/probe", b'{"target": "10.0.0.2:11123"}', "nobody", True)]
         _, text, _ = await visitor.get("/members/m00002")
         assert "Stratum 2, +400 µs from our clock." in text
         assert "timeout &lt;i&gt;" in text

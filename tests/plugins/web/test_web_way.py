@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from appliance_web.way import Rules, Way, address_of, is_near, neighbourhood, read_networks, way_of
+from appliance_web.way import Rules, Way, address_of, neighbourhood, read_networks, way_of
 
 PROXIED = Rules(read_networks(["127.0.0.1", "10.0.0.0/8", "2001:db8::/32"]))
 OPEN = Rules(http_admin=True)
@@ -24,6 +24,7 @@ OPEN = Rules(http_admin=True)
         ("192.168.1.2", {}, Rules(), False, "plain"),
         ("192.168.1.2", {}, OPEN, False, "lan"),
         ("fe80::1%eth0", {}, OPEN, False, "lan"),
+        ("100.64.0.1", {}, OPEN, False, "plain"),
         ("fd00::1", {}, OPEN, False, "lan"),
         ("8.8.8.8", {}, OPEN, False, "plain"),
         ("2a00::1", {}, OPEN, False, "plain"),
@@ -42,8 +43,12 @@ def test_the_line_is_as_safe_as_the_connection(peer, headers, rules, secure, lin
 def test_what_strangers_forward_is_not_believed_and_not_taken_for_the_box_itself(name, rules):
     """A proxy on the box that nobody configured makes everybody look local; its headers give it away."""
     headers = CIMultiDict({"Host": "ball", name: "127.0.0.1"})
-    assert way_of("127.0.0.1", headers, rules, secure=False) == Way("127.0.0.1", "http", "ball", "plain")
-    assert way_of("8.8.8.8", headers, rules, secure=False) == Way("8.8.8.8", "http", "ball", "plain")
+    assert way_of("127.0.0.1", headers, rules, secure=False) == Way(
+        "127.0.0.1", "http", "ball", "plain", relayed=True
+    )
+    assert way_of("8.8.8.8", headers, rules, secure=False) == Way(
+        "8.8.8.8", "http", "ball", "plain", relayed=True
+    )
 
 
 @pytest.mark.parametrize(
@@ -88,5 +93,3 @@ def test_one_visitor_is_an_address_or_a_network_of_one():
     assert neighbourhood(address_of("192.0.2.1")) == "192.0.2.1"
     assert neighbourhood(address_of("2001:db8::1")) == neighbourhood(address_of("2001:db8::ffff"))
     assert neighbourhood(address_of("nonsense")) == ""
-    assert not is_near(address_of("172.32.0.1"))
-    assert is_near(address_of("172.31.0.1"))

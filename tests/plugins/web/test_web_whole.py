@@ -18,6 +18,7 @@ from tests.support.wait import wait_for
 CONFIG = """
 [plugins.web]
 listen = "127.0.0.1:0"
+trust_loopback = "operate"
 [plugins.clock]
 source = "local"
 [plugins.ntp]

@@ -54,7 +54,7 @@ async def visited(
     clock = SystemClock()
     services = {} if members is None else fake_pool.pool(clock, members, hostile=hostile)
     services |= provide or {}
-    text = f'[plugins.web]\nlisten = "127.0.0.1:0"\n{config}'
+    text = f'[plugins.web]\nlisten = "127.0.0.1:0"\ntrust_loopback = "operate"\n{config}'
     async with (
         running(list(plugins), text, state_dir=tmp_path, clock=clock, provide=services) as app,
         aiohttp.ClientSession(headers={"Accept": "text/html"}) as session,

@@ -1,0 +1,70 @@
+"""Puts the door together from the configuration: certificates, rules, and who is asked about people."""
+
+from __future__ import annotations
+
+import ssl
+
+from aiohttp import web
+
+from appliance.api.actor import Actor
+from appliance.api.context import RunContext, SetupContext
+from appliance.api.services import Identity
+from appliance_web import visitors
+from appliance_web.config import WebConfig
+from appliance_web.front import Front
+from appliance_web.limits import Rates
+from appliance_web.listener import Door, WhoAsks
+from appliance_web.tls import names
+from appliance_web.tls.keeper import Keeper
+from appliance_web.way import Rules, Way, read_networks
+
+
+def front(ctx: SetupContext) -> Front:
+    """How the box is reached: its certificates, before anything is served."""
+    return Front(
+        Keeper(ctx.state_dir / "tls", lambda: names.here(ctx.config.hosts), lambda: ctx.clock.wall_ns() / 1e9)
+    )
+
+
+def door(ctx: RunContext, shown: Front) -> Door:
+    """The rules at the door."""
+    config: WebConfig = ctx.config
+    configured = frozenset(config.hosts)
+
+    def context() -> ssl.SSLContext:
+        assert shown.keeper.serving is not None
+        return shown.keeper.serving.context
+
+    return Door(
+        who_asks(ctx),
+        names=lambda: configured | shown.keeper.known,
+        rules=Rules(read_networks(config.proxies), http_admin=config.allow_http_admin),
+        reads=Rates("reads", config.reads_per_minute),
+        changes=Rates("changes", config.changes_per_minute),
+        context=context,
+        hsts=lambda: config.hsts == "auto" and shown.hsts(),
+        most=config.max_connections,
+        most_each=config.max_connections_per_address,
+    )
+
+
+def who_asks(ctx: RunContext) -> WhoAsks:
+    """Asks the plugin that knows people, where there is one; without it nobody can sign in."""
+    config: WebConfig = ctx.config
+
+    async def ask(raw: web.Request, way: Way) -> Actor:
+        identity = ctx.find(Identity)  # type: ignore[type-abstract]
+        known = None
+        if identity is not None:
+            headers = {name.lower(): value for name, value in raw.headers.items()}
+            known = await identity.identify(headers, way.remote, way.line)
+        return known or visitors.stranger(
+            way.remote,
+            relayed=way.relayed,
+            public=config.public,
+            trust_loopback=config.trust_loopback,
+            claimed=identity is None or identity.claimed,
+            setup_anywhere=identity is not None and identity.setup_anywhere,
+        )
+
+    return ask
