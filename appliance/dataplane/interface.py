@@ -71,6 +71,7 @@ class Reason(IntEnum):
     )
     LATE = 12  # waited too long in the queue
     SEND_FAILED = 13  # the kernel did not take the reply
+    BUG = 14  # deciding about it failed: a mistake of ours, which must not take the service away
 
 
 class Action(IntEnum):

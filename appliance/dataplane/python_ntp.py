@@ -6,6 +6,7 @@ Control reaches the thread by one attribute assignment; the thread reaches contr
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import select
 import socket
@@ -38,8 +39,10 @@ from appliance.dataplane.sandbox import IN_PYTHON
 from appliance.dataplane.udp_slots import Envelope, Slots, slots_for
 from appliance.dataplane.udp_socket import bound, open_udp
 
+log = logging.getLogger("ntp.plane")
+
 _IGNORED = int(Action.IGNORE)
-_SEND_FAILED = outcome_of(Reason.SEND_FAILED)
+_SEND_FAILED, _BUG = outcome_of(Reason.SEND_FAILED), outcome_of(Reason.BUG)
 _OUTCOMES = 3 << 8
 _FAULT_MARKS = {
     Fault.UNKNOWN_KEY: Mark.UNKNOWN_KEY,
@@ -97,10 +100,16 @@ class _Lane:
             if size:
                 first_bytes[packet[0]] += 1
             tx_ns = wall_ns()
-            outcome = answer(
-                packet, size, address, port, own_address, own_port,
-                rx_ns or tx_ns, tx_ns, mono_ns, getrandbits(64), snapshot, memory, replies[filled],
-            )  # fmt: skip
+            # A bug in one reply is counted; the packet that found it must not take the service away.
+            try:
+                outcome = answer(
+                    packet, size, address, port, own_address, own_port,
+                    rx_ns or tx_ns, tx_ns, mono_ns, getrandbits(64), snapshot, memory, replies[filled],
+                )  # fmt: skip
+            except Exception:
+                if not outcomes[_BUG]:
+                    log.exception("a packet could not be decided about; more of the same are only counted")
+                outcome = _BUG
             if outcome > PLAIN:
                 outcomes[self._uncommon(outcome, index, replies[filled], memory)] += 1
             elif outcome >> 8 == _IGNORED:

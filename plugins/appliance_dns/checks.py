@@ -165,6 +165,15 @@ class Checks:
     def panel(self) -> Panel:
         return Panel("answers", "Answers", self._facts, order=30, link="/dns")
 
+    def _plane(self) -> list[list[str]]:
+        plane, server = self._service.plane, self._service.server
+        if server is None:
+            return []
+        return [
+            ["data plane", f"{plane.name} ({plane.why})"],
+            ["sandbox of the packet threads", str(server.sandbox)],
+        ]
+
     async def _facts(self) -> dict[str, Any]:
         usable, registered = self.count()
         zone = self._service.zone
@@ -182,5 +191,6 @@ class Checks:
                 ["serial", zone.snapshot.serial],
                 ["names", len(zone.names)],
                 ["queries", queries],
+                *self._plane(),
             ],
         }

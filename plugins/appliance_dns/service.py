@@ -94,6 +94,7 @@ class DnsService:
         self.answers = answers
         self.server: DnsServer | None = None
         self.limits = LimitWatch(ctx.log)
+        self.plane: DataPlane = ctx.get(DataPlane)  # type: ignore[type-abstract]
         self._ctx = ctx
         self._dirty = asyncio.Event()
         self._saved: LastAnswers | None = None
@@ -148,11 +149,10 @@ class DnsService:
         self._dirty.set()
 
     def _bind(self, ctx: RunContext, zone: Zone) -> DnsServer:
-        plane = ctx.get(DataPlane)  # type: ignore[type-abstract]
         wanted = list(ctx.config.endpoints())
         while True:
             try:
-                return plane.serve_dns(wanted, zone.snapshot)
+                return self.plane.serve_dns(wanted, zone.snapshot)
             except OSError as error:
                 without = [e for e in wanted if not (str(e) == error.filename and e.host == "::")]
                 no_ipv6 = error.errno in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)

@@ -36,6 +36,7 @@ REASONS = {
     Reason.BAD_SOURCE: "impossible source",
     Reason.LATE: "waited too long",
     Reason.SEND_FAILED: "the reply could not be sent",
+    Reason.BUG: "a mistake of ours, please report it",
 }
 
 

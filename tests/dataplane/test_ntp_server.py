@@ -15,7 +15,7 @@ import pytest
 
 from appliance.api.model import ClockState
 from appliance.core.clock import SystemClock
-from appliance.dataplane import choose, ntp_decide
+from appliance.dataplane import choose, ntp_decide, python_ntp
 from appliance.dataplane.interface import Action, Endpoint, NtpPolicy, NtpServer, PrefixRule, Reason
 from appliance.dataplane.python_ntp import PythonNtpServer
 from appliance.dataplane.udp_slots import BatchSlots, SingleSlot, slots_for
@@ -324,6 +324,25 @@ def test_a_state_that_is_set_just_before_packets_are_taken_is_in_force_for_them(
     with serving(Late) as server:
         told.append(server)
         assert parse_header(ask(server)).refid == b"NEW\0"
+
+
+def test_a_mistake_of_ours_costs_one_packet_and_is_counted(make_slots, monkeypatch, caplog):
+    """The native plane does the same around its decision; what it decides is fuzzed."""
+    decide = python_ntp.answer
+
+    def mistaken(packet, *others):
+        if packet[2] == 99:
+            raise IndexError("ours")
+        return decide(packet, *others)
+
+    monkeypatch.setattr(python_ntp, "answer", mistaken)
+    with serving(make_slots) as server, client(server) as sock:
+        for _ in range(3):
+            sock.send(request()[:2] + b"\x63" + request()[3:])
+        wait_until(lambda: server.counters().get((Reason.BUG, SILENT)) == 3, "three mistakes")
+        assert parse_header(ask(server)).origin == COOKIE
+        assert server.failure() is None
+    assert sum("could not be decided about" in record.message for record in caplog.records) == 1
 
 
 def test_a_broken_socket_ends_the_thread_and_says_why(make_slots):

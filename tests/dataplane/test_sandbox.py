@@ -17,7 +17,7 @@ from contextlib import closing, contextmanager
 import pytest
 
 from appliance.api.model import ClockState
-from appliance.dataplane import choose
+from appliance.dataplane import choose, ntp_decide
 from appliance.dataplane.interface import DataPlane, DnsServer, Endpoint, NtpPolicy, NtpServer
 from appliance.dataplane.native import NativePlane
 from appliance.dataplane.reference import PythonPlane
@@ -35,6 +35,12 @@ SERVICES: dict[str, Serve] = {
     "ntp": lambda plane: plane.serve_ntp(HERE[:1], STATE, NtpPolicy()),
     "dns": lambda plane: plane.serve_dns(HERE[:1], plain_stub()),
 }
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A busy machine is not what is tested here.
+    monkeypatch.setattr(ntp_decide, "LATE_NS", 60 * 10**9)
 
 
 @contextmanager

@@ -318,3 +318,13 @@ async def test_health_says_what_is_wrong(tmp_path: Path) -> None:
         bed.board.say(bad("m1"), bad("m2"), bad("m3"))
         await wait_until(lambda: not bed.answered(), "all to leave")
         assert "none of 3 members is usable" in await problems()
+
+
+async def test_the_card_says_which_data_plane_answers_and_what_its_threads_may_do(tmp_path: Path) -> None:
+    async with dns_running(tmp_path, (member(1),), (good("m1"),)) as bed:
+        [panel] = bed.app.host.shared.contributions["dns"]["panels"]
+        facts = dict((await panel.data())["facts"])
+        plane = bed.service.plane
+        assert facts["data plane"] == f"{plane.name} ({plane.why})"
+        assert bed.service.server is not None
+        assert facts["sandbox of the packet threads"] == str(bed.service.server.sandbox)

@@ -55,10 +55,12 @@ pub enum Reason {
     Late = 12,
     /// The kernel did not take the reply.
     SendFailed = 13,
+    /// Deciding about it failed.
+    Bug = 14,
 }
 
 /// Every reason, by its number.
-pub const REASONS: [(&str, Reason); 14] = [
+pub const REASONS: [(&str, Reason); 15] = [
     ("OK", Reason::Ok),
     ("UNSYNCHRONISED", Reason::Unsynchronised),
     ("TOO_SHORT", Reason::TooShort),
@@ -73,6 +75,7 @@ pub const REASONS: [(&str, Reason); 14] = [
     ("BAD_SOURCE", Reason::BadSource),
     ("LATE", Reason::Late),
     ("SEND_FAILED", Reason::SendFailed),
+    ("BUG", Reason::Bug),
 ];
 
 /// What became of a packet; the numbers are those of `interface.Action`.

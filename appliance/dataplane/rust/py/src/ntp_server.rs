@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{
     AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
@@ -255,8 +256,11 @@ impl<'a> Worker<'a> {
             }
             let mut filled = 0;
             for i in 0..got {
-                if self.turn(&mut batch, i, filled) {
-                    filled += 1;
+                // A bug in one reply is counted; the packet that found it must not take the service away.
+                match catch_unwind(AssertUnwindSafe(|| self.turn(&mut batch, i, filled))) {
+                    Ok(true) => filled += 1,
+                    Ok(false) => {}
+                    Err(_) => bump(&self.counters.outcomes[Reason::Bug as usize * ACTIONS + Action::Ignore as usize]),
                 }
             }
             self.send(&mut batch, fd, filled);

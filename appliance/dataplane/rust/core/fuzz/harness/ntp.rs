@@ -231,7 +231,9 @@ fn check(
     match action {
         Action::Reply => assert!(matches!(reason, Reason::Ok | Reason::Unsynchronised), "{reason:?}"),
         Action::Kiss => assert!(matches!(reason, Reason::Policy | Reason::Rate), "{reason:?}"),
-        Action::Ignore => assert!(!matches!(reason, Reason::Ok | Reason::Unsynchronised | Reason::SendFailed)),
+        Action::Ignore => {
+            assert!(!matches!(reason, Reason::Ok | Reason::Unsynchronised | Reason::SendFailed | Reason::Bug))
+        }
     }
     if action == Action::Ignore {
         return;
