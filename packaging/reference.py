@@ -159,6 +159,7 @@ async def operations() -> str:
     parts += ["| operation | scope | what |", "|---|---|---|"]
     with tempfile.TemporaryDirectory() as folder:
         async with running(config=config, state_dir=Path(folder)) as app:
+            await app.until_running("web")
             mounted = [m for m in app.host.routes.routes() if not m.route.page]
     for entry in sorted(mounted, key=lambda m: (m.path, m.route.method)):
         parts.append(f"| `{entry.id}` | `{entry.scope}` | {entry.route.summary} |")

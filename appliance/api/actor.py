@@ -119,7 +119,7 @@ NOBODY = Actor()
 
 def local(user: str) -> Actor:
     """The same user or root, on the admin socket: the owner."""
-    return Actor(f"local:{user}", "local", ROLES["owner"], "owner", confirmed=True)
+    return Actor(f"local:{user}", "local", ROLES["owner"] | {"setup:*"}, "owner", confirmed=True)
 
 
 def acting(role: Role, name: str = "") -> Actor:

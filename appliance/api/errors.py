@@ -19,6 +19,7 @@ and what an operation raises to the person who asked:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 
 class NotReady(Exception):
@@ -46,10 +47,12 @@ class ApiError(Exception):
         status: HTTP status.
         code: stable word for programs.
         errors: one message per field, where fields are at fault.
+        headers: for the answer, such as Retry-After.
     """
 
     status = 400
     code = "bad_request"
+    headers: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, why: str, *, errors: Mapping[str, str] | None = None) -> None:
         super().__init__(why)

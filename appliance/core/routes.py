@@ -311,7 +311,9 @@ def problem(error: ApiError) -> Reply:
                              "detail": str(error), "code": error.code}  # fmt: skip
     if error.errors:
         value["errors"] = [{"field": name, "message": message} for name, message in error.errors.items()]
-    headers = {"Allow": error.allow} if isinstance(error, _WrongMethod) else {}  # RFC 9110 section 15.5.6
+    headers = dict(error.headers)
+    if isinstance(error, _WrongMethod):
+        headers["Allow"] = error.allow  # RFC 9110 section 15.5.6
     if error.status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="timeball"'  # RFC 9110 section 15.5.2
     return Reply(value, error.status, headers=headers, content_type="application/problem+json")

@@ -69,6 +69,12 @@ class WebConfig(PluginConfig):
         locks_out=True,
         help="What everybody on this machine itself may do without signing in: nothing special, look, or run the pool.",
     )
+    scrapers: tuple[Annotated[str, checked(_is_network)], ...] = setting(
+        (),
+        restart="plugin",
+        help="Addresses that may read /metrics without a token.",
+        examples=[["10.1.2.3"]],
+    )
     allow_http_admin: bool = setting(
         default=False,
         restart="plugin",
@@ -123,7 +129,7 @@ class WebConfig(PluginConfig):
     )
     access_log: bool = setting(default=False, help="Write one log line for each request.", live=True)
 
-    @field_validator("listen", "hosts", "proxies", mode="before")
+    @field_validator("listen", "hosts", "proxies", "scrapers", mode="before")
     @classmethod
     def _one_or_many(cls, value: object) -> object:
         return (value,) if isinstance(value, str) else value

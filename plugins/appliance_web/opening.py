@@ -16,7 +16,7 @@ from appliance_web.limits import Rates
 from appliance_web.listener import Door, WhoAsks
 from appliance_web.tls import names
 from appliance_web.tls.keeper import Keeper
-from appliance_web.way import Rules, Way, read_networks
+from appliance_web.way import Rules, Way, address_of, read_networks, trusted
 
 
 def front(ctx: SetupContext) -> Front:
@@ -51,6 +51,7 @@ def door(ctx: RunContext, shown: Front) -> Door:
 def who_asks(ctx: RunContext) -> WhoAsks:
     """Asks the plugin that knows people, where there is one; without it nobody can sign in."""
     config: WebConfig = ctx.config
+    scrapers = read_networks(config.scrapers)
 
     async def ask(raw: web.Request, way: Way) -> Actor:
         identity = ctx.find(Identity)  # type: ignore[type-abstract]
@@ -65,6 +66,7 @@ def who_asks(ctx: RunContext) -> WhoAsks:
             trust_loopback=config.trust_loopback,
             claimed=identity is None or identity.claimed,
             setup_anywhere=identity is not None and identity.setup_anywhere,
+            scraper=trusted(address_of(way.remote), scrapers),
         )
 
     return ask

@@ -50,6 +50,7 @@ def stranger(
     trust_loopback: Trust,
     claimed: bool,
     setup_anywhere: bool = False,
+    scraper: bool = False,
 ) -> Actor:
     """Who a request is from that brings nothing to know somebody by.
 
@@ -61,6 +62,7 @@ def stranger(
         claimed: whether the box has an owner. Until it has one, a stranger from afar finds nothing here, and one in a
             private network finds the setup.
         setup_anywhere: the setup answers every address.
+        scraper: whether the owner lets this address read the metrics.
     """
     grants = _VIEWER if public == "read" else NOBODY.grants
     near = is_private(remote) and not relayed
@@ -68,6 +70,8 @@ def stranger(
         if not (near or setup_anywhere):
             return Actor(grants=frozenset())
         grants = NOBODY.grants | {"setup:run"}
+    if scraper and not relayed:
+        grants |= {"metrics:read"}
     if is_loopback(remote) and not relayed:
         grants |= {"no": frozenset(), "read": _VIEWER, "operate": _OPERATOR}[trust_loopback]
     return NOBODY if grants == NOBODY.grants else Actor(grants=frozenset(grants))

@@ -81,3 +81,20 @@ def test_nobody_can_set_up_a_box_that_has_an_owner(remote, trust):
 def test_behind_a_proxy_nobody_sits_on_this_machine():
     assert not who(HERE, trust="operate", relayed=True).may("servers:read")
     assert who(HERE, claimed=False, trust="operate", relayed=True).grants == frozenset()
+
+
+def test_a_listed_scraper_reads_the_metrics_and_nothing_else():
+    def scraper(**fields):
+        values = {
+            "relayed": False,
+            "public": "status",
+            "trust_loopback": "read",
+            "claimed": True,
+            "scraper": True,
+        }
+        return stranger(AFAR, **(values | fields))
+
+    assert scraper().may("metrics:read")
+    assert not scraper().may("servers:read")
+    for fields in ({"relayed": True}, {"claimed": False}, {"scraper": False}):
+        assert not scraper(**fields).may("metrics:read")

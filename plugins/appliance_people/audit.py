@@ -1,0 +1,156 @@
+"""The audit trail's chain: every row carries the hash of the one before it, so that a change anywhere shows.
+
+What it cannot find: who may write both the database and the state folder can make the whole chain anew. Against that
+stands the copy of every hash in the system's journal (`timeball.audit`), and whatever collects that elsewhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+#: What the first row names as its predecessor.
+BEGINNING = "0" * 64
+HIDDEN = "(hidden)"
+#: Parts of names whose values are nobody's business.
+_SECRET_NAMES = (
+    "password",
+    "passphrase",
+    "secret",
+    "token",
+    "code",
+    "credential",
+    "cookie",
+    "private",
+    "hash",
+)
+_LONGEST = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One thing that was done, or refused.
+
+    Attributes:
+        seq: 1, 2, 3 ... without a gap.
+        ts: epoch seconds.
+        actor: name of who did it, at that time.
+        kind: how it came in: "local", "session", "token", "nobody".
+        account, via: id of the user, and of the session or token.
+        address: it came from; "" on the admin socket.
+        action: method and path of the route.
+        target: what it was done to.
+        before, after: JSON text with secrets hidden, or "".
+        status: HTTP status of the answer.
+        request: id of the request, as in the answer and the log.
+        previous: hash of the row before.
+        hash: of everything above.
+    """
+
+    seq: int
+    ts: float
+    actor: str
+    kind: str
+    account: str
+    via: str
+    address: str
+    action: str
+    target: str
+    before: str
+    after: str
+    status: int
+    request: str
+    previous: str = BEGINNING
+    hash: str = ""
+
+
+def sealed(row: Row, previous: str) -> Row:
+    """The row with its place in the chain."""
+    row = replace(row, previous=previous, hash="")
+    return replace(row, hash=_digest(row))
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The newest row that was written: where the chain must not end before."""
+
+    seq: int = 0
+    hash: str = BEGINNING
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One place where the chain is broken: at row `seq`, and what is wrong there."""
+
+    seq: int
+    what: str
+
+
+def verify(rows: Iterable[Row], head: Head | None) -> list[Finding]:
+    """Everything that is wrong with the chain, oldest first; empty when it is whole.
+
+    Args:
+        rows: all rows in the order of `seq`.
+        head: what was noted outside the database as the newest row, or None when that note is missing.
+    """
+    findings: list[Finding] = []
+    expected, previous = 1, BEGINNING
+    seen: dict[int, str] = {}
+    for row in rows:
+        if row.seq != expected:
+            gap = f"row {expected}" if row.seq == expected + 1 else f"rows {expected} to {row.seq - 1}"
+            findings.append(Finding(row.seq, f"{gap} missing before it"))
+        if _digest(replace(row, hash="")) != row.hash:
+            findings.append(Finding(row.seq, "its content is not what was written"))
+        if row.previous != previous and row.seq == expected:
+            findings.append(Finding(row.seq, "it does not follow the row before it"))
+        expected, previous = row.seq + 1, row.hash
+        seen[row.seq] = row.hash
+    if head is None:
+        if seen:
+            findings.append(
+                Finding(expected - 1, "the note of the newest row is missing: rows may be missing at the end")
+            )
+    elif head.seq >= expected:
+        findings.append(
+            Finding(head.seq, f"rows {expected} to {head.seq} were written and are missing at the end")
+        )
+    elif head.seq and seen.get(head.seq) != head.hash:
+        findings.append(Finding(head.seq, "it is not the row that was noted when it was written"))
+    return findings
+
+
+def masked(value: Any) -> Any:
+    """JSON-able `value` with everything hidden whose name says that it is a secret."""
+    if isinstance(value, Mapping):
+        return {
+            str(key): HIDDEN if _is_secret(str(key)) and item not in (None, "") else masked(item)
+            for key, item in value.items()
+        }
+    if isinstance(value, (list, tuple)):
+        return [masked(item) for item in value]
+    return value
+
+
+def as_text(value: Any) -> str:
+    """JSON with secrets hidden and of bearable length; "" for nothing."""
+    if value is None:
+        return ""
+    text = json.dumps(masked(value), ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=str)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}... ({len(text)} characters)"
+
+
+def _is_secret(name: str) -> bool:
+    lower = name.lower()
+    return any(part in lower for part in _SECRET_NAMES)
+
+
+def _digest(row: Row) -> str:
+    """SHA-256 over the canonical JSON of all fields but the hash itself; the hash of the row before is among them."""
+    fields = asdict(row)
+    del fields["hash"]
+    text = json.dumps(fields, ensure_ascii=True, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,75 @@
+"""Who somebody is: by the cookie of a session or by a token."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from appliance.api.actor import ROLES, Actor
+from appliance.api.errors import Unknown
+from appliance.core.routes import Line
+from appliance_people import failures, keeping, sessions, tokens
+from appliance_people.failures import PlainHttp, TooOften
+from appliance_people.people import People
+from appliance_people.throttle import address_key
+
+
+class Recognition:
+    """Implements `appliance.api.services.Identity`."""
+
+    def __init__(self, people: People, *, setup_anywhere: bool = False) -> None:
+        self._people = people
+        self.setup_anywhere = setup_anywhere
+
+    @property
+    def claimed(self) -> bool:
+        """Whether the box has an owner."""
+        return self._people.claimed
+
+    async def identify(self, headers: Mapping[str, str], remote: str, line: str) -> Actor | None:
+        """See `Identity`."""
+        way: Line = line  # type: ignore[assignment]
+        scheme, _, shown = headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer":
+            return await self._by_token(shown.strip(), remote, way)
+        value = "" if way == "plain" else sessions.shown(headers.get("cookie", ""), way)
+        return await self._by_session(value) if value else None
+
+    async def _by_session(self, value: str) -> Actor | None:
+        session = self._people.sessions.get(self._people.by_hash.get(sessions.digest(value), ""))
+        user = self._people.users.get(session.account) if session else None
+        if session is None or user is None:
+            return None
+        now = self._people.now()
+        if not session.lives(now, user.role):
+            await self._people.forget_sessions([session.id])
+            return None
+        if abs(now - session.seen) >= sessions.SEEN_EVERY_S:
+            await self._people.keep_quietly(replace(session, seen=now))
+        return Actor(
+            user.name, "session", ROLES[user.role], user.role, user.id, session.id, session.is_confirmed(now)
+        )
+
+    async def _by_token(self, text: str, remote: str, line: Line) -> Actor:
+        if line == "plain":
+            raise PlainHttp
+        key, now = address_key(remote), self._people.now()
+        if (wait_s := self._people.throttle.wait_s([key], now)) > 0:
+            raise TooOften(wait_s)
+        token = self._people.tokens.get(tokens.id_of(text) or "")
+        user = self._people.users.get(token.account) if token else None
+        if token is None or user is None or not tokens.same(text, token.hash):
+            await self._people.charge([key])
+            failures.tell(remote, "wrong token", token.id if token else "")
+            raise Unknown("this token is not one of ours: it was revoked, or it is not complete")
+        if not token.works(now, remote):
+            over = token.expires is not None and now >= token.expires
+            failures.tell(remote, "expired token" if over else "token from elsewhere", token.id)
+            raise Unknown("this token is over" if over else "this token does not work from this address")
+        if token.used is None or abs(now - token.used) >= sessions.SEEN_EVERY_S or token.used_from != remote:
+            used = replace(token, used=now, used_from=remote)
+            self._people.tokens[token.id] = used
+            await self._people.write_quietly(keeping.put_token(used))
+        grants = tokens.meet(token.grants, ROLES[user.role])
+        name = f"{user.name}'s token {token.label or token.id}"
+        return Actor(name, "token", grants, user.role, user.id, token.id)

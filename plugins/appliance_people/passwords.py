@@ -1,0 +1,104 @@
+"""Passwords: what is taken (ASVS 5.0 section 6.2) and how it is kept (Argon2id, RFC 9106).
+
+The functions that hash block for about a tenth of a second: call them in a thread.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import secrets
+import unicodedata
+from collections.abc import Collection
+
+from cryptography.exceptions import InvalidKey
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+
+from appliance_people.guessing import guess_bits
+
+LEAST = 8
+ADVISED = 15
+MOST = 256
+#: What an attacker has to try, as a power of two, at the least: eight letters drawn by lot have 37.
+ENOUGH_BITS = 31.0
+
+#: A card with 512 MB of memory must stand two of these at once: twice the memory that OWASP asks for at the least, two passes.
+MEMORY_KIB = 32 * 1024
+PASSES = 2
+LANES = 1
+_PREFIX = f"$argon2id$v=19$m={MEMORY_KIB},t={PASSES},p={LANES}$"
+_PHC = re.compile(
+    r"\$argon2id\$v=19\$m=(\d{1,7}),t=(\d{1,3}),p=(\d{1,2})\$[A-Za-z0-9+/]{11,64}\$[A-Za-z0-9+/]{22,128}"
+)
+
+#: Without the characters that are read as others, for what people type from a screen or a sheet.
+UNAMBIGUOUS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+
+
+def refusal(password: str, about: Collection[str] = ()) -> str | None:
+    """Why this password is not taken, with what would be; None when it is. Any characters go, and none is asked for.
+
+    Args:
+        password: as typed.
+        about: words that everybody who knows this account or box tries first: user, host and pool name.
+    """
+    text = _normal(password)
+    if len(text) < LEAST:
+        return f"too short: {LEAST} characters at least, {ADVISED} are better; three or four unrelated words do well"
+    if len(text) > MOST:
+        return f"too long: {MOST} characters at most"
+    if guess_bits(text, about) < ENOUGH_BITS:
+        return "too easy to guess: it is made of common words, names, dates or rows of keys; three or four unrelated words do well"
+    return None
+
+
+def hashed(password: str) -> str:
+    """The password as it is kept: a PHC string with a salt of its own. Blocks."""
+    return _argon2(secrets.token_bytes(16)).derive_phc_encoded(_bytes(password))
+
+
+def matches(password: str, kept: str | None) -> bool:
+    """Whether `kept` was made from `password`. Blocks, as long for an account that does not exist (None). Blocks."""
+    try:
+        Argon2id.verify_phc_encoded(_bytes(password), kept or _nobodys())
+    except InvalidKey:
+        return False
+    return kept is not None
+
+
+def outdated(kept: str) -> bool:
+    """Whether `kept` was made with other parameters than today's."""
+    return not kept.startswith(_PREFIX)
+
+
+def is_hash(text: str) -> bool:
+    """Whether `text` is an Argon2id hash of bearable cost, for a password that was hashed elsewhere."""
+    found = _PHC.fullmatch(text)
+    if found is None:
+        return False
+    memory_kib, passes, lanes = (int(number) for number in found.groups())
+    return 8 * lanes <= memory_kib <= 256 * 1024 and 1 <= passes <= 16 and 1 <= lanes <= 8
+
+
+def generated() -> str:
+    """A password that no person chose: 20 characters of 32, 100 bits, in groups that can be read aloud."""
+    return "-".join("".join(secrets.choice(UNAMBIGUOUS) for _ in range(5)) for _ in range(4)).lower()
+
+
+def _argon2(salt: bytes) -> Argon2id:
+    return Argon2id(salt=salt, length=32, iterations=PASSES, lanes=LANES, memory_cost=MEMORY_KIB)
+
+
+@functools.cache
+def _nobodys() -> str:
+    """A hash that no password has, compared with where there is no account: it takes the same time."""
+    return hashed(secrets.token_hex(32))
+
+
+def _normal(password: str) -> str:
+    """One form for what keyboards and systems write in several (NIST SP 800-63B section 3.1.1.2)."""
+    return unicodedata.normalize("NFKC", password)
+
+
+def _bytes(password: str) -> bytes:
+    return _normal(password).encode("utf-8", "surrogatepass")

@@ -1,0 +1,167 @@
+"""What may be done with users, and by whom."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from appliance.api.actor import Actor, Role
+from appliance.api.errors import Conflict, Invalid, Refused
+from appliance_people import keeping, passwords
+from appliance_people.accounts import User, checked_name, may_give, new_id, owners
+from appliance_people.people import People, SignedIn
+from appliance_people.throttle import account_key
+
+
+class Users:
+    """Changes who may sign in."""
+
+    def __init__(self, people: People) -> None:
+        self._people = people
+
+    async def add_user(
+        self, by: Actor, name: str, role: Role, password: str, *, password_hash: str = ""
+    ) -> User:
+        """Make a user.
+
+        Args:
+            by: who does it; nobody makes somebody who may more.
+            name: to sign in with.
+            role: what it may do.
+            password: checked against the rules.
+            password_hash: an Argon2id hash in place of a password.
+
+        Raises:
+            Invalid, Conflict, Refused.
+        """
+        name = checked_name(name)
+        if self._people.find(name) is not None:
+            raise Conflict(f"there is a user {name} already")
+        self._check_gift(by, role)
+        if password_hash and not passwords.is_hash(password_hash):
+            raise Invalid(
+                "this is no Argon2id hash", errors={"password_hash": "a PHC string: $argon2id$v=19$..."}
+            )
+        kept = password_hash or await self._people.hash_new(password, name)
+        if self._people.find(name) is not None:  # somebody else was faster
+            raise Conflict(f"there is a user {name} already")
+        now = self._people.now()
+        user = User(new_id(), name, role, kept, now, now)
+        await self._people.store.write(keeping.put_user(user))
+        self._people.users[user.id] = user
+        if role == "owner":
+            self._people.leave_mark()
+        return user
+
+    async def claim(
+        self, name: str, password: str, remote: str, agent: str, *, password_hash: str = ""
+    ) -> SignedIn:
+        """Make the first owner and sign it in. The caller has checked the setup code.
+
+        Raises:
+            Conflict: somebody was faster.
+            Invalid: name or password are not taken.
+        """
+        if self._people.claimed:
+            raise Conflict("this box has an owner already")
+        name = checked_name(name)
+        kept = password_hash or await self._people.hash_new(password, name)
+        if self._people.claimed:
+            raise Conflict("this box has an owner already")
+        now = self._people.now()
+        user = User(new_id(), name, "owner", kept, now, now, signed_in=now)
+        self._people.users[user.id] = user  # at once: from here on it is claimed, whoever else is on the way
+        try:
+            await self._people.store.write(keeping.put_user(user))
+        except BaseException:
+            del self._people.users[user.id]
+            raise
+        self._people.leave_mark()
+        return await self._people.begin_session(user, remote, agent)
+
+    async def change_role(self, by: Actor, user: User, role: Role) -> User:
+        """Give somebody another role, effective with the next request.
+
+        Raises:
+            Refused: it is not `by`'s to give.
+            Conflict: nobody would own the box.
+        """
+        self._check_gift(by, user.role)
+        self._check_gift(by, role)
+        if role != "owner":
+            self._check_last(user)
+        return await self._people.keep_user(replace(user, role=role))
+
+    async def set_password(self, user: User, password: str, *, notice: str = "", keep: str = "") -> User:
+        """Set a password; every session of the user ends, but the one with the id `keep`.
+
+        Raises:
+            Invalid: it is not taken.
+        """
+        kept = await self._people.hash_new(password, user.name)
+        ended = [s.id for s in self._people.sessions.values() if s.account == user.id and s.id != keep]
+        changed = replace(
+            self._people.users.get(user.id, user), password=kept, changed=self._people.now(), notice=notice
+        )
+        self._people.drop_sessions(ended)
+        await self._people.store.write(
+            keeping.together(keeping.put_user(changed), keeping.drop("session", ended))
+        )
+        self._people.users[user.id] = changed
+        self._people.throttle.forget(account_key(user.name))
+        await self._people.write_quietly(keeping.put_tallies({account_key(user.name): None}))
+        return changed
+
+    async def reset_password(self, by: Actor, user: User, password: str) -> User:
+        """Set somebody's password without the old one; the next sign-in tells.
+
+        Raises:
+            Refused: `by` may not touch somebody with this role. Invalid: it is not taken.
+        """
+        self._check_gift(by, user.role)
+        return await self.set_password(
+            user,
+            password,
+            notice=f"Your password was set anew by {by.name}. If you did not ask for that, find out who did.",
+        )
+
+    async def remove_user(self, by: Actor, user: User) -> None:
+        """Remove somebody with all sessions and tokens.
+
+        Raises:
+            Refused, Conflict: as `change_role`.
+        """
+        self._check_gift(by, user.role)
+        self._check_last(user)
+        ended = [s.id for s in self._people.sessions.values() if s.account == user.id]
+        revoked = [t.id for t in self._people.tokens.values() if t.account == user.id]
+        self._people.drop_sessions(ended)
+        await self._people.store.write(
+            keeping.together(
+                keeping.drop("user", [user.id]),
+                keeping.drop("session", ended),
+                keeping.drop("token", revoked),
+            )
+        )
+        self._people.users.pop(user.id, None)
+        for key in revoked:
+            self._people.tokens.pop(key, None)
+
+    async def seen_notice(self, account: str) -> str:
+        """The sentence that waits for somebody; it is told once."""
+        user = self._people.users.get(account)
+        if user is None or not user.notice:
+            return ""
+        await self._people.keep_user(replace(user, notice=""))
+        return user.notice
+
+    def _check_gift(self, by: Actor, role: Role) -> None:
+        if not may_give(by, role):
+            raise Refused(
+                f"{by.name} may not make or change somebody with the role {role}: that is more than {by.name} may"
+            )
+
+    def _check_last(self, user: User) -> None:
+        if user.role == "owner" and len(owners(self._people.users)) == 1:
+            raise Conflict(
+                f"{user.name} is the only owner; make another one first: timeball user add NAME --role owner"
+            )
