@@ -340,7 +340,8 @@ def answer(
     if reference_ns > rx_ns:
         # Some clients refuse a reference time later than the transmit time.
         fixed = fixed[:-8] + receive.to_bytes(8)
-    if packet[_MARK_AT] & 1 and first & 0x3F == _VERSION_4_CLIENT:
+    # Equal times for receive and transmit are how a client says that it wants basic mode.
+    if packet[_MARK_AT] & 1 and first & 0x3F == _VERSION_4_CLIENT and packet[32:40] != packet[40:48]:
         served |= STAMP
         told = memory.interleaved.exchange(packet, address, receive, transmit, tx_ns, shift_ns)
         if told is not None:

@@ -31,8 +31,8 @@ REPLY_SIZES = tuple(
     sorted({HEADER_BYTES, *(HEADER_BYTES + KEY_ID_BYTES + kind.digest_on_wire(4) for kind in MacType)})
 )
 
-#: origin, receive and transmit time of a request
-_EXCHANGE = struct.Struct("!QQQ")
+#: origin and receive time of a request
+_EXCHANGE = struct.Struct("!QQ")
 _NS = 1_000_000_000
 _RECEIVE_AT = 32
 _M64 = 0xFFFFFFFFFFFFFFFF
@@ -84,18 +84,15 @@ class Interleaved:
         The request names one of our receive times, so when the reply to it leaves is remembered for the next one.
 
         Args:
-            request: of version 4, in client mode, with an origin whose last bit is 1.
+            request: of version 4, in client mode, with an origin whose last bit is 1, and different times behind it.
             client: its address.
             receive: when we received it, as an NTP timestamp.
             transmit: when we believe that its reply leaves.
             tx_ns: the same in ns since 1970 by the system clock.
             shift_ns: added to times of the system clock for corrected ns since 1900.
         """
-        remembered, own_receive, own_transmit = _EXCHANGE.unpack_from(request, 24)
-        told = None
-        if own_receive != own_transmit:
-            # Equal ones are how a client says that it wants basic mode this time.
-            told = self.take(remembered, client)
+        remembered, own_receive = _EXCHANGE.unpack_from(request, 24)
+        told = self.take(remembered, client)
         self.remember(receive, transmit, client, tx_ns, shift_ns)
         return None if told is None else (own_receive, told)
 

@@ -108,7 +108,7 @@ def test_stamps_that_nobody_fetches_keep_nobody_from_being_answered(server):
     """Each client goes away after a reply of which the kernel was to tell."""
     for number in range(50):
         with client(server, "127.0.0.1") as sock:
-            sock.send(Header(origin=1, receive=1, transmit=1000 + number).pack())
+            sock.send(Header(origin=1, receive=2, transmit=1000 + number).pack())
             assert parse_header(sock.recv(2048)).origin == 1000 + number
     wait_until(lambda: server.counters().get((Reason.OK, Action.REPLY), 0) == 50, "all to be counted")
     assert server.failure() is None

@@ -340,7 +340,8 @@ pub fn answer(
         }
     }
     let (receive, mut transmit) = stamps(moment, snapshot, u64::from_be_bytes(origin));
-    if packet[31] & 1 == 1 && first & 0x3F == VERSION_4_CLIENT {
+    // Equal times for receive and transmit are how a client says that it wants basic mode.
+    if packet[31] & 1 == 1 && first & 0x3F == VERSION_4_CLIENT && packet[32..40] != packet[40..48] {
         memory.annex.stamp = true;
         if let Some((receive, told)) = interleaved(packet, source, receive, transmit, moment, snapshot, memory) {
             memory.annex.interleaved = true;
@@ -379,11 +380,7 @@ fn interleaved(
     let (mut remembered, mut own_receive) = ([0; 8], [0; 8]);
     remembered.copy_from_slice(&packet[24..32]);
     own_receive.copy_from_slice(&packet[32..40]);
-    let mut told = None;
-    if own_receive != packet[40..48] {
-        // Equal ones are how a client says that it wants basic mode this time.
-        told = memory.interleaved.take(u64::from_be_bytes(remembered), source.address);
-    }
+    let told = memory.interleaved.take(u64::from_be_bytes(remembered), source.address);
     memory.interleaved.remember(receive, transmit, source.address, moment.tx_ns, snapshot.correction_ns);
     told.map(|told| (own_receive, told))
 }
