@@ -230,6 +230,42 @@ class AnswerSource:
 
 
 @dataclass(frozen=True, slots=True)
+class LiveQuestion:
+    """What is asked at or below a live name.
+
+    Attributes:
+        above: what stands before the name, in lower case; "" when the name itself is asked for.
+        rrtype: such as "TXT".
+        client: address of who asks: mostly a resolver.
+        transport: "udp" or "tcp".
+        subnet: of the resolver's client, "192.0.2.0/24", where it tells (RFC 7871); "" where it does not.
+    """
+
+    above: str
+    rrtype: str
+    client: str
+    transport: str
+    subnet: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveName:
+    """A name of the pool's zone, with all below it, that is answered anew for each query.
+
+    Attributes:
+        owner: one label, such as "_status".
+        answer: records, of which those of the type asked for are sent (their owner is what was asked); None when there is no
+            such name. It is called in a packet thread, up to a few hundred times a second: it reads what lies in memory,
+            waits for nothing, and may be called twice at once. Queries that it is too slow for are refused.
+        shown: whether the name is there at all; asked when the zone is built.
+    """
+
+    owner: str
+    answer: Callable[[LiveQuestion], Iterable[AnswerRecord] | None]
+    shown: Callable[[], bool] = lambda: True
+
+
+@dataclass(frozen=True, slots=True)
 class PolicyRule:
     """What the NTP service does with a prefix: the longest match wins.
 

@@ -13,6 +13,7 @@ from appliance.api.context import RunContext, SetupContext
 from appliance.api.contrib import (
     AnswerSource,
     HealthCheck,
+    LiveName,
     Metric,
     Migration,
     PacketPolicy,
@@ -79,6 +80,11 @@ def score_rules(ctx: SetupContext) -> Iterable[ScoreRule] | None:
 @hookspec
 def answer_sources(ctx: SetupContext) -> Iterable[AnswerSource] | None:
     """Static records for the pool's zone, and functions that reweigh the candidates of its answers."""
+
+
+@hookspec
+def live_names(ctx: SetupContext) -> Iterable[LiveName] | None:
+    """Names of the pool's zone that are answered from memory for each query."""
 
 
 @hookspec

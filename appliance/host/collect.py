@@ -9,6 +9,7 @@ from typing import Any
 from appliance.api.contrib import (
     AnswerSource,
     HealthCheck,
+    LiveName,
     Metric,
     Migration,
     PacketPolicy,
@@ -29,6 +30,7 @@ CONTRIBUTIONS: dict[str, type] = {
     "probe_kinds": ProbeKind,
     "score_rules": ScoreRule,
     "answer_sources": AnswerSource,
+    "live_names": LiveName,
     "packet_policies": PacketPolicy,
     "metrics": Metric,
     "health_checks": HealthCheck,

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from appliance.api.context import RunContext, SetupContext
-from appliance.api.contrib import AnswerSource, HealthCheck, Metric, Panel, Route
+from appliance.api.contrib import AnswerSource, HealthCheck, LiveName, Metric, Panel, Route
 from appliance.api.plugin import PluginInfo, hookimpl
 from appliance.api.services import AnswerTable
 from appliance_dns.config import DnsConfig
@@ -44,6 +44,17 @@ def answer_sources(ctx: SetupContext) -> Iterable[AnswerSource]:
     from appliance_dns.extras import configured_records
 
     return [AnswerSource("configuration", records=lambda _zone: configured_records(ctx.config), order=0)]
+
+
+@hookimpl
+def live_names(ctx: SetupContext) -> Iterable[LiveName]:
+    from appliance_dns.live import status, whoami
+
+    figures = ctx.get(DnsService).figures
+    return [
+        LiveName("_whoami", whoami, shown=lambda: ctx.config.whoami),
+        LiveName("_status", lambda question: status(question, figures), shown=lambda: ctx.config.status),
+    ]
 
 
 @hookimpl

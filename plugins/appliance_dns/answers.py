@@ -13,6 +13,7 @@ from appliance.api.services import Members, ScoreBoard
 from appliance_dns.candidates import barred, candidates, reweighed
 from appliance_dns.config import DnsConfig
 from appliance_dns.last_answers import LastAnswers
+from appliance_dns.live import Live
 from appliance_dns.pools import Place, by_family, places, shorter, zone_paths
 from appliance_dns.selection import Choice
 from appliance_dns.zone import Plan, Pool, Secrets, Zone, build
@@ -27,6 +28,7 @@ class Inputs:
     Attributes:
         config: the current configuration.
         sources: what plugins add, in their order.
+        live: answers what is not in the zone but answered anew for each query.
         own_addresses: of this box.
     """
 
@@ -34,6 +36,7 @@ class Inputs:
     members: Members | None
     board: ScoreBoard | None
     sources: Callable[[], Sequence[AnswerSource]]
+    live: Live
     secrets: Secrets
     own_addresses: tuple[str, ...]
     wall_ns: Callable[[], int]
@@ -140,6 +143,7 @@ class Answers:
             pools=pools,
             secrets=self.inputs.secrets,
             contributed=self._contributed(config),
+            live=self.inputs.live.owners(),
             own_addresses=self.inputs.own_addresses,
             epoch=self.inputs.wall_ns() // (EPOCH_S * 1_000_000_000),
         )

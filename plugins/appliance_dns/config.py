@@ -170,6 +170,12 @@ class DnsConfig(PluginConfig):
         advanced=True,
         live=True,
     )
+    whoami: bool = setting(
+        default=True, help="_whoami in the zone tells a client its own address as we see it.", live=True
+    )
+    status: bool = setting(
+        default=True, help="_status in the zone tells how many members there are and are usable.", live=True
+    )
     rate_limit: RateLimitConfig = setting(
         default_factory=RateLimitConfig, help="How many replies a network may be sent over UDP.", live=True
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from appliance.api.errors import Invalid, NotFound
 from appliance.dataplane.dns_decide import decide
+from appliance.dataplane.dns_reply import HANDED_UP, Arrival
 from appliance.dataplane.dns_snapshot import ONE
 from appliance.wire.dns import (
     AAAA,
@@ -45,6 +46,10 @@ def explain(answers: Answers, name: str, rrtype: str, client: str | None) -> dic
     now_ns = answers.inputs.wall_ns()
     query = struct.pack("!HHHHHH", 0, 0, 1, 0, 0, 0) + owner + struct.pack("!HH", number, CLASS_IN)
     reply, rcode, _, _ = decide(query, source, "tcp", now_ns, zone.snapshot)
+    live = rcode == HANDED_UP
+    if live:
+        arrival = Arrival(source, "tcp", now_ns, 0)
+        reply, rcode, _, _ = answers.inputs.live(query, arrival, zone.snapshot)
     assert reply is not None
     path, _label = zone.names.get(owner, ("", ""))
     key = (path, _FAMILIES.get(number, 0))
@@ -52,6 +57,9 @@ def explain(answers: Answers, name: str, rrtype: str, client: str | None) -> dic
         given, ttl_s = _addresses(reply, len(query))
         candidates = _candidates(zone, key, answers.standing.get(key, ()), given)
         note = answers.notes.get(key, "") or _note(candidates, zone)
+    elif live:
+        given, ttl_s = _texts(reply)
+        candidates, note = [], "this name is answered anew for each query"
     else:
         given, ttl_s = _static(zone, owner, number)
         candidates, note = [], ""
@@ -86,7 +94,8 @@ def full_name(text: str, zone: Zone) -> bytes:
             name = encode_name(name_text(name))
     except WireError as error:
         raise Invalid(str(error), errors={"name": str(error)}) from None
-    if name not in zone.snapshot.names:
+    live = any(is_below(name.lower(), owner) for owner in zone.snapshot.hand_up.names)
+    if name not in zone.snapshot.names and not live:
         raise NotFound(f"{name_text(name)} is not in the zone {name_text(apex)}")
     return name
 
@@ -115,6 +124,14 @@ def _addresses(reply: bytes, at: int) -> tuple[list[str], int | None]:
         at += HEADER_BYTES + length
         found.append(str(ipaddress.ip_address(reply[at - length : at])))
     return found, ttl_s
+
+
+def _texts(reply: bytes) -> tuple[list[str], int | None]:
+    """Texts and TTL of the records in any reply."""
+    import dns.message
+
+    found = dns.message.from_wire(reply).answer
+    return [item.to_text() for group in found for item in group], found[0].ttl if found else None
 
 
 def _static(zone: Zone, owner: bytes, number: int) -> tuple[list[str], int | None]:

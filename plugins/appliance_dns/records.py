@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -16,6 +17,7 @@ from appliance.wire.dns import (
     OPT,
     SOA,
     TSIG,
+    TXT,
     A,
     address_rdata,
     address_type,
@@ -24,11 +26,14 @@ from appliance.wire.dns import (
     name_text,
     parents,
     record,
+    txt_rdata,
     type_name,
     type_number,
 )
 from appliance.wire.errors import WireError
 
+#: One string of a TXT record without anything that needs an escape.
+_PLAIN_STRING = re.compile(r'"[ !#-\[\]-~]{0,255}"')
 #: Types that would change what the zone is, or that no zone can hold.
 _NEVER = frozenset({SOA, NS, DNAME, OPT, TSIG, ANY})
 
@@ -130,6 +135,22 @@ class Records:
         glue = [g for r in group for g in self.addresses(r.rdata)]
         extra = b"".join(record(g.rrtype, g.ttl_s, g.rdata, owner=g.owner) for g in glue)
         return Section(len(group), body, len(glue), extra)
+
+
+def rdata_from_text(rrtype: int, text: str, zone: bytes) -> bytes:
+    """RDATA from presentation form.
+
+    Raises:
+        WireError: it is not right for the type.
+    """
+    if rrtype == TXT and _PLAIN_STRING.fullmatch(text):
+        return txt_rdata(text[1:-1])
+    try:
+        if (rrtype == A and ":" not in text) or (rrtype == AAAA and ":" in text):
+            return address_rdata(text)
+    except OSError:
+        pass  # no address after all: the library has the better words for it
+    return _from_text(rrtype, text, zone)[0]
 
 
 def _from_text(rrtype: int, text: str, zone: bytes) -> tuple[bytes, str]:

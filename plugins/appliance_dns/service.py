@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from appliance.api.context import RunContext, SetupContext
-from appliance.api.contrib import AnswerSource
+from appliance.api.contrib import AnswerSource, LiveName
 from appliance.api.errors import NotReady
 from appliance.api.events import AnswersChanged
 from appliance.api.services import Members, ScoreBoard
@@ -21,6 +21,7 @@ from appliance_dns.answers import EPOCH_S, Answers, Inputs
 from appliance_dns.config import DnsConfig
 from appliance_dns.last_answers import NOTHING, LastAnswers
 from appliance_dns.limited import LimitWatch
+from appliance_dns.live import Live
 from appliance_dns.zone import Zone
 
 #: Changes within this time after a rebuild wait for its end; the first one after a pause does not wait.
@@ -49,6 +50,7 @@ def prepare(ctx: SetupContext) -> DnsService:
         board=ctx.find(ScoreBoard),  # type: ignore[type-abstract]
         sources=lambda: sorted(ctx.contributions(AnswerSource), key=lambda source: source.order),
         secrets=secrets,
+        live=Live(lambda: ctx.contributions(LiveName), ctx.log),
         own_addresses=own_addresses(config.endpoints()),
         wall_ns=ctx.clock.wall_ns,
     )
@@ -109,6 +111,16 @@ class DnsService:
     def zone(self) -> Zone | None:
         return self.answers.zone
 
+    def figures(self) -> dict[str, object]:
+        """How the pool is, for everybody: nothing in it tells who is a member."""
+        candidates = self.answers.candidates
+        return {
+            "members": len(candidates),
+            "usable": sum(1 for c in candidates if c.weight > 0),
+            "serial": self.answers.serial,
+            "monitor": "silent" if self.answers.stale else "ok",
+        }
+
     async def run(self, ctx: RunContext) -> None:
         """Serve until cancelled.
 
@@ -152,7 +164,7 @@ class DnsService:
         wanted = list(ctx.config.endpoints())
         while True:
             try:
-                return self.plane.serve_dns(wanted, zone.snapshot)
+                return self.plane.serve_dns(wanted, zone.snapshot, self.answers.inputs.live)
             except OSError as error:
                 without = [e for e in wanted if not (str(e) == error.filename and e.host == "::")]
                 no_ipv6 = error.errno in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)

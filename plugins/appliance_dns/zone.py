@@ -16,6 +16,7 @@ from appliance.dataplane.dns_snapshot import (
     ONE,
     AnswerSnapshot,
     Denial,
+    HandUp,
     Node,
     Rotation,
     Section,
@@ -44,6 +45,7 @@ from appliance.wire.dns import (
 from appliance.wire.errors import WireError
 from appliance.wire.siphash import siphash
 from appliance_dns.config import DnsConfig, NameServer
+from appliance_dns.live import owner_name
 from appliance_dns.pools import APEX
 from appliance_dns.records import Records, ZoneRecord
 from appliance_dns.selection import Choice, Table, table
@@ -87,6 +89,7 @@ class Plan:
         contributed: records of other plugins, by the name of their source.
         own_addresses: of this box, for a zone without name servers in the configuration.
         epoch: the order of the circle changes with it.
+        live: labels in front of the zone that are answered anew for each query.
     """
 
     config: DnsConfig
@@ -95,6 +98,7 @@ class Plan:
     contributed: tuple[tuple[str, tuple[AnswerRecord, ...]], ...] = ()
     own_addresses: tuple[str, ...] = ()
     epoch: int = 0
+    live: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +162,7 @@ def build(plan: Plan, serial: int, before: Zone | None = None) -> Zone:
         draw_secret=plan.secrets.draw,
         slot_ns=config.coherence_s * 1_000_000_000,
         cookie_secrets=plan.secrets.cookies,
+        hand_up=HandUp(names=_live_names(plan, nodes, records.problems)),
         rate_limit=config.rate_limit.compiled(),
         tcp=TcpLimits(idle=round(config.tcp_idle_s * 10), clients=config.tcp_clients),
     )
@@ -211,6 +216,21 @@ def _own_records(plan: Plan, records: Records, names: Mapping[bytes, tuple[str, 
     if config.null_mx:
         for name in names:
             records.add(name, MX, _STATIC_TTL_S, mx_rdata(0, ROOT), "0 .")
+
+
+def _live_names(plan: Plan, nodes: Mapping[bytes, Node], problems: list[str]) -> tuple[bytes, ...]:
+    """Wire names of what is answered live; a name that the zone has stays as it is."""
+    found = []
+    for label in plan.live:
+        try:
+            name = owner_name(label, plan.config.zone_name())
+            if name in nodes:
+                raise WireError("the zone has records there")
+        except WireError as error:
+            problems.append(f"live name {label}: {error}")
+            continue
+        found.append(name)
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)

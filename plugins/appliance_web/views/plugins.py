@@ -83,6 +83,7 @@ _NOUNS = {
     "probe_kinds": ("kind of probe", "kinds of probe"),
     "score_rules": ("score rule", "score rules"),
     "answer_sources": ("answer source", "answer sources"),
+    "live_names": ("live name", "live names"),
     "packet_policies": ("packet policy", "packet policies"),
     "health_checks": ("health check", "health checks"),
 }
