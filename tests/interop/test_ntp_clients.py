@@ -22,28 +22,36 @@ import pytest
 
 from appliance.api.model import ClockState
 from appliance.core.clock import SystemClock
-from appliance.dataplane import ntp_decide
-from appliance.dataplane.interface import Action, Endpoint, NtpPolicy, Reason
+from appliance.dataplane import choose, ntp_decide
+from appliance.dataplane.interface import Action, Endpoint, NtpPolicy, NtpServer, Reason
 from appliance.dataplane.python_ntp import PythonNtpServer
 from appliance.wire.ntp import client_request, parse_header
+from appliance_ntp.config import NtpConfig
+from appliance_ntp.policy import limit_of
+from tests.support.native import need_native
 from tests.support.netns import Namespace, network
 from tests.support.programs import need
 from tests.support.wait import wait_until
 
 CLOCK = SystemClock()
 SERVER, SERVER6 = "10.77.0.1", "fd77::1"
+LISTEN = [Endpoint("0.0.0.0", 123), Endpoint("::", 123)]
 
 
 class Bed(NamedTuple):
     """A server with two addresses and a client, one cable apart."""
 
-    server: PythonNtpServer
+    server: NtpServer
     at_server: Namespace
     at_client: Namespace
     cable: str
 
     def replies(self) -> int:
         return self.server.counters().get((Reason.OK, Action.REPLY), 0)
+
+    def refused(self) -> int:
+        """Requests over the default limits."""
+        return sum(n for (reason, _), n in self.server.counters().items() if reason is Reason.RATE)
 
     def ask(self, *argv: str, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
         """Run a client to its end, without the right to set the clock."""
@@ -66,7 +74,7 @@ def bed(monkeypatch) -> Iterator[Bed]:
         )
         with at_server.entered():
             server = PythonNtpServer(
-                [Endpoint("0.0.0.0", 123), Endpoint("::", 123)], synchronised(), NtpPolicy(), CLOCK
+                LISTEN, synchronised(), NtpPolicy(limit=limit_of(NtpConfig())), CLOCK, clients=64
             )
         try:
             yield Bed(server, at_server, at_client, cable)
@@ -120,12 +128,14 @@ def test_ntpdig(bed, address):
     told = json.loads(done.stdout)
     assert (told["ip"], told["stratum"], told["leap"], told["adjusted"]) == (address, 2, "no-leap", False)
     assert abs(told["offset"]) < 1
+    assert not bed.refused()
 
 
 def test_ntpdate(bed):
     done = bed.ask("ntpdate", "-q", SERVER)
     assert done.returncode == 0, done
     assert re.search(rf"{SERVER} s2 no-leap", done.stdout), done
+    assert not bed.refused()
 
 
 @pytest.mark.parametrize("options", ["", "version 3", "xleave", "minpoll -6"])
@@ -159,6 +169,34 @@ def test_chronyd_as_a_daemon(bed, tmp_path):
         assert traffic[4, 3, 6] >= 1
 
 
+@pytest.mark.parametrize("plane", ["python", "native"])
+def test_chronyd_with_iburst_is_within_the_default_limits(bed, tmp_path, plane):
+    """Its whole burst is answered, over both families, by either plane."""
+    bed.server.close()
+    if plane == "native":
+        need_native()
+    policy = NtpPolicy(limit=limit_of(NtpConfig()))
+    with bed.at_server.entered():
+        server = choose(plane).serve_ntp(LISTEN, synchronised(), policy, clients=64)
+    bed = bed._replace(server=server)
+    config = tmp_path / "chrony.conf"
+    config.write_text(
+        f"server {SERVER} iburst\nserver {SERVER6} iburst\n"
+        f"port 0\ncmdport 0\nbindcmdaddress /run/chrony/chronyd.sock\npidfile /run/chronyd.pid\n"
+    )
+    command = [need("chronyd"), "-x", "-d", "-u", "root", "-f", str(config)]
+    try:
+        with daemon(bed, tmp_path, *command, before="mkdir -m 700 /run/chrony") as said:
+            wait_for_words(said, r"Selected source (\S+)", "chronyd to select us")
+            wait_until(lambda: bed.replies() >= 8, "two bursts of four to be answered", timeout_s=60)
+            assert not bed.refused()
+            known = {str(client.network): client for client in server.clients()}
+            assert known.keys() == {"10.77.0.2/32", "fd77::/64"}
+            assert all(client.packets == client.replies >= 4 for client in known.values())
+    finally:
+        server.close()
+
+
 def test_busybox(bed, tmp_path):
     command = [need("busybox-ntpd"), "ntpd", "-w", "-n", "-d", "-d", "-p", SERVER]
     with daemon(bed, tmp_path, *command) as said:
@@ -166,6 +204,7 @@ def test_busybox(bed, tmp_path):
             said, r"reply from 10\.77\.0\.1: offset:(\S+) .* strat:2 ", "busybox to take a reply"
         )
         assert abs(float(reply[1])) < 1
+        assert not bed.refused()
 
 
 def test_openntpd(bed, tmp_path):
@@ -178,6 +217,7 @@ def test_openntpd(bed, tmp_path):
         wait_for_words(
             said, r"settimeofday: Operation not permitted", "OpenNTPD to try to set the clock by it"
         )
+        assert not bed.refused()
 
 
 def test_timesyncd(bed, tmp_path):
@@ -191,6 +231,7 @@ def test_timesyncd(bed, tmp_path):
         wait_for_words(said, r"stratum\s*: 2", "timesyncd to read a reply")
         wait_for_words(said, r"Contacted time server 10\.77\.0\.1:123", "timesyncd to accept it")
         wait_for_words(said, r"Initial clock synchronization", "timesyncd to be content")
+        assert not bed.refused()
 
 
 def test_nobody_believes_an_unsynchronised_server(bed):

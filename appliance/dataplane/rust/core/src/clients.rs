@@ -58,8 +58,10 @@ struct Record {
 }
 
 /// Eight places: keys on one cache line, latest packets on the next, so that a search touches few of them.
+///
+/// Processors fetch lines in pairs of 128 bytes, and these two are one.
 #[derive(Debug, Default)]
-#[repr(align(64))]
+#[repr(align(128))]
 pub struct Slot {
     keys: [AtomicU64; WAYS],
     last_ns: [AtomicU64; WAYS],
