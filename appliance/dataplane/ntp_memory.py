@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from appliance.dataplane.client_keys import client_key, network_of
 from appliance.dataplane.interface import Remembered
-from appliance.dataplane.ntp_clients import ClientTable, Record
+from appliance.dataplane.ntp_clients import ClientTable
 from appliance.dataplane.ntp_interleaved import Interleaved
 from appliance.dataplane.ntp_limit import (
     CLOSEST_NS,
@@ -17,7 +17,6 @@ from appliance.dataplane.ntp_limit import (
     SMOOTHING,
     Limits,
     insists,
-    take,
 )
 from appliance.dataplane.ntp_networks import NetworkBuckets
 
@@ -115,7 +114,12 @@ class Memory:
                 answered = answered + (spacing - answered >> SMOOTHING) if answered else spacing
         admission = FREE
         if limits is not None:
-            allowed, full_at_ns = take(full_at_ns, mono_ns, limits.cost_ns[len(address)], limits.cap_ns)
+            missing_ns = full_at_ns - mono_ns
+            if missing_ns < 0 or missing_ns > limits.cap_ns:
+                missing_ns = 0
+            cost_ns = limits.cost_ns[len(address)]
+            allowed = missing_ns + cost_ns <= limits.cap_ns
+            full_at_ns = mono_ns + missing_ns + (cost_ns if allowed else 0)
             if not allowed and (noise >> 60 & limits.leak == 0) != insists(answered, unanswered):
                 full_at_ns = mono_ns + limits.cap_ns
                 self.leaked += 1
@@ -132,7 +136,7 @@ class Memory:
         else:
             kisses += 1
         kind = 0x40 if port == b"\0\x7b" else 0x80 if port < b"\4\0" else 0
-        clients.places[place] = Record(
+        clients.places[place] = (
             key, first_ns, mono_ns, packets + 1, replies, dropped, kisses, full_at_ns, kind | first & 0x3F, admission > WITHIN,
             answered, unanswered, handle, network,
         )  # fmt: skip

@@ -140,7 +140,7 @@ def test_both_planes_remember_and_decide_alike(runs, slots, cells):
             continue
         records = table.all()
         assert len(records) == len(table.where) <= slots * WAYS
-        assert {record.handle: table.places.index(record) for record in records} == table.where
+        assert {record.handle: table.places.index(tuple(record)) for record in records} == table.where
         for record in records:
             assert record.packets == record.replies + record.dropped + record.kisses
             if policy.limit:

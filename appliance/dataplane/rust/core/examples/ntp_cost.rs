@@ -1,6 +1,6 @@
 //! What one NTP packet costs the native decision, with and without memory: `cargo run --release --example ntp_cost`.
 //!
-//! Each line is the best of several runs, in nanoseconds for each packet, and the difference from the first line.
+//! Each line is the best of many short runs, which other work on the machine disturbs least, in nanoseconds for each packet, and the difference from the first line.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -14,8 +14,8 @@ use timeball_core::ntp::{self, ClockState, HEADER_BYTES, Moment, Policy, Rule, S
 use timeball_core::prefix::PrefixTable;
 use timeball_core::prefix_buckets::PrefixBuckets;
 
-const PACKETS: u64 = 200_000;
-const RUNS: usize = 25;
+const PACKETS: u64 = 20_000;
+const RUNS: usize = 300;
 const NOW_NS: i64 = 1_800_000_000_000_000_000;
 
 fn main() {
