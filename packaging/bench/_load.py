@@ -39,6 +39,8 @@ class Seen:
     p99_us: float | None
     p999_us: float | None
     max_us: float | None
+    trip_p50_us: float | None
+    trip_p99_us: float | None
     behind_p99_us: float
     busy: float
     idle_passes: float

@@ -1,9 +1,8 @@
-"""One NTP server on loopback for benchmarks; prints its port and serves until its input ends.
+"""One NTP server in Python on a port of loopback, for benchmarks; serves until its input ends.
 
-    _ntp_servers.py recvmmsg|recvmsg|native|asyncio [busy]
+    _ntp_servers.py recvmmsg|recvmsg|asyncio PORT [busy]
 
-"recvmmsg" and "recvmsg" are the Python data plane's two ways to move packets, "native" one worker of the
-native plane; "asyncio" is what one would write first: a
+"recvmmsg" and "recvmsg" are the Python data plane's two ways to move packets; "asyncio" is what one would write first: a
 datagram protocol on the event loop. "busy" lets the main thread compute without end, as a control plane at its worst.
 """
 
@@ -52,29 +51,19 @@ class Naive(asyncio.DatagramProtocol):
         self.transport.sendto(reply.pack(), addr)
 
 
-async def serve_naively() -> None:
+async def serve_naively(port: int) -> None:
     loop = asyncio.get_running_loop()
-    transport, _ = await loop.create_datagram_endpoint(Naive, local_addr=("127.0.0.1", 0))
-    print(transport.get_extra_info("sockname")[1], flush=True)
+    transport, _ = await loop.create_datagram_endpoint(Naive, local_addr=("127.0.0.1", port))
     await loop.run_in_executor(None, sys.stdin.read)
     transport.close()
 
 
-def main(kind: str, *, busy: bool) -> None:
+def main(kind: str, port: int, *, busy: bool) -> None:
     if kind == "asyncio":
-        asyncio.run(serve_naively())
-        return
-    if kind == "native":
-        from appliance.dataplane.native import NativeNtpServer
-
-        native = NativeNtpServer([Endpoint("127.0.0.1", 0)], STATE, NtpPolicy(), workers=1)
-        print(native.endpoints[0].port, flush=True)
-        sys.stdin.read()
-        native.close()
+        asyncio.run(serve_naively(port))
         return
     make_slots: Any = {"recvmmsg": BatchSlots, "recvmsg": SingleSlot}[kind]
-    server = PythonNtpServer([Endpoint("127.0.0.1", 0)], STATE, NtpPolicy(), CLOCK, make_slots=make_slots)
-    print(server.endpoints[0].port, flush=True)
+    server = PythonNtpServer([Endpoint("127.0.0.1", port)], STATE, NtpPolicy(), CLOCK, make_slots=make_slots)
     ended = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
     while not ended.is_set():
@@ -86,4 +75,4 @@ def main(kind: str, *, busy: bool) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], busy="busy" in sys.argv[2:])
+    main(sys.argv[1], int(sys.argv[2]), busy="busy" in sys.argv[3:])

@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from _common import cpu_s, program
@@ -48,18 +49,18 @@ class Server:
     Attributes:
         name: as the table shows it.
         at: ADDRESS:PORT.
-        process: its first process; what it started counts as well.
+        processes: those that were started; what they started counts as well.
         inside: goes before a command that is to reach it.
     """
 
     name: str
     at: str
-    process: subprocess.Popen[bytes]
+    processes: tuple[subprocess.Popen[bytes], ...]
     inside: tuple[str, ...] = ()
 
     def used_s(self) -> float:
         """Processor seconds used so far, by all its processes and threads."""
-        return sum(cpu_s(pid) for pid in family(self.process.pid))
+        return sum(cpu_s(pid) for process in self.processes for pid in family(process.pid))
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ class Kind:
     protocol: str
     configure: Callable[[Path, int], Sequence[str]]
     own_port: int = 0  # the only port that it can serve: it needs a network namespace then
+    instances: int = 1  # processes that share the port
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Server]:
@@ -83,11 +85,15 @@ class Kind:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             inside = stack.enter_context(namespace()) if self.own_port else ()
             port = self.own_port or free_port()
-            command = [*inside, *self.configure(folder, port)]
-            with (folder / "log").open("wb") as log:
-                process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log)
-            stack.callback(_end, process)
-            server = Server(self.name, f"127.0.0.1:{port}", process, tuple(inside))
+            processes = []
+            for number in range(self.instances):
+                own = folder / str(number)
+                own.mkdir()
+                command = [*inside, *self.configure(own, port)]
+                with (folder / "log").open("ab") as log:
+                    processes.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log))
+                stack.callback(_end, processes[-1])
+            server = Server(self.name, f"127.0.0.1:{port}", tuple(processes), tuple(inside))
             _wait(server, self.protocol, folder / "log")
             yield server
 
@@ -157,7 +163,7 @@ def _wait(server: Server, protocol: str, log: Path) -> None:
         f"s.connect(({address!r}, {port}))\ns.send({question!r})\nr = s.recv(512)\nsys.exit(0 if {good} else 1)"
     )
     end = time.monotonic() + _START_S
-    while time.monotonic() < end and server.process.poll() is None:
+    while time.monotonic() < end and all(process.poll() is None for process in server.processes):
         command = [*server.inside, sys.executable, "-S", "-c", asking]
         if subprocess.run(command, check=False, capture_output=True).returncode == 0:
             return
@@ -191,9 +197,25 @@ def version(name: str, *ask: str) -> str:
 
 
 def ours(what: str, *, plane: str = "native", workers: int = 1, listen: str = "127.0.0.1") -> Kind:
-    """`_serve.py` with what to serve: "ntp", "dns" (a draw for each query), "dns8" (for each address and 8 s)."""
+    """`_serve.py` with what to serve; its own text says what there is."""
     command = [sys.executable, str(HERE / "_serve.py"), what, plane, str(workers), listen]
-    return Kind(plane, what[:3], lambda _, port: [*command, str(port)])
+
+    def configure(_: Path, port: int) -> list[str]:
+        if plane == "native" and find_spec("appliance.dataplane._native") is None:
+            raise Missing("the native plane is not built: make native")
+        return [*command, str(port)]
+
+    name = f"ours, {plane}" + (f", {workers} workers" if workers > 1 else "")
+    return Kind(name + (", limits charged" if what.endswith("-limited") else ""), what[:3], configure)
+
+
+def in_python(kind: str, *, busy: bool = False) -> Kind:
+    """`_ntp_servers.py`: the ways to answer NTP in Python."""
+
+    def configure(_: Path, port: int) -> list[str]:
+        return [sys.executable, str(HERE / "_ntp_servers.py"), kind, str(port), *(["busy"] if busy else [])]
+
+    return Kind(f"Python {kind}" + (", busy" if busy else ""), "ntp", configure)
 
 
 # -- NTP servers
@@ -204,8 +226,11 @@ def _clock_stays() -> list[str]:
     return [need("setpriv"), "--bounding-set=-sys_time"] if os.geteuid() == 0 else []
 
 
-def chronyd(*, clients: bool = False) -> Kind:
-    """The system clock as it is, by chronyd; `clients` keeps its record of clients, which it has by default."""
+def chronyd(*, clients: bool = False, instances: int = 1) -> Kind:
+    """The system clock as it is, by chronyd; `clients` keeps its record of clients, which it has by default.
+
+    It has one thread: `instances` of it share the port, as its manual says for more than one core.
+    """
 
     def configure(folder: Path, port: int) -> list[str]:
         lines = [
@@ -217,7 +242,9 @@ def chronyd(*, clients: bool = False) -> Kind:
         return [*_clock_stays(), need("chronyd"), "-x", "-U", *user, "-d", "-f", str(folder / "conf")]
 
     name = f"chronyd {version('chronyd', '--version')}"
-    return Kind(name + (" with client log" if clients else ""), "ntp", configure)
+    name += " with client log" if clients else ""
+    name += f", {instances} instances" if instances > 1 else ""
+    return Kind(name, "ntp", configure, instances=instances)
 
 
 def ntpsec() -> Kind:

@@ -1,4 +1,4 @@
-"""Run the benchmarks one after the other and print one table: `make bench`, or `make bench ARGS="ntp_serving store"`."""
+"""Run the benchmarks one after the other and print one table: `make bench`, or some of them: `make bench ARGS="ntp dns"`."""
 
 from __future__ import annotations
 

@@ -72,11 +72,13 @@ fn report(options: &Options, seen: &Seen) -> String {
         Pace::Window(_) => seen.busy > FULL,
     };
     let answered = seen.ok + seen.late + seen.wrong;
-    let quantile = |share| seen.latency.quantile_us(share).map_or("null".to_owned(), |us| format!("{us:.1}"));
+    let written = |us: Option<f64>| us.map_or("null".to_owned(), |us| format!("{us:.1}"));
+    let quantile = |share| written(seen.latency.quantile_us(share));
+    let trip = |share| written(seen.trip.quantile_us(share));
     format!(
         "{{\"sent\": {}, \"ok\": {}, \"late\": {}, \"wrong\": {}, \"lost\": {}, \"stray\": {}, \"elapsed_s\": {:.4}, \
          \"sent_per_s\": {:.1}, \"ok_per_s\": {:.1}, \"p50_us\": {}, \"p90_us\": {}, \"p99_us\": {}, \"p999_us\": {}, \
-         \"max_us\": {}, \"behind_p99_us\": {behind_us:.1}, \"busy\": {:.3}, \"idle_passes\": {:.3}, \
+         \"max_us\": {}, \"trip_p50_us\": {}, \"trip_p99_us\": {}, \"behind_p99_us\": {behind_us:.1}, \"busy\": {:.3}, \"idle_passes\": {:.3}, \
          \"groups\": {}, \"limited\": {limited}}}",
         seen.sent,
         seen.ok,
@@ -92,8 +94,10 @@ fn report(options: &Options, seen: &Seen) -> String {
         quantile(0.99),
         quantile(0.999),
         quantile(1.0),
+        trip(0.5),
+        trip(0.99),
         seen.busy,
         seen.idle_passes,
-        seen.groups,
+        seen.groups.len(),
     )
 }

@@ -12,7 +12,8 @@ Asks one UDP server over IPv4 and prints what it saw as one JSON object.
   --rate N       open loop: N requests a second leave at times fixed in advance, whatever the server does. Gaps are
                  random as those of independent clients are (--even: all alike). Latency is counted from the time a
                  request was DUE, not from when it left, so that a stall is felt by every request that it delayed
-                 (no \"coordinated omission\"), to the kernel's receive time stamp of the reply.
+                 (no \"coordinated omission\"), to the kernel's receive time stamp of the reply: p50_us and so on. The
+                 same from when it left is trip_p50_us, and how late it left is behind_p99_us.
   --window N     closed loop: N requests are kept on their way, which finds the most that a server answers.
                  Latency under a window only says how long the window is; do not quote it.
   --spin         never sleep: a waiting load generator is woken by the server's send call, on the server's account.
@@ -30,7 +31,7 @@ Asks one UDP server over IPv4 and prints what it saw as one JSON object.
   --type T       dns: A or AAAA (default A)
   --edns         dns: with an OPT record, 1232 bytes, as resolvers send it
   --same-bits N  dns: the addresses of one answer must agree in their first N bits. A test that publishes each snapshot
-                 with members of another prefix learns whether any answer mixed two
+                 with members of another prefix learns whether any answer mixed two, and from \"groups\" how many it saw
 
 Every reply is verified. NTP: 48 bytes, mode 4, our transmit time as its origin, a synchronised server. DNS: our ID and
 question, NOERROR, not truncated, at least one address of the type asked for. Each request ends in exactly one of:

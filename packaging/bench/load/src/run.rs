@@ -1,5 +1,6 @@
 //! One thread's work: send by the clock or by the window, take and verify what comes.
 
+use std::collections::HashSet;
 use std::io;
 use std::net::Ipv4Addr;
 
@@ -30,6 +31,8 @@ pub struct Seen {
     pub stray: u64,
     /// From due to the kernel's receive time.
     pub latency: Histogram,
+    /// From sent to the kernel's receive time.
+    pub trip: Histogram,
     /// From due to sent: how far the load generator itself was behind.
     pub behind: Histogram,
     /// From the first request to the end of sending, s.
@@ -38,8 +41,8 @@ pub struct Seen {
     pub busy: f64,
     /// Passes of the loop that did nothing, of all.
     pub idle_passes: f64,
-    /// Groups of addresses (`--same-bits`) seen, and how often one gave way to another.
-    pub groups: u64,
+    /// Groups of addresses (`--same-bits`) that answers came from.
+    pub groups: HashSet<u32>,
     last_group: Option<u32>,
 }
 
@@ -52,11 +55,12 @@ impl Seen {
             wrong: 0,
             stray: 0,
             latency: Histogram::new(),
+            trip: Histogram::new(),
             behind: Histogram::new(),
             elapsed_s: 0.0,
             busy: 0.0,
             idle_passes: 0.0,
-            groups: 0,
+            groups: HashSet::new(),
             last_group: None,
         }
     }
@@ -69,11 +73,12 @@ impl Seen {
         self.wrong += other.wrong;
         self.stray += other.stray;
         self.latency.merge(&other.latency);
+        self.trip.merge(&other.trip);
         self.behind.merge(&other.behind);
         self.elapsed_s = self.elapsed_s.max(other.elapsed_s);
         self.busy = self.busy.max(other.busy);
         self.idle_passes = self.idle_passes.min(other.idle_passes);
-        self.groups = self.groups.max(other.groups);
+        self.groups.extend(&other.groups);
     }
 }
 
@@ -251,15 +256,17 @@ impl<'a> Thread<'a> {
             self.seen.wrong += 1;
             return;
         };
-        let took_ns = self.into.stamp_ns(at).unwrap_or(now) - request.due_ns;
+        let came_ns = self.into.stamp_ns(at).unwrap_or(now);
+        let took_ns = came_ns - request.due_ns;
         self.seen.latency.add(took_ns);
+        self.seen.trip.add(came_ns - request.sent_ns);
         if took_ns > self.options.late_ns {
             self.seen.late += 1;
         } else {
             self.seen.ok += 1;
         }
         if self.seen.last_group.replace(group) != Some(group) {
-            self.seen.groups += 1;
+            self.seen.groups.insert(group);
         }
     }
 
