@@ -62,6 +62,7 @@ def config_routes(host: Host) -> tuple[Route, ...]:
             "PATCH", base, asking.patch, write,
             "Set and take back keys; with dry_run only the difference and what it would do",
             body=ChangeBody,
+            max_body=2_000_000,
         ),
         Route("GET", f"{base}/tables", asking.tables, read, "Every table with the keys that differ from their defaults"),
         Route(

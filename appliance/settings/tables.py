@@ -8,11 +8,12 @@ from typing import Any
 from pydantic import BaseModel
 
 from appliance.api.errors import NotFound
-from appliance.core.config import ApplianceConfig, Config, dotted
+from appliance.core.config import ApplianceConfig, Config, dotted, look_up, merge
 from appliance.core.config_check import inner_model
 from appliance.core.toml_positions import Path as KeyPath
 from appliance.settings.editor import Editor, plain_value
 from appliance.settings.effects import extra, how_taken
+from appliance.settings.keys import flat
 from appliance.settings.masking import is_secret
 from appliance.settings.placing import lock
 
@@ -66,9 +67,22 @@ def describe(editor: Editor, config: Config, path: KeyPath, *, provides: bool) -
         "table": dotted(path),
         "schema": model.model_json_schema() if model is not None else {"type": "object", "properties": {}},
         "values": editor.mask(plain_value(instance) if instance is not None else {}, path),
+        "written": _written(editor, config, path),
         "keys": keys,
         "enabled": None if path == ("appliance",) else config.enabled.get(str(path[1])),
         "enabled_locked": lock(config.layers, (*path, "enabled")) if path != ("appliance",) else "",
+    }
+
+
+def _written(editor: Editor, config: Config, path: KeyPath) -> dict[str, Any]:
+    """Lists of tables as they stand in the files: their entries say only what somebody wrote."""
+    found = look_up(merge(config.layers), path)
+    if not isinstance(found, dict):
+        return {}
+    return {
+        dotted(key): editor.mask(value, (*path, *key))
+        for key, value in flat(found).items()
+        if isinstance(value, list) and any(isinstance(entry, dict) for entry in value)
     }
 
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
+from appliance.api.errors import NotFound
 from appliance.core.routes import Reply, Request
 from appliance_web import manual
+from appliance_web.actions import redirect
+from appliance_web.operations import refusal
 from appliance_web.site import Site
 from appliance_web.views import plugins as plugins_view
 
@@ -24,8 +28,17 @@ class About:
             same=[("CLI", "timeball plugin list"), ("API", "GET /api/v1/plugins"), ("API", "GET /api/v1/status")],
             said=plugins_view.sentence(rows),
             rows=rows,
+            may_change=request.actor.may("config:write"),
             facts=plugins_view.host_facts(await self._site.box(request)),
         )  # fmt: skip
+
+    async def retry(self, request: Request) -> Reply:
+        """Try a failed or waiting plugin again now."""
+        key = quote(request.params["id"], safe="")
+        reply = await self._site.operations.ask(request, "POST", f"/api/v1/plugins/{key}/retry")
+        if reply.status >= 300:
+            raise NotFound(refusal(reply)[0])
+        return redirect("/plugins")
 
     async def contents(self, request: Request) -> Reply:
         if manual.exists("index"):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from appliance.api.events import ClockStepped, MembersChanged, PluginChanged, VerdictChanged
+from appliance.api.events import ClockStepped, ConfigChanged, MembersChanged, PluginChanged, VerdictChanged
 from appliance.api.model import Level, Member, PluginState
 from appliance_web import words
 
@@ -104,6 +104,20 @@ def told(event: object, ts: float) -> Entry | None:
         return Entry(ts, "member", Level.OK, f"{called(event.member)} {words}.", event.member.id)
     if isinstance(event, ClockStepped):
         return Entry(ts, "clock", Level.DEGRADED, f"The system clock jumped by {event.step_s:+.3f} s.")
+    if isinstance(event, ConfigChanged):
+        return _config(event, ts)
+    return None
+
+
+def _config(event: ConfigChanged, ts: float) -> Entry | None:
+    """A change is told when it is made and when it is taken back, not while it is watched."""
+    keys = ", ".join(event.keys) or "nothing"
+    if event.state == "reverted":
+        return Entry(
+            ts, "config", Level.DEGRADED, f"Change {event.change} of {keys} was taken back: {event.why}."
+        )
+    if event.state == "kept":
+        return Entry(ts, "config", Level.OK, f"{event.actor} changed {keys} (change {event.change}).")
     return None
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import jinja2
 
+from appliance.api.actor import Actor
 from appliance.core.routes import Reply
 from appliance_web import charts, words
 from appliance_web.assets import Assets
@@ -21,8 +22,21 @@ NAVIGATION = (
     ("Log", "/log"),
     ("Plugins", "/plugins"),
     ("TLS & trust", "/tls"),
+    ("Settings", "/settings"),
     ("Help", "/help"),
 )
+
+#: Pages that are not shown to whoever may not open them.
+_KEPT = {"/settings": "config:read", "/doctor": "doctor:read"}
+
+
+def navigation(actor: Actor | None) -> list[tuple[str, str]]:
+    """What a reader can go to; None is a reader of whom nothing is known."""
+    return [
+        (name, path)
+        for name, path in NAVIGATION
+        if path not in _KEPT or (actor is not None and actor.may(_KEPT[path]))
+    ]
 
 
 def _visible(value: Any) -> Any:
@@ -63,7 +77,6 @@ class Renderer:
             "ago": words.ago,
             "plural": words.plural,
             "asset": assets.url,
-            "navigation": NAVIGATION,
             "charts": charts,
         }
 

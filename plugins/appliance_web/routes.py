@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
@@ -17,6 +18,7 @@ from appliance_web.actions import Actions
 from appliance_web.journal import Journal
 from appliance_web.pages import Pages
 from appliance_web.reaching import UPLOAD_BYTES, Reaching
+from appliance_web.settings import FORM_BYTES, Settings
 from appliance_web.site import Site
 from appliance_web.stream import Hub, TooManyStreams
 from appliance_web.tools import Tools
@@ -61,6 +63,8 @@ def web_routes(ctx: SetupContext) -> tuple[Route, ...]:
         page("/tls/renew", reaching.renew, "POST", "config:write"),
         page("/tls/reset", reaching.reset, "POST", "config:write"),
         page("/tls/upload", reaching.upload, "POST", "config:write", max_body=UPLOAD_BYTES),
+        *_settings(Settings(site), page),
+        page("/plugins/{id}/retry", about.retry, "POST", "plugins:write"),
         page("/help", about.contents, scope="public"),
         page("/help/{name}", about.manual_page, scope="public"),
         page("/help/{folder}/{name}", about.manual_page, scope="public"),
@@ -73,6 +77,22 @@ def web_routes(ctx: SetupContext) -> tuple[Route, ...]:
             "What happens, as server-sent events",
             stream=True,
         ),
+    )
+
+
+def _settings(settings: Settings, page: Callable[..., Route]) -> tuple[Route, ...]:
+    """Pages that change the configuration."""
+    read, write = "config:read", "config:write"
+    return (
+        page("/settings", settings.index, scope=read),
+        page("/settings/changes", settings.history, scope=read),
+        page("/settings/changes/{id}", settings.change, scope=read),
+        page("/settings/changes/{id}/keep", settings.keep, "POST", write),
+        page("/settings/changes/{id}/undo", settings.undo, "POST", write),
+        page("/settings/apply", settings.apply, "POST", write),
+        page("/settings/{table}", settings.table, scope=read),
+        page("/settings/{table}", settings.submit, "POST", write, max_body=FORM_BYTES),
+        page("/plugins/{id}/switch", settings.switch, "POST", write),
     )
 
 

@@ -14,6 +14,7 @@ from appliance.api.errors import NotReady
 from appliance.api.events import (
     AnswersChanged,
     ClockStepped,
+    ConfigChanged,
     MembersChanged,
     PluginChanged,
     ProbeFinished,
@@ -42,7 +43,7 @@ HEALTH_S = 5.0
 #: How late a new address may be in the certificate, and a right clock be noticed.
 CERTIFICATES_S = 15.0
 
-_TOLD = (VerdictChanged, MembersChanged, PluginChanged, ClockStepped, AnswersChanged)
+_TOLD = (VerdictChanged, MembersChanged, PluginChanged, ClockStepped, AnswersChanged, ConfigChanged)
 
 
 async def serve(ctx: RunContext) -> None:
@@ -170,6 +171,8 @@ class _Watcher:
             self._hub.publish("plugin", {"id": status.id, "state": status.state.value, "why": status.why})
         elif isinstance(event, ClockStepped):
             self._hub.publish("clock", {"step_s": event.step_s})
+        elif isinstance(event, ConfigChanged):
+            self._hub.publish("config", {"change": event.change, "state": event.state})
         elif isinstance(event, AnswersChanged):
             self._hub.publish("answers", plain(event))
 

@@ -14,7 +14,7 @@ from appliance_web.assets import Assets
 from appliance_web.charts import Thresholds
 from appliance_web.journal import Journal
 from appliance_web.operations import Operations
-from appliance_web.render import Renderer
+from appliance_web.render import Renderer, navigation
 from appliance_web.views import errors, overview, scoring
 from appliance_web.views.look import Looks
 from appliance_web.views.standing import Row, row
@@ -128,6 +128,7 @@ class Site:
         """
         frame = self._frame(title, await self.box(request), here=here, live=live, topic=topic, same=same)
         frame["banner"] = request.line == "lan"
+        frame["navigation"] = navigation(request.actor)
         frame["notice"] = NOTICES.get(request.query.get("done", ""), "")
         return self.renderer.page(template, frame | values, status)
 
@@ -143,6 +144,7 @@ class Site:
                same: Sequence[tuple[str, str]] = ()) -> dict[str, Any]:  # fmt: skip
         source = self.ctx.find(TimeSource)  # type: ignore[type-abstract]
         return {
+            "navigation": navigation(None),
             "title": title,
             "here": here,
             "live": live,

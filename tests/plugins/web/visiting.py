@@ -7,10 +7,23 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
+import pytest
 
+from appliance.api.actor import Actor, Role, acting
 from appliance.core.clock import SystemClock
+from appliance.host.changes import Patience
 from appliance.testing import RunningAppliance, running
 from tests.plugins.web import fake_pool
+
+
+def signed_in_as(monkeypatch: pytest.MonkeyPatch, role: Role) -> None:
+    """Everybody who calls the listener is somebody of this role: for what lies behind the log-in."""
+    from appliance_web import opening
+
+    async def who(raw: object, way: object) -> Actor:
+        return acting(role)
+
+    monkeypatch.setattr(opening, "who_asks", lambda ctx: who)
 
 
 class Visitor:
@@ -25,6 +38,14 @@ class Visitor:
         self.app = app
         self.base = base
         self.session = session
+
+    async def post(self, path: str, form: dict[str, object]) -> tuple[int, str, str]:
+        """Send a form as a browser does: status, text, and where it leads."""
+        headers = {"Origin": self.base}
+        async with self.session.post(
+            self.base + path, data=form, headers=headers, allow_redirects=False
+        ) as reply:
+            return reply.status, await reply.text(), reply.headers.get("Location", "")
 
     async def get(self, path: str, **headers: str) -> tuple[int, str, dict[str, str]]:
         """Status, text and headers (names in lower case)."""
@@ -49,6 +70,8 @@ async def visited(
     hostile: bool = False,
     plugins: tuple[object, ...] = ("web",),
     provide: dict[type, object] | None = None,
+    config_file: Path | None = None,
+    patience: Patience | None = None,
 ) -> AsyncIterator[Visitor]:
     """Run the pages on a free port; `members` None: there is no registry at all."""
     clock = SystemClock()
@@ -56,7 +79,15 @@ async def visited(
     services |= provide or {}
     text = f'[plugins.web]\nlisten = "127.0.0.1:0"\ntrust_loopback = "operate"\n{config}'
     async with (
-        running(list(plugins), text, state_dir=tmp_path, clock=clock, provide=services) as app,
+        running(
+            list(plugins),
+            text,
+            state_dir=tmp_path,
+            clock=clock,
+            provide=services,
+            config_file=config_file,
+            patience=patience,
+        ) as app,  # fmt: skip
         aiohttp.ClientSession(headers={"Accept": "text/html"}) as session,
     ):
         await app.until_running("web")
