@@ -17,7 +17,7 @@ _NTS_FIELDS = {EF_NTS_UNIQUE_IDENTIFIER, EF_NTS_COOKIE, EF_NTS_COOKIE_PLACEHOLDE
 
 
 def mac_position(packet: bytes | bytearray | memoryview, version: int) -> int:
-    """Where the MAC of a packet begins, which is its end when it has none; or minus the reason why it is not answered.
+    """Where the MAC of a packet begins, 0 when it has none; or minus the reason why it is not answered.
 
     Unknown extension fields are passed over, and the request is answered without them; a MAC covers them. NTS fields and
     a crypto-NAK are nothing that could be verified here.
@@ -31,4 +31,4 @@ def mac_position(packet: bytes | bytearray | memoryview, version: int) -> int:
         return -Reason.AUTH
     if size and not KEY_ID_BYTES + MIN_DIGEST <= size <= KEY_ID_BYTES + MAX_DIGEST:
         return -Reason.AUTH
-    return len(packet) - size
+    return len(packet) - size if size else 0
