@@ -106,7 +106,13 @@ def _serve(config_file: Path, state: str | None, assignments: tuple[str, ...], p
             begin_anew()
         return EX_CONFIG
     logs.configure(config.appliance.log_level, log_format)  # type: ignore[arg-type]
-    refused = _change_user(config, config_file)
+    try:
+        refused = _change_user(config, config_file)
+    except ValueError as error:
+        click.echo(f"{config_file}: appliance.user: {error}", err=True)
+        if _give_up(sources, str(error), at_once=True):
+            begin_anew()
+        return EX_CONFIG
     if refused is not None:
         return refused
 
@@ -139,7 +145,11 @@ def _give_up(sources: Sources, why: str, *, at_once: bool = False) -> bool:
 
 
 def _change_user(config: Config, config_file: Path) -> int | None:
-    """Give up root where the configuration says so, before anything listens; an exit code when that cannot be done."""
+    """Give up root where the configuration says so, before anything listens; an exit code when that cannot be done.
+
+    Raises:
+        ValueError: the configured user cannot be had.
+    """
     import logging
 
     from appliance.host import privileges
@@ -152,9 +162,6 @@ def _change_user(config: Config, config_file: Path) -> int | None:
         return None
     try:
         privileges.become(privileges.find_user(name), Path(config.appliance.state_dir).absolute())
-    except ValueError as error:
-        click.echo(f"{config_file}: appliance.user: {error}", err=True)
-        return EX_CONFIG
     except OSError as error:
         click.echo(f"the state folder cannot be given to {name}: {error}", err=True)
         return 1

@@ -6,6 +6,7 @@ Everything here is done right after the start, before there is a second thread o
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import pwd
@@ -18,7 +19,7 @@ from typing import Any, NamedTuple
 _NET_BIND_SERVICE = 10
 _VERSION_3 = 0x20080522
 _PR_SET_KEEPCAPS, _PR_CAPBSET_READ, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 8, 23, 24, 38
-_PR_CAP_AMBIENT, _CLEAR_ALL = 47, 4
+_PR_CAP_AMBIENT, _RAISE = 47, 2
 
 _NAMES = {
     0: "chown", 1: "dac_override", 6: "setgid", 7: "setuid", 8: "setpcap", 10: "net_bind_service", 12: "net_admin",
@@ -79,7 +80,10 @@ def become(user: User, state_dir: Path) -> None:
         OSError: the state folder cannot be given to them.
     """
     if os.geteuid() == user.uid and user.uid != 0:
-        return  # somebody else, systemd for instance, did all this before
+        # Somebody else, systemd for instance, or we before we began anew, did all this before.
+        with contextlib.suppress(OSError, AttributeError):
+            _keep(_effective() & 1 << _NET_BIND_SERVICE)
+        return
     if os.geteuid() != 0:
         raise ValueError(
             f"only root can become {user.name!r}, and this is {_name_of(os.geteuid())!r}: start it with sudo, or as that user, "
@@ -115,13 +119,31 @@ def _switch(user: User) -> None:
     os.setresgid(user.gid, user.gid, user.gid)
     _check(libc.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0))
     os.setresuid(user.uid, user.uid, user.uid)
-    # Ports are bound again when a plugin starts anew. Not inheritable: the children that we start bind none.
-    head = (ctypes.c_uint32 * 2)(_VERSION_3, 0)
-    sets = (ctypes.c_uint32 * 6)(keep, keep, 0, 0, 0, 0)
-    _check(libc.capset(ctypes.byref(head), ctypes.byref(sets)))
-    libc.prctl(_PR_CAP_AMBIENT, _CLEAR_ALL, 0, 0, 0)
+    # Ports are bound again when a plugin starts anew.
+    _keep(keep)
     _check(libc.prctl(_PR_SET_KEEPCAPS, 0, 0, 0, 0))
     _check(libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+
+
+def _keep(capabilities: int, *, through_exec: bool = False) -> None:
+    """Have these and no others; the children that we start have none, unless what is started is ourselves."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    head = (ctypes.c_uint32 * 2)(_VERSION_3, 0)
+    sets = (ctypes.c_uint32 * 6)(capabilities, capabilities, capabilities if through_exec else 0, 0, 0, 0)
+    _check(libc.capset(ctypes.byref(head), ctypes.byref(sets)))
+    # What is not inheritable stopped being ambient with that.
+    if through_exec and capabilities:
+        _check(libc.prctl(_PR_CAP_AMBIENT, _RAISE, _NET_BIND_SERVICE, 0, 0))
+
+
+def keep_through_exec() -> None:
+    """Before this process begins anew: the right to bind low ports shall still be there when it has."""
+    keep = _effective() & 1 << _NET_BIND_SERVICE
+    if os.geteuid() != 0 and keep:
+        with contextlib.suppress(
+            OSError, AttributeError
+        ):  # then the ports are the worry of whoever started us
+            _keep(keep, through_exec=True)
 
 
 def _check(result: int) -> None:

@@ -13,6 +13,7 @@ from typing import NoReturn
 
 from appliance.core.config import BadConfig, Config
 from appliance.core.tasks import spawn
+from appliance.host import privileges
 from appliance.host.app import Host
 from appliance.host.last_resort import LastResort
 from appliance.host.notify import notify, watchdog_interval_s
@@ -91,6 +92,7 @@ async def _serve(host: Host, reread: Callable[[], Config], stopping: asyncio.Eve
 
 def begin_anew() -> NoReturn:
     """The same program with the same arguments in place of this process: same number, same service, new configuration."""
+    privileges.keep_through_exec()
     try:
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - ourselves
     except OSError as error:

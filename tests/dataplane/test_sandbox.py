@@ -158,10 +158,12 @@ CALLS = {
     "x86_64": {
         "openat": 257, "open": 2, "socket": 41, "connect": 42, "execve": 59, "write": 1, "mmap": 9, "mprotect": 10, "clone": 56,
         "kill": 62, "unlink": 87, "ptrace": 101, "setuid": 105, "memfd_create": 319, "clock_gettime": 228, "sched_yield": 24,
+        "capset": 126, "prctl": 157,
     },
     "aarch64": {
         "openat": 56, "socket": 198, "connect": 203, "execve": 221, "write": 64, "mmap": 222, "mprotect": 226, "clone": 220,
         "kill": 129, "unlink": 35, "ptrace": 117, "setuid": 146, "memfd_create": 279, "clock_gettime": 113, "sched_yield": 124,
+        "capset": 91, "prctl": 167,
     },
 }  # fmt: skip
 
@@ -238,3 +240,69 @@ def test_what_only_an_attacker_does_ends_the_process(name: str, arguments: str) 
         cwd=REPOSITORY,
     )
     assert done.returncode == -signal.SIGSYS, done.stdout + done.stderr
+
+
+# -- where a service manager, or a kernel, does not let us
+
+REFUSING = """
+import ctypes, struct, sys
+from pathlib import Path
+call, argument, value = map(int, sys.argv[1:])
+# load the number; for `call`, load the argument and refuse when it is `value` (or whatever it is when that is -1)
+program = [
+    (0x20, 0, 0, 0), (0x15, 0, 4 if value >= 0 else 1, call),
+    *([(0x20, 0, 0, 16 + 8 * argument), (0x15, 0, 1, value), (0x06, 0, 0, 0x50001), (0x06, 0, 0, 0x7FFF0000)]
+      if value >= 0 else [(0x06, 0, 0, 0x50001)]),
+    (0x06, 0, 0, 0x7FFF0000),
+]
+code = b"".join(struct.pack("HBBI", *op) for op in program)
+class Filter(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_ushort), ("code", ctypes.c_char_p)]
+libc = ctypes.CDLL(None, use_errno=True)
+assert libc.prctl(38, 1, 0, 0, 0) == 0
+assert libc.prctl(22, 2, ctypes.byref(Filter(len(program), code)), 0, 0) == 0, ctypes.get_errno()
+
+import socket
+from appliance.api.model import ClockState
+from appliance.dataplane.interface import Endpoint, NtpPolicy
+from appliance.dataplane.native import NativePlane
+from tests.support.threads import packet_threads, rights
+state = ClockState(0, 2, b"TEST", 0, 0.001, 0.0005, 15e-6, 0)
+plane = NativePlane(workers=1)
+server = plane.serve_ntp([Endpoint("127.0.0.1", 0)], state, NtpPolicy())
+filters = (packet_threads("ntp")[0] / "status").read_text().partition("Seccomp_filters:")[2].split()[0]
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.settimeout(1)
+sock.connect(tuple(server.endpoints[0]))
+for attempt in range(60):
+    sock.send(bytes([0x23]) + bytes(47))
+    try:
+        print(len(sock.recv(100)), filters, plane.sandbox, sep="|")
+        break
+    except TimeoutError:
+        continue
+server.close()
+"""
+
+
+@pytest.mark.parametrize(
+    ("call", "argument", "value", "filters", "told"),
+    [
+        ("capset", 0, -1, "2", "capabilities cannot be given away"),
+        ("prctl", 0, 38, "1", "new privileges cannot be ruled out"),
+        ("prctl", 0, 22, "1", "the kernel does not filter system calls"),
+    ],
+)
+def test_what_cannot_be_had_is_told_and_the_service_runs_with_the_rest(
+    call: str, argument: int, value: int, filters: str, told: str
+) -> None:
+    need_native()
+    done = subprocess.run(
+        [sys.executable, "-c", REFUSING, str(number(call)), str(argument), str(value)],
+        capture_output=True, text=True, check=False, timeout=100, cwd=REPOSITORY,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    length, seen, sandbox = done.stdout.strip().split("|")
+    assert (length, seen) == ("48", filters)
+    assert sandbox.startswith(f"not in force: {told}"), sandbox

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import shutil
 import socket
 import struct
@@ -325,3 +326,43 @@ def test_chronyd_is_asked_by_a_user_without_privileges(folder: Path, nobody: Use
             lambda: ask_time(space)[:2] == bytes((0x24, 5)), "chronyd's stratum in our replies", timeout_s=60
         )
         check_rights(appliance, nobody)
+
+
+ANEW = """
+import os, socket, sys
+from pathlib import Path
+from appliance.host.privileges import *
+if len(sys.argv) > 1:
+    become(find_user("nobody"), Path(sys.argv[1]))
+    keep_through_exec()
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:-1]])
+become(find_user("nobody"), Path("/nonexistent"))
+with socket.socket() as low:
+    low.bind(("127.0.0.1", 123))
+print(own_rights())
+print(Path("/proc/self/status").read_text())
+"""
+
+
+def test_who_begins_anew_may_still_bind_low_ports_and_its_children_may_not(
+    folder: Path, nobody: User
+) -> None:
+    state = folder / "state"
+    state.mkdir()
+    with network() as net:
+        space = net.namespace()
+        environment = os.environ | {
+            "PYTHONPATH": f"{REPOSITORY}:{site_packages()}",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+        done = subprocess.run(
+            space.command([interpreter(), "-c", ANEW, str(state)]), env=environment, cwd="/", capture_output=True, text=True,
+            check=False, timeout=60,
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (
+        "user='nobody', root=False, capabilities=('net_bind_service',), no_new_privileges=True" in done.stdout
+    )
+    sets = dict(re.findall(r"Cap(\w+):\s+(\w+)", done.stdout))
+    assert {int(value, 16) for value in sets.values()} <= {0, CAP_NET_BIND_SERVICE}
+    assert int(sets["Amb"], 16) == int(sets["Inh"], 16) == 0
