@@ -197,7 +197,25 @@ def facts(ntp: Mapping[str, Any]) -> list[tuple[str, str]]:
             )
         )
         found.append(("Not limited", ", ".join(str(e) for e in limit.get("exempt") or ()) or "nobody"))
+    found += _beyond_time(ntp)
     found += [(f"Not on {e}", str(why)) for e, why in (ntp.get("missing") or {}).items()]
+    return found
+
+
+def _beyond_time(ntp: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What some clients get beside the time: a proof that it is ours, and when replies really left."""
+    keys, interleaved = ntp.get("authentication") or {}, ntp.get("interleaved") or {}
+    found = []
+    if keys.get("keys_file"):
+        results = {name: number(count) or 0 for name, count in (keys.get("results") or {}).items()}
+        refused = sum(results.values()) - results.get("ok", 0)
+        found.append(("Keys", str(keys.get("verdict", ""))))
+        found.append(
+            ("Authenticated", f"{words.count(results.get('ok', 0))} replies, {words.count(refused)} refused")
+        )
+    replies = number(interleaved.get("replies"))
+    if replies:
+        found.append(("In interleaved mode", f"{words.count(replies)} replies"))
     return found
 
 

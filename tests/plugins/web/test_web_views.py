@@ -324,3 +324,22 @@ def test_the_time_page_says_in_one_sentence_what_is_served():
     assert dict(time_view.facts(ntp))["Data plane"] == "native: fastest"
     assert time_view.outcomes(ntp) == [("b", "answered", "9"), ("a", "silence", "1")]
     assert time_view.sentence(None, None).shape == "failing"
+
+
+def test_the_time_page_tells_about_keys_and_interleaved_mode_where_there_are_any():
+    plain = {
+        "plane": {},
+        "authentication": {"keys_file": None, "results": {"ok": 0}},
+        "interleaved": {"replies": 0},
+    }
+    assert {"Keys", "Authenticated", "In interleaved mode"}.isdisjoint(dict(time_view.facts(plain)))
+    asked = plain | {
+        "authentication": {
+            "keys_file": "/keys", "verdict": "2 keys from /keys", "results": {"ok": 1200, "wrong_mac": 3, "unknown_key": 1},
+        },
+        "interleaved": {"replies": 7},
+    }  # fmt: skip
+    found = dict(time_view.facts(asked))
+    assert (found["Keys"], found["Authenticated"], found["In interleaved mode"]) == (
+        "2 keys from /keys", "1\u202f200 replies, 4 refused", "7 replies"
+    )  # fmt: skip
