@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from appliance.dataplane.interface import Client, Network, RateLimit
-from appliance.dataplane.ntp_limit import CLOSEST_NS, NETWORK_SHIFT
+from appliance.dataplane.ntp_limit import CLOSEST_NS, NETWORK_SHIFT, SMOOTHING
 
 COLUMNS = (
     "client", "packets", "share", "rate_per_s", "mean_per_s", "replies", "dropped", "kisses", "first_seen", "last_seen",
     "version", "mode", "port", "state", "why",
 )  # fmt: skip
 _PORTS = ("other", "ntp", "privileged")
+#: So many packets make the average spacing: `ntp_limit.SMOOTHING`.
+_LATELY = 1 << SMOOTHING
 #: Faster than this the average spacing does not tell rates apart.
 _FASTEST_PER_S = 0.9e9 / CLOSEST_NS
 
@@ -108,7 +110,7 @@ def mean_per_s(client: Client) -> float | None:
 
 
 def rate_per_s(client: Client, now: Moment) -> float | None:
-    """Requests a second lately; it fades while a client is silent. None for a client that asked once."""
+    """Requests a second over about the last 16 and the silence since; None for a client that asked once."""
     latest = (
         (client.unanswered_s, client.answered_s)
         if client.silent
@@ -121,7 +123,10 @@ def rate_per_s(client: Client, now: Moment) -> float | None:
     if rate > _FASTEST_PER_S:
         rate = max(rate, mean_per_s(client) or 0.0)
     idle_s = (now.mono_ns - client.last_mono_ns) / 1e9
-    return min(rate, 1 / idle_s) if idle_s > spacing_s else rate
+    if idle_s <= spacing_s:
+        return rate
+    lately = min(client.packets - 1, _LATELY)
+    return lately / (lately / rate + idle_s - spacing_s)
 
 
 def standing(client: Client, limit: RateLimit | None, now: Moment, rate: float | None) -> tuple[str, str]:

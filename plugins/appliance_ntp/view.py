@@ -67,7 +67,7 @@ def clients_summary(service: NtpService) -> dict[str, Any]:
     """How many clients are known, and what the limits did."""
     remembered, limit = service.tally.remembered(), service.policy.limit
     return {
-        "verdict": clients_verdict(remembered),
+        "verdict": clients_verdict(remembered) if service.tally.server else "No time is served",
         "known": remembered.known,
         "room": remembered.room,
         "forgotten": remembered.forgotten,

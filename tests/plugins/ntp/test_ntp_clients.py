@@ -74,8 +74,11 @@ def test_each_standing_is_explained(known, limit, state, why):
 
 
 def test_the_rate_of_one_who_fell_silent_fades():
-    [row] = rows(client(last_mono_ns=900 * S + 8 * S))
-    assert row["rate_per_s"] == pytest.approx(1 / 92)
+    for idle_s in (0, 8, 92, 5000):
+        [row] = rows(client(first_mono_ns=0, last_mono_ns=1000 * S - idle_s * S))
+        assert row["rate_per_s"] == pytest.approx(12 / (12 * 8 + max(0, idle_s - 8)))
+    [flood] = rows(FLOOD._replace(last_mono_ns=998 * S))
+    assert flood["rate_per_s"] == pytest.approx(16 / (16 * 0.01 + 1.99))
     [once] = rows(client(packets=1, first_mono_ns=996 * S, answered_s=None))
     assert (once["rate_per_s"], once["mean_per_s"]) == (None, None)
 
