@@ -42,7 +42,7 @@ NodeTuple: TypeAlias = tuple[
 RateTuple: TypeAlias = tuple[
     Sequence[tuple[int, int, int]], Sequence[tuple[int, int, int]], int, int, list[tuple[bool, int, int]]
 ]
-#: zone, names, tables, (nodata, nxdomain), ANY, (expire_s, nsid), CHAOS, (draw secret, slot_ns, cookie secrets),
+#: zone, names, tables, (nodata, nxdomain), ANY, (expire_s, nsid), CHAOS, (draw secret, slot_ns, cookie secrets, largest_unproven),
 #: handed up (names, one bit for each opcode, signed), rate limit
 AnswersTuple: TypeAlias = tuple[
     bytes,
@@ -52,7 +52,7 @@ AnswersTuple: TypeAlias = tuple[
     SectionTuple,
     tuple[int, bytes],
     list[tuple[bytes, SectionTuple]],
-    tuple[bytes, int, Sequence[bytes]],
+    tuple[bytes, int, Sequence[bytes], int],
     tuple[Sequence[bytes], int, bool],
     RateTuple | None,
 ]

@@ -144,6 +144,7 @@ def _unlimited(
         return examine(query, Arrival(source, transport, now_ns, sequence), snapshot)
     qtype = query[edge - 4] << 8 | query[edge - 3]
     rotation = node.rotating.get(qtype)
+    limit = min(limit, snapshot.largest_unproven)
     if rotation is None or edge + rotation.size * rotation.stride + 11 > limit:
         return examine(query, Arrival(source, transport, now_ns, sequence), snapshot)
     slot = now_ns // snapshot.slot_ns if snapshot.slot_ns else sequence

@@ -5,7 +5,7 @@ Nothing here is larger than the query, but for the 16 octets that a fresh cookie
 
 from __future__ import annotations
 
-from appliance.dataplane.dns_edns import cookie_age_s, make_cookie, opt_record, option
+from appliance.dataplane.dns_edns import make_cookie, opt_record, option
 from appliance.dataplane.dns_rate import ANSWERS, ERRORS, Limiter, RateLimit, Verdict
 from appliance.dataplane.dns_reply import DROP, HANDED_UP, Arrival, Decision, Reply
 from appliance.dataplane.dns_snapshot import AnswerSnapshot
@@ -55,13 +55,10 @@ def _is_proven(query: bytes, arrival: Arrival, snapshot: AnswerSnapshot) -> bool
     if _COOKIE_HEAD not in query or not readable:
         return False
     try:
-        cookie = _cookie(parse_query(query))
+        asked = parse_query(query)
     except WireError:
         return False
-    if cookie is None:
-        return False
-    now_s = arrival.now_ns // 1_000_000_000
-    return cookie_age_s(cookie, arrival.source, now_s, snapshot.cookie_secrets) is not None
+    return Reply(query, asked, arrival, snapshot).is_proven()
 
 
 def _cookie(asked: Query) -> bytes | None:

@@ -6,7 +6,7 @@ import struct
 from typing import NamedTuple
 
 from appliance.dataplane import dns_slow
-from appliance.dataplane.dns_edns import opt_record, option, reply_options
+from appliance.dataplane.dns_edns import cookie_age_s, opt_record, option, reply_options
 from appliance.dataplane.dns_snapshot import UDP_LIMIT, UDP_LIMIT_PLAIN, AnswerSnapshot, Denial, Section
 from appliance.wire.dns import BADVERS, HEADER_BYTES, NOERROR, NOTAUTH
 from appliance.wire.dns_query import EXTENDED_ERROR, Query
@@ -108,11 +108,22 @@ class Reply:
         return opt_record(rcode, options, dnssec_ok=self.asked.edns.dnssec_ok)
 
     def _fits(self, body: bytes, extra: bytes, tail: bytes) -> bool:
+        whole = self.asked.question_end + len(body) + len(extra) + len(tail)
         if self.arrival.transport == "tcp":
-            return self.asked.question_end + len(body) + len(extra) + len(tail) <= 65535
+            return whole <= 65535
         edns = self.asked.edns
         limit = UDP_LIMIT_PLAIN if edns is None else min(max(edns.udp_size, UDP_LIMIT_PLAIN), UDP_LIMIT)
-        return self.asked.question_end + len(body) + len(extra) + len(tail) <= limit
+        return whole <= limit and (
+            whole <= self.snapshot.largest_unproven or edns is None or self.is_proven()
+        )
+
+    def is_proven(self) -> bool:
+        """Whether the client has shown a cookie of ours, and so that it is where it says."""
+        cookie = self.asked.edns.cookie if self.asked.edns is not None else None
+        if cookie is None:
+            return False
+        source, _transport, now_ns, *_ = self.arrival
+        return cookie_age_s(cookie, source, now_ns // 1_000_000_000, self.snapshot.cookie_secrets) is not None
 
     def message(
         self,

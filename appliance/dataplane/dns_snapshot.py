@@ -150,6 +150,7 @@ class AnswerSnapshot:
         draw_secret: 16 bytes; those who share it draw alike.
         slot_ns: how long one client address sees the same draw; 0 draws anew for each query.
         cookie_secrets: 16 bytes each; the first makes cookies, all are accepted (RFC 9018 section 5).
+        largest_unproven: longest reply over UDP to a client that has not shown a cookie of ours; 512 to 1232.
         tcp: what connections may take.
         hand_up: what is not answered from here.
         rate_limit: how many replies a network may be sent over UDP; None for any number.
@@ -167,6 +168,7 @@ class AnswerSnapshot:
     draw_secret: bytes = bytes(16)
     slot_ns: int = 8_000_000_000
     cookie_secrets: tuple[bytes, ...] = ()
+    largest_unproven: int = UDP_LIMIT
     tcp: TcpLimits = TcpLimits()
     hand_up: HandUp = HandUp()
     rate_limit: RateLimit | None = None

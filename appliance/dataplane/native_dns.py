@@ -50,7 +50,7 @@ def answers_tuple(snapshot: AnswerSnapshot) -> _native.AnswersTuple:
         snapshot.zone, names, tables, (_denial(snapshot.nodata), _denial(snapshot.nxdomain)),
         _section(snapshot.any_section), (snapshot.expire_s, snapshot.nsid),
         [(name, _section(section)) for name, section in snapshot.chaos.items()],
-        (snapshot.draw_secret, snapshot.slot_ns, snapshot.cookie_secrets),
+        (snapshot.draw_secret, snapshot.slot_ns, snapshot.cookie_secrets, snapshot.largest_unproven),
         (snapshot.hand_up.names, sum(1 << o for o in snapshot.hand_up.opcodes), snapshot.hand_up.signed),
         None if snapshot.rate_limit is None else _rate(snapshot.rate_limit),
     )  # fmt: skip

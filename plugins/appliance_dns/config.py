@@ -176,6 +176,15 @@ class DnsConfig(PluginConfig):
     status: bool = setting(
         default=True, help="_status in the zone tells how many members there are and are usable.", live=True
     )
+    largest_without_cookie: int = setting(
+        512,
+        help="Longest answer over UDP to a client that has not proven its address by a cookie; longer ones go over TCP.",
+        unit="B",
+        ge=512,
+        le=1232,
+        live=True,
+        advanced=True,
+    )
     rate_limit: RateLimitConfig = setting(
         default_factory=RateLimitConfig, help="How many replies a network may be sent over UDP.", live=True
     )

@@ -164,6 +164,7 @@ def build(plan: Plan, serial: int, before: Zone | None = None) -> Zone:
         cookie_secrets=plan.secrets.cookies,
         hand_up=HandUp(names=_live_names(plan, nodes, records.problems)),
         rate_limit=config.rate_limit.compiled(),
+        largest_unproven=config.largest_without_cookie,
         tcp=TcpLimits(idle=round(config.tcp_idle_s * 10), clients=config.tcp_clients),
     )
     return Zone(plan, snapshot, tables, names, tuple(records), soa.text, tuple(records.problems))

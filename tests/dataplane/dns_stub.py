@@ -53,6 +53,7 @@ def stub(
             "nsid": NSID,
             "version": "timeball",
             "coherence_s": 0,
+            "largest_without_cookie": 1232,
             **config,
         }
     )

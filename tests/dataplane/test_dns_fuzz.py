@@ -8,8 +8,21 @@ import random
 import dns.message
 import pytest
 
+from appliance.dataplane.dns_edns import make_cookie
 from appliance.dataplane.dns_reply import DROP
-from tests.dataplane.dns_stub import OnPaper, OverSockets, edns, framed, option, plain_stub, query, read_frame
+from appliance_dns.config import DnsConfig
+from tests.dataplane.dns_stub import (
+    COOKIE_SECRET,
+    OnPaper,
+    OverSockets,
+    edns,
+    framed,
+    option,
+    plain_stub,
+    query,
+    read_frame,
+    stub,
+)
 from tests.support.mutation import mutated
 from tests.support.programs import fuzz_packets
 
@@ -113,3 +126,27 @@ def test_135_mutated_packets_over_tcp() -> None:
         assert read_frame(last) is not None
     assert not any(outcome == "error" for _, _, outcome in asker.server.counters())
     asker.close()
+
+
+def test_135_nothing_longer_than_512_goes_to_who_has_not_shown_a_cookie() -> None:
+    """By default: what is longer, and could be aimed at somebody else, goes over TCP or to a proven address."""
+    asker = OnPaper(stub(largest_without_cookie=DnsConfig().largest_without_cookie))
+    longest = 0
+    for message in mutated(seeds(), 30_000, seed=5, longest=4000):
+        reply = asker.raw(message)
+        longest = max(longest, len(reply or b""))
+    assert longest <= 512
+    for name, length in (("exact", 1232), ("big", 1097)):
+        asked = edns(name, "TXT").to_wire()
+        truncated = asker.raw(asked)
+        assert truncated is not None
+        assert truncated[2] & 2
+        assert len(truncated) == len(asked)
+        cookie = make_cookie(b"12345678", asker.source, asker.now_ns // 10**9, COOKIE_SECRET)
+        whole = asker.raw(edns(name, "TXT", option(10, cookie)).to_wire())
+        assert whole is not None
+        assert (len(whole) > 512) == (length + 28 <= 1232)
+        forged = asker.raw(edns(name, "TXT", option(10, cookie[:-1] + b"\0")).to_wire())
+        assert forged is not None
+        assert forged[2] & 2
+        assert len(asker.raw(asked, "tcp") or b"") > 1000

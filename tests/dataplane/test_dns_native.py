@@ -131,7 +131,7 @@ def snapshots(draw: st.DrawFn) -> AnswerSnapshot:
         expire_s=draw(st.sampled_from([0, 1209600])), nsid=draw(st.sampled_from([b"", b"ball-1", b"n" * 400])),
         chaos=draw(st.dictionaries(labels.map(wire_name), sections, max_size=2)), draw_secret=draw(secrets),
         slot_ns=draw(st.sampled_from([0, 1, 8 * 10**9])), cookie_secrets=draw(st.lists(secrets, max_size=2).map(tuple)),
-        hand_up=draw(hand_ups(zone)),
+        hand_up=draw(hand_ups(zone)), largest_unproven=draw(st.sampled_from([512, 700, 1232])),
     )  # fmt: skip
 
 

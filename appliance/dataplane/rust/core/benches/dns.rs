@@ -54,6 +54,7 @@ fn snapshot(rate_limit: Option<RateLimit>) -> Snapshot {
         draw_secret: [7; 16],
         slot_ns: 8_000_000_000,
         cookie_secrets: [[9; 16]].into(),
+        largest_unproven: 1232,
         hand_up: HandUp::default(),
         rate_limit,
     };

@@ -1,7 +1,7 @@
 //! Puts replies together: what fits, the header, the sections and OPT. `dns_reply.py` is the law.
 
 use crate::dns::{Answer, Arrival, UDP_LIMIT, UDP_LIMIT_PLAIN};
-use crate::dns_cookie::answer_cookie;
+use crate::dns_cookie::{answer_cookie, cookie_age_s};
 use crate::dns_numbers::{BADVERS, CLASS_ANY, NOERROR, NOTAUTH, SOA, TSIG};
 use crate::dns_opt::{Out, Tail};
 use crate::dns_query::{HEADER_BYTES, Query};
@@ -114,11 +114,16 @@ impl<'a> Reply<'a> {
     }
 
     fn fits(&self, size: usize, tail: &Tail<'_>) -> bool {
-        let limit = self
-            .asked
-            .edns
-            .map_or(UDP_LIMIT_PLAIN, |edns| usize::from(edns.udp_size).clamp(UDP_LIMIT_PLAIN, UDP_LIMIT));
-        self.asked.question_end + size + tail.len() <= limit
+        let whole = self.asked.question_end + size + tail.len();
+        let Some(edns) = self.asked.edns else { return whole <= UDP_LIMIT_PLAIN };
+        let limit = usize::from(edns.udp_size).clamp(UDP_LIMIT_PLAIN, UDP_LIMIT);
+        whole <= limit && (whole <= self.snapshot.largest_unproven || self.is_proven())
+    }
+
+    /// Whether the client has shown a cookie of ours, and so that it is where it says.
+    fn is_proven(&self) -> bool {
+        let cookie = self.asked.edns.and_then(|edns| edns.cookie);
+        cookie.is_some_and(|cookie| cookie_age_s(cookie, self.arrival, &self.snapshot.cookie_secrets).is_some())
     }
 
     pub(crate) fn message(

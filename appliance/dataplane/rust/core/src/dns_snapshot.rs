@@ -128,6 +128,8 @@ pub struct Snapshot {
     pub slot_ns: i64,
     /// The first makes cookies, all are accepted.
     pub cookie_secrets: Box<[[u8; 16]]>,
+    /// Longest reply to a client that has not shown a cookie of ours.
+    pub largest_unproven: usize,
     /// What is not answered here.
     pub hand_up: HandUp,
     /// How many replies a network may be sent.

@@ -24,6 +24,7 @@ fn zone() -> Snapshot {
         draw_secret: [7; 16],
         slot_ns: 0,
         cookie_secrets: [[9; 16]].into(),
+        largest_unproven: 1232,
         hand_up: HandUp::default(),
         rate_limit: None,
     };

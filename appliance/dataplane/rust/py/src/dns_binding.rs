@@ -32,7 +32,7 @@ type NodeTuple = (Vec<(u16, SectionTuple)>, Vec<(u16, RotationTuple)>, Vec<(u16,
 type LevelTuple = (usize, u64, u64);
 /// levels for IPv4 and IPv6, bound, slip, exempt: (IPv6?, network address, prefix length)
 type RateTuple = (Vec<LevelTuple>, Vec<LevelTuple>, u64, u64, Vec<(bool, u128, u32)>);
-/// zone, names, tables, (nodata, nxdomain), ANY, (expire, NSID), CHAOS, (draw secret, slot, cookie secrets),
+/// zone, names, tables, (nodata, nxdomain), ANY, (expire, NSID), CHAOS, (draw secret, slot, cookie secrets, largest unproven),
 /// handed up (names, opcodes, signed), rate limit
 type AnswersTuple = (
     PyBackedBytes,
@@ -42,7 +42,7 @@ type AnswersTuple = (
     SectionTuple,
     (u32, PyBackedBytes),
     Vec<(PyBackedBytes, SectionTuple)>,
-    ([u8; 16], i64, Vec<[u8; 16]>),
+    ([u8; 16], i64, Vec<[u8; 16]>, usize),
     (Vec<PyBackedBytes>, u16, bool),
     Option<RateTuple>,
 );
@@ -98,6 +98,7 @@ fn to_snapshot(t: AnswersTuple) -> PyResult<Snapshot> {
         draw_secret: t.7.0,
         slot_ns: t.7.1,
         cookie_secrets: t.7.2.into(),
+        largest_unproven: t.7.3,
         hand_up: HandUp { names: t.8.0.iter().map(|name| (**name).into()).collect(), opcodes: t.8.1, signed: t.8.2 },
         rate_limit: t.9.map(to_rate),
     };

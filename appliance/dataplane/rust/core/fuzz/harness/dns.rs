@@ -162,6 +162,7 @@ fn snapshot(input: &mut Input<'_>) -> Snapshot {
         draw_secret: input.array(),
         slot_ns,
         cookie_secrets: [[9; 16], [7; 16]][..usize::from(shape >> 6 & 3).min(2)].into(),
+        largest_unproven: 1232,
         hand_up: HandUp::default(),
         rate_limit: Some(rate_limit()),
     }
