@@ -14,6 +14,8 @@ from appliance_ntp.keys import load_keys
 
 #: Of a key for a hash: as much as SHA256 takes in without shortening it.
 _HASH_KEY_BYTES = 32
+#: What NTPsec calls them.
+_NTPSEC_NAMES = {MacType.AES128: "AES", MacType.AES256: "AES-256"}
 #: NTPsec and ntpd have no larger numbers.
 _MAX_SHARED_ID = 65535
 
@@ -65,7 +67,7 @@ def _new(kind: MacType, number: int) -> dict[str, Any]:
         "type": kind.label,
         "line": f"{number} {kind.label} HEX:{digits}",
         "chrony": ["keyfile /etc/chrony/chrony.keys", f"server ADDRESS iburst key {number}"],
-        "ntpsec_line": f"{number} {'AES' if kind is MacType.AES128 else kind.label} {digits}",
+        "ntpsec_line": f"{number} {_NTPSEC_NAMES.get(kind, kind.label)} {digits}",
         "ntpsec": [
             "keys /etc/ntpsec/ntp.keys",
             f"trustedkey {number}",
@@ -86,9 +88,8 @@ def _print_new(told: dict[str, Any]) -> None:
         [told["line"]],
     )
     part("chrony client: chrony.conf", told["chrony"])
-    if told["type"] != MacType.AES256.label:
-        part("NTPsec client: the same key in its ntp.keys", [told["ntpsec_line"]])
-        part("NTPsec client: ntp.conf", told["ntpsec"])
+    part("NTPsec client: the same key in its ntp.keys", [told["ntpsec_line"]])
+    part("NTPsec client: ntp.conf", told["ntpsec"])
 
 
 def _print_check(told: dict[str, Any]) -> None:
