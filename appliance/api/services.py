@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from appliance.api.actor import Actor
@@ -126,6 +127,46 @@ class Identity(Protocol):
         Raises:
             ApiError: what is shown is wrong, or shown too often; says no more than that.
         """
+        ...
+
+
+class Frame(Protocol):
+    """Puts a plugin's own pages into the frame of all pages (plugin `web`)."""
+
+    def add_templates(self, plugin: str, folder: Path) -> None:
+        """Make the Jinja templates in `folder` known as "<plugin>/<file name>"; they extend "base.html"."""
+        ...
+
+    async def page(
+        self,
+        request: Any,
+        template: str,
+        title: str,
+        *,
+        here: str = "",
+        topic: str = "web",
+        same: Sequence[tuple[str, str]] = (),
+        status: int = 200,
+        **values: Any,
+    ) -> Any:
+        """A whole page as `appliance.core.routes.Reply`; everything in `values` is escaped.
+
+        Args:
+            request: of the reader.
+            template: "<plugin>/<file name>".
+            title: of the window.
+            here: address of the navigation's entry that is the current one.
+            topic: page of the manual that explains this one.
+            same: (kind, line) pairs: how to get the same from the command line or the API.
+            status: HTTP status.
+            values: for the template.
+        """
+        ...
+
+    async def ask(
+        self, asker: Any, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None
+    ) -> Any:
+        """Do one operation of the API as the reader: a page has no power of its own. Look at the reply's status."""
         ...
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from appliance.api.plugin import PluginInfo, hookimpl
-from appliance.api.services import Identity
+from appliance.api.services import Frame, Identity
 from appliance.core.routes import RouteTable
 from appliance_people.claim import Claim
 from appliance_people.config import PeopleConfig
@@ -27,6 +27,7 @@ plugin = PluginInfo(
     api=1,
     config=PeopleConfig,
     provides=(Identity, People, Claim, Trail),
+    after=("web",),
 )
 
 
@@ -57,10 +58,17 @@ def migrations(ctx: SetupContext) -> Iterable[Migration]:
 @hookimpl
 def routes(ctx: SetupContext) -> Iterable[Route]:
     from appliance_people.operations import Operations
+    from appliance_people.pages import Pages, page_routes
     from appliance_people.routes import api_routes
+    from appliance_people.setup_pages import SetupPages, setup_routes
 
     operations = Operations(ctx.get(People), ctx.get(Claim), ctx.get(Trail), ctx.store, ctx.get(RouteTable))
-    return api_routes(operations)
+    frame = ctx.find(Frame)  # type: ignore[type-abstract]
+    if frame is None:  # no pages without the plugin that draws them
+        return api_routes(operations)
+    frame.add_templates(ctx.id, Path(__file__).parent / "templates")
+    pages = (*page_routes(Pages(frame, ctx.get(People))), *setup_routes(SetupPages(frame)))
+    return (*api_routes(operations), *pages)
 
 
 @hookimpl

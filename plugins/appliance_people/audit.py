@@ -127,7 +127,7 @@ def masked(value: Any) -> Any:
     """JSON-able `value` with everything hidden whose name says that it is a secret."""
     if isinstance(value, Mapping):
         return {
-            str(key): HIDDEN if _is_secret(str(key)) and item not in (None, "") else masked(item)
+            str(key): HIDDEN if is_secret(str(key)) and item not in (None, "") else masked(item)
             for key, item in value.items()
         }
     if isinstance(value, (list, tuple)):
@@ -143,7 +143,8 @@ def as_text(value: Any) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}... ({len(text)} characters)"
 
 
-def _is_secret(name: str) -> bool:
+def is_secret(name: str) -> bool:
+    """Whether something of this name is nobody's business."""
     lower = name.lower()
     return any(part in lower for part in _SECRET_NAMES)
 

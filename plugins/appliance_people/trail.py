@@ -17,7 +17,18 @@ from appliance.api.services import Store
 from appliance.core.clock import Clock
 from appliance.core.routes import Mounted, Request, plain
 from appliance_people import keeping
-from appliance_people.audit import BEGINNING, Finding, Head, Row, as_text, masked, sealed, verify
+from appliance_people.audit import (
+    BEGINNING,
+    HIDDEN,
+    Finding,
+    Head,
+    Row,
+    as_text,
+    is_secret,
+    masked,
+    sealed,
+    verify,
+)
 
 #: Refusals of who did not sign in: so many a minute are rows of their own; what is over is only counted. A stranger must
 #: not be able to fill the disk.
@@ -48,6 +59,8 @@ class Trail:
             self._unrecorded += 1
             return
         after: Any = request.note.after if request.note.after is not None else _body(request)
+        if any(is_secret(value) for value in request.params.values()):
+            after = HIDDEN if after else None  # it is the value of something that is called a secret
         if self._unrecorded:
             after, self._unrecorded = (
                 {"body": after, "refusals_of_strangers_only_counted_before_this": self._unrecorded},

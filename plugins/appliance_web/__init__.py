@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from appliance.api.plugin import PluginInfo, hookimpl
+from appliance.api.services import Frame
 from appliance_web.config import WebConfig
 from appliance_web.front import Front
 from appliance_web.journal import Journal
+from appliance_web.site import Site
 from appliance_web.stream import Hub
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ plugin = PluginInfo(
     title="Web pages",
     api=1,
     config=WebConfig,
-    provides=(Hub, Journal, Front),
+    provides=(Hub, Journal, Front, Site, Frame),
     after=("clock", "ntp", "members", "monitor", "dns"),
     needs=frozenset({"tcp:80", "tcp:443"}),
 )
@@ -38,6 +40,9 @@ def setup(ctx: SetupContext) -> None:
     ctx.provide(Hub, Hub(secrets.token_hex(4), most=ctx.config.max_streams))
     ctx.provide(Journal, Journal())
     ctx.provide(Front, front(ctx))
+    site = Site(ctx, ctx.get(Journal))
+    ctx.provide(Site, site)
+    ctx.provide(Frame, site)  # type: ignore[type-abstract]
 
 
 @hookimpl

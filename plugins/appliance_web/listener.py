@@ -9,10 +9,11 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 from aiohttp import web
 
-from appliance.api.actor import Actor
+from appliance.api.actor import NOBODY, Actor
 from appliance.api.errors import ApiError
 from appliance.core.http import answer, as_response, body_of
 from appliance.core.routes import CrossSite, Mounted, Reply, RouteTable, problem
@@ -176,6 +177,7 @@ class Listener:
 
     async def _respond(self, raw: web.Request, way: Way) -> web.StreamResponse:
         allowance: Allowance | None = None
+        actor = NOBODY
         try:
             self._check(raw, way)
             mounted = self._table.find(raw.method, raw.rel_url.raw_path)
@@ -210,6 +212,8 @@ class Listener:
             response.force_close()  # what follows is the rest of the body, and no request
         if allowance is not None and not response.prepared:
             response.headers.update(allowance.headers())
+        if response.status == 401 and wants_page(raw) and (where := self._sign_in(raw, actor)):
+            return as_response(Reply("", 303, {"Location": where, "Cache-Control": "no-store"}, "text/plain"))
         if response.status >= 400 and wants_page(raw) and isinstance(response, web.Response):
             return as_page(response, self._error_page)
         return response
@@ -296,6 +300,14 @@ class Listener:
             raise refusals.TooSlow("the body did not come in time") from None
         except web.RequestPayloadError:
             raise ApiError("the body is not what its head announced") from None
+
+    def _sign_in(self, raw: web.Request, actor: Actor) -> str:
+        """Where a reader goes who has to sign in first, or ""; afterwards it comes back."""
+        if raw.method not in ("GET", "HEAD") or self._table.find("GET", "/login") is None:
+            return ""
+        if actor.may("setup:run"):
+            return "/setup"
+        return f"/login?next={quote(raw.rel_url.raw_path_qs, safe='/')}" if actor.may("public") else ""
 
     def _is_proxy(self, peer: str) -> bool:
         return trusted(address_of(peer), self.door.rules.proxies)

@@ -8,6 +8,9 @@ from typing import Any
 
 from appliance.core.routes import Reply, Request, RouteTable, plain
 
+#: What an operation may want to know of the reader's browser.
+_PASSED_ON = ("cookie", "user-agent")
+
 
 class Operations:
     """The route table, asked in-process on behalf of a request."""
@@ -34,7 +37,8 @@ class Operations:
             path=path,
             query=dict(query or {}),
             content=b"" if body is None else json.dumps(body).encode(),
-            headers={"content-type": "application/json"},
+            headers={"content-type": "application/json"}
+            | {name: value for name in _PASSED_ON if (value := asker.headers.get(name))},
             actor=asker.actor,
             remote=asker.remote,
             line=asker.line,

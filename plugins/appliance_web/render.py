@@ -48,8 +48,10 @@ class Renderer:
     """Holds the compiled templates."""
 
     def __init__(self, assets: Assets) -> None:
+        self._foreign: dict[str, jinja2.BaseLoader] = {}
+        own = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
         self._env = jinja2.Environment(
-            loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+            loader=jinja2.ChoiceLoader([own, jinja2.PrefixLoader(self._foreign)]),
             autoescape=True,
             undefined=jinja2.StrictUndefined,
             trim_blocks=True,
@@ -79,6 +81,10 @@ class Renderer:
             "asset": assets.url,
             "charts": charts,
         }
+
+    def add_templates(self, plugin: str, folder: Path) -> None:
+        """Make another plugin's templates known as "<plugin>/<file name>"."""
+        self._foreign[plugin] = jinja2.FileSystemLoader(folder)
 
     def text(self, template: str, values: Mapping[str, Any]) -> str:
         return self._env.get_template(template).render(values)

@@ -15,7 +15,6 @@ from appliance.api.errors import ApiError
 from appliance.core.routes import Request
 from appliance_web.about import About
 from appliance_web.actions import Actions
-from appliance_web.journal import Journal
 from appliance_web.pages import Pages
 from appliance_web.reaching import UPLOAD_BYTES, Reaching
 from appliance_web.settings import FORM_BYTES, Settings
@@ -34,7 +33,7 @@ class _Full(ApiError):
 
 def web_routes(ctx: SetupContext) -> tuple[Route, ...]:
     """Everything this plugin answers."""
-    site = Site(ctx, ctx.get(Journal))
+    site = ctx.get(Site)
     pages, tools, about, actions = Pages(site), Tools(site), About(site), Actions(site)
     reaching = Reaching(site)
 

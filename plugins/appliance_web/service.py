@@ -54,7 +54,7 @@ async def serve(ctx: RunContext) -> None:
     """
     config: WebConfig = ctx.config
     hub, journal, shown = ctx.get(Hub), ctx.get(Journal), ctx.get(Front)
-    site = Site(ctx, journal)
+    site = ctx.get(Site)
     await _to_its_end(ctx.to_thread(shown.keeper.refresh))
     listener = Listener(ctx.get(RouteTable), site.error_page, opening.door(ctx, shown))
     listener.book = shown.book

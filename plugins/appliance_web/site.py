@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from appliance.api.context import SetupContext
 from appliance.api.model import Member
-from appliance.api.services import Members, ScoreBoard, TimeSource
+from appliance.api.services import Identity, Members, ScoreBoard, TimeSource
 from appliance.core.routes import Reply, Request, RouteTable
 from appliance_web import manual
 from appliance_web.assets import Assets
@@ -18,6 +19,7 @@ from appliance_web.render import Renderer, navigation
 from appliance_web.views import errors, overview, scoring
 from appliance_web.views.look import Looks
 from appliance_web.views.standing import Row, row
+from appliance_web.views.visitor import visitor
 
 #: What a form that worked says on the page it leads to; the address line carries only the word.
 NOTICES = {
@@ -98,6 +100,22 @@ class Site:
         self._last_box = value if isinstance(value, Mapping) else {}
         return self._last_box
 
+    async def ask(
+        self,
+        asker: Request,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Any = None,
+    ) -> Reply:
+        """See `appliance.api.services.Frame`."""
+        return await self.operations.ask(asker, method, path, query=query, body=body)
+
+    def add_templates(self, plugin: str, folder: Path) -> None:
+        """See `appliance.api.services.Frame`."""
+        self.renderer.add_templates(plugin, folder)
+
     # -- the frame --------------------------------------------------------------------------------------------------
 
     async def page(
@@ -129,6 +147,7 @@ class Site:
         frame = self._frame(title, await self.box(request), here=here, live=live, topic=topic, same=same)
         frame["banner"] = request.line == "lan"
         frame["navigation"] = navigation(request.actor)
+        frame["visitor"] = visitor(request.actor, known=self.ctx.find(Identity) is not None)  # type: ignore[type-abstract]
         frame["notice"] = NOTICES.get(request.query.get("done", ""), "")
         return self.renderer.page(template, frame | values, status)
 
@@ -137,7 +156,8 @@ class Site:
         said = errors.sentence(status)
         frame = self._frame(said.text.rstrip("."), self._last_box, topic="web")
         return self.renderer.text(
-            "error.html", frame | {"said": said, "detail": detail, "notice": "", "banner": False}
+            "error.html",
+            frame | {"said": said, "detail": detail, "notice": "", "banner": False, "visitor": None},
         )
 
     def _frame(self, title: str, box: Mapping[str, Any], *, here: str = "", live: str = "", topic: str = "web",
