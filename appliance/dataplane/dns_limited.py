@@ -6,8 +6,8 @@ Nothing here is larger than the query, but for the 16 octets that a fresh cookie
 from __future__ import annotations
 
 from appliance.dataplane.dns_edns import make_cookie, opt_record, option
-from appliance.dataplane.dns_rate import ANSWERS, ERRORS, Limiter, RateLimit, Verdict
-from appliance.dataplane.dns_reply import DROP, HANDED_UP, Arrival, Decision, Reply
+from appliance.dataplane.dns_rate import Verdict
+from appliance.dataplane.dns_reply import Arrival, Decision, Reply
 from appliance.dataplane.dns_snapshot import AnswerSnapshot
 from appliance.wire.dns import BADCOOKIE, HEADER_BYTES, NOERROR, OPCODE_NOTIFY, OPCODE_QUERY
 from appliance.wire.dns_query import COOKIE, Query, parse_query
@@ -16,25 +16,28 @@ from appliance.wire.errors import WireError
 #: Outcomes: dropped, sent truncated, sent BADCOOKIE because of the limit.
 LIMITED, LIMITED_TRUNCATED, LIMITED_BADCOOKIE = -4, -5, -6
 
-#: Code and length of an option that may be one of our cookies.
-_COOKIE_HEAD = b"\x00\x0a\x00\x18"
+#: Code and length of an option that may be one of our cookies; without these octets, a query has none.
+COOKIE_HEAD = b"\x00\x0a\x00\x18"
 _TC = 2
 
 
-def limited(
-    decision: Decision, query: bytes, arrival: Arrival, snapshot: AnswerSnapshot, limiter: Limiter
-) -> Decision:
-    """`decision`, or what is left of it when the client's network has been sent enough.
+def is_proven(query: bytes, arrival: Arrival, snapshot: AnswerSnapshot) -> bool:
+    """Whether the client has shown a cookie of ours: it is never limited (RFC 7873 section 5.2.5)."""
+    opcode = query[2] >> 3 & 15
+    if opcode not in (OPCODE_QUERY, OPCODE_NOTIFY) and opcode not in snapshot.hand_up.opcodes:
+        return False
+    try:
+        asked = parse_query(query)
+    except WireError:
+        return False
+    return Reply(query, asked, arrival, snapshot).is_proven()
 
-    A client that shows a cookie of ours has proven its address, and is never limited (RFC 7873 section 5.2.5).
-    """
-    rate = snapshot.rate_limit
+
+def limited(
+    verdict: Verdict, decision: Decision, query: bytes, arrival: Arrival, snapshot: AnswerSnapshot
+) -> Decision:
+    """What is left of `decision` for a client whose network has been sent enough."""
     reply, outcome, qtype, _mark = decision
-    if rate is None or outcome == DROP or _is_proven(query, arrival, snapshot):
-        return decision
-    verdict = _charged(limiter, rate, arrival, outcome)
-    if verdict is Verdict.PASS:
-        return decision
     if verdict is Verdict.DROP:
         return None, LIMITED, qtype, -1
     if reply is not None and len(reply) == HEADER_BYTES:
@@ -42,23 +45,6 @@ def limited(
     short = Reply(query, parse_query(query), arrival, snapshot)
     # What is handed up has no reply yet: its short form is that of an empty one.
     return _slipped(short, outcome, aa=bool(reply[2] & 4)) if reply else _slipped(short, NOERROR, aa=False)
-
-
-def _charged(limiter: Limiter, rate: RateLimit, arrival: Arrival, outcome: int) -> Verdict:
-    kind = ANSWERS if outcome in (NOERROR, HANDED_UP) else ERRORS
-    return limiter.charge(rate, arrival.source, kind, arrival.mono_ns)
-
-
-def _is_proven(query: bytes, arrival: Arrival, snapshot: AnswerSnapshot) -> bool:
-    opcode = query[2] >> 3 & 15
-    readable = opcode in (OPCODE_QUERY, OPCODE_NOTIFY) or opcode in snapshot.hand_up.opcodes
-    if _COOKIE_HEAD not in query or not readable:
-        return False
-    try:
-        asked = parse_query(query)
-    except WireError:
-        return False
-    return Reply(query, asked, arrival, snapshot).is_proven()
 
 
 def _cookie(asked: Query) -> bytes | None:

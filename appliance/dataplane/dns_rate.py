@@ -31,6 +31,7 @@ _UNIT_NS = 16
 _TIME_BITS, _ROW_BITS, _TAG_BITS = 42, 4, 18
 _TIME_MASK = (1 << _TIME_BITS) - 1
 _ROW_MASK = (1 << _ROW_BITS) - 1
+_TAG_SHIFT = 64 - _TAG_BITS
 _WAYS = 8
 _SETS = 4096
 #: Addresses whose places are remembered, so that they need not be hashed again.
@@ -50,6 +51,10 @@ class Verdict(IntEnum):
     PASS = 0
     DROP = 1
     SLIP = 2  # send something small that brings a real client back by TCP or with a cookie
+
+
+#: Looking members up in an enumeration takes as long as all the rest of a decision here.
+_PASS, _DROP, _SLIP = Verdict
 
 
 class Level(NamedTuple):
@@ -122,6 +127,23 @@ class Offender(NamedTuple):
     last_ns: int
 
 
+class _Bucket:
+    """Where a key's cell is looked for.
+
+    Attributes:
+        at: where it was last; another key may have it by now.
+        base: the first of the eight places where it may be.
+        tag: what tells it from others there.
+    """
+
+    __slots__ = ("at", "base", "level", "tag")
+
+    def __init__(self, base: int, tag: int, level: Level) -> None:
+        self.at = self.base = base
+        self.tag = tag
+        self.level = level
+
+
 class Limiter:
     """The buckets: 32,768 of them in 256 KiB.
 
@@ -135,7 +157,7 @@ class Limiter:
         self._key = key
         self._cells = array("Q", bytes(8 * _WAYS * _SETS))
         self._rate: RateLimit | None = None
-        self._places: dict[tuple[str, int], tuple[tuple[int, int, Level], ...]] = {}
+        self._places: dict[tuple[str, int], tuple[_Bucket, ...]] = {}
         self._offenders: dict[bytes, tuple[int, int]] = {}
 
     def charge(self, rate: RateLimit, source: str, kind: int, mono_ns: int) -> Verdict:
@@ -153,15 +175,15 @@ class Limiter:
                 self._places = {}
             places = self._places[source, kind] = self._find(rate, source, kind)
         now = mono_ns // _UNIT_NS & _TIME_MASK
-        for base, tag, level in places:
-            verdict = self._take(base, tag, level, rate, now)
-            if verdict is not Verdict.PASS:
+        for bucket in places:
+            verdict = self._take(bucket, rate, now)
+            if verdict:
                 self._note(source, mono_ns)
                 return verdict
-        return Verdict.PASS
+        return _PASS
 
-    def _find(self, rate: RateLimit, source: str, kind: int) -> tuple[tuple[int, int, Level], ...]:
-        """First cell, tag and level of each bucket of `source`; nothing when it is exempt."""
+    def _find(self, rate: RateLimit, source: str, kind: int) -> tuple[_Bucket, ...]:
+        """The buckets of `source`; nothing when it is exempt."""
         text = source.partition("%")[0]
         address = ipaddress.ip_address(text)
         if any(address in network for network in rate.exempt):
@@ -169,34 +191,44 @@ class Limiter:
         places = []
         for level in rate.levels4 if address.version == 4 else rate.levels6:
             hashed = siphash(self._key, address.packed[: level.octets], 1, 3) ^ _KINDS[kind]
-            tag = max(hashed >> 64 - _TAG_BITS, 1)  # an empty cell has tag 0
-            places.append((hashed % _SETS * _WAYS, tag, level))
+            tag = max(hashed >> _TAG_SHIFT, 1)  # an empty cell has tag 0
+            places.append(_Bucket(hashed % _SETS * _WAYS, tag, level))
         return tuple(places)
 
-    def _take(self, base: int, tag: int, level: Level, rate: RateLimit, now: int) -> Verdict:
-        cells = self._cells
-        at, row, lead = base, 0, rate.bound + 1
-        for place in range(base, base + _WAYS):
-            cell = cells[place]
-            ahead = (cell - now) & _TIME_MASK
-            if ahead > rate.bound:  # in the past
-                ahead = 0
-            if cell >> 64 - _TAG_BITS == tag:
-                at, row, lead = place, cell >> _TIME_BITS & _ROW_MASK, ahead
-                break
-            if ahead < lead:
-                at, lead = place, ahead
-        else:
-            row = lead = 0
-        verdict = Verdict.PASS
+    def _take(self, bucket: _Bucket, rate: RateLimit, now: int) -> Verdict:
+        cells, at = self._cells, bucket.at
+        cell = cells[at]
+        if cell >> _TAG_SHIFT != bucket.tag:
+            at = bucket.at = self._place(bucket, rate.bound, now)
+            cell = cells[at]
+            if cell >> _TAG_SHIFT != bucket.tag:
+                cell = now  # a full bucket
+        lead, row = (cell - now) & _TIME_MASK, cell >> _TIME_BITS & _ROW_MASK
+        if lead > rate.bound:  # in the past
+            lead = 0
+        verdict, level = _PASS, bucket.level
         if lead <= level.tolerance:
             lead += level.interval
         elif rate.slip and row + 1 >= rate.slip:
-            verdict, row = Verdict.SLIP, 0
+            verdict, row = _SLIP, 0
         else:
-            verdict, row = Verdict.DROP, min(row + 1, _ROW_MASK)
-        cells[at] = tag << 64 - _TAG_BITS | row << _TIME_BITS | (now + lead & _TIME_MASK)
+            verdict, row = _DROP, min(row + 1, _ROW_MASK)
+        cells[at] = bucket.tag << _TAG_SHIFT | row << _TIME_BITS | (now + lead & _TIME_MASK)
         return verdict
+
+    def _place(self, bucket: _Bucket, bound: int, now: int) -> int:
+        """Where the bucket's cell is, or the place of the fullest other bucket."""
+        fullest, least = bucket.base, bound + 1
+        for at in range(bucket.base, bucket.base + _WAYS):
+            cell = self._cells[at]
+            if cell >> _TAG_SHIFT == bucket.tag:
+                return at
+            ahead = (cell - now) & _TIME_MASK
+            if ahead > bound:
+                ahead = 0
+            if ahead < least:
+                fullest, least = at, ahead
+        return fullest
 
     def _note(self, source: str, mono_ns: int) -> None:
         network = _network(source)

@@ -10,6 +10,7 @@ import dns.message
 import pytest
 
 from appliance.dataplane import dns_decide, python_dns
+from appliance.dataplane.dns_rate import rate_limit
 from appliance.dataplane.interface import Endpoint
 from tests.dataplane.dns_stub import OverSockets, edns, plain_stub, query, serve, stub
 from tests.support.wait import wait_until
@@ -126,6 +127,17 @@ def test_124_a_new_snapshot_loses_no_query_and_mixes_nothing(plane: str) -> None
         swapper.join()
     assert swaps > 10
     wait_until(lambda: sum(asker.server.counters().values()) == 1500, "every query to be counted")
+    asker.close()
+
+
+def test_new_answers_do_not_let_anybody_begin_anew_with_the_rate_limit(plane: str) -> None:
+    snapshots = [replace(stub(v4=n), rate_limit=rate_limit(1 / 3600, 5, 0)) for n in (12, 5)]
+    asker = OverSockets(snapshots[0], plane=plane)
+    for sent in range(1, 101):
+        asker.udp.send(query("0").to_wire())
+        asker.server.set_answers(snapshots[sent % 2])
+        wait_until(lambda sent=sent: sum(asker.server.counters().values()) == sent, "it to be counted")  # type: ignore[misc]
+    assert asker.server.counters() == {("udp", "A", "NOERROR"): 5, ("udp", "A", "limited"): 95}
     asker.close()
 
 
