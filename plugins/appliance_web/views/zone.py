@@ -21,6 +21,8 @@ _OUTCOMES = {
     "limited": "dropped by the rate limit",
     "limited_truncated": "sent to TCP by the rate limit",
     "limited_badcookie": "asked for a cookie by the rate limit",
+    "queue_full": "refused, too many at once for live names",
+    "too_late": "dropped, waited too long for a live name",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -65,3 +66,6 @@ async def test_zone_and_status(admin: Asked) -> None:
     assert "1 of 2 members are answered" in text
     assert "3.pool.example.org" in text
     assert json.dumps(admin.values["/api/v1/dns"])
+    assert "rate limit" not in text
+    admin.values["/api/v1/dns"]["limited"] = [{"network": "192.0.2.0/24", "limited": 12, "active": True}]
+    assert re.search(r"over the rate limit .*\n192\.0\.2\.0/24 +now +12", run("status"))

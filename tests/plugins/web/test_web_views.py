@@ -254,6 +254,23 @@ def test_dig_is_told_where_the_service_listens(listen, where):
     assert (found.host, found.port) == where
 
 
+def test_networks_over_the_rate_limit_are_named_and_its_outcomes_are_words():
+    told = {
+        "limited": [
+            {"network": "192.0.2.0/24", "limited": 1200, "active": True},
+            {"network": "2001:db8::/48", "limited": 3, "active": False},
+        ],
+        "counters": [{"outcome": "limited_truncated", "queries": 7}, {"outcome": "NOERROR", "queries": 9}],
+    }
+    found = zone.zone({"name": "p."}, told)
+    assert [(row.network, row.when, row.limited) for row in found.limited] == [
+        ("192.0.2.0/24", "now", 1200),
+        ("2001:db8::/48", "earlier", 3),
+    ]
+    assert ("Queries: sent to TCP by the rate limit", "7") in found.facts
+    assert zone.zone({"name": "p."}, {"limited": [{}]}).limited[0].network == ""
+
+
 def test_a_zone_that_says_little_is_shown_as_far_as_it_goes():
     found = zone.zone({}, None)
     assert (found.name, found.names, found.shares, found.problems) == ("", [], [], [])
