@@ -620,7 +620,7 @@ mod tests {
 
     #[test]
     fn no_bytes_make_it_panic() {
-        let mut state = 88172645463325252u64;
+        let mut state = 88_172_645_463_325_252_u64;
         for _ in 0..200_000 {
             let mut next = || {
                 state ^= state << 13;
@@ -630,10 +630,10 @@ mod tests {
             };
             let size = (next() % 200) as usize;
             let mut packet: Vec<u8> = (0..size).map(|_| next() as u8).collect();
-            if let Some(first) = packet.first_mut() {
-                if next() % 2 == 0 {
-                    *first = 0x23;
-                }
+            if let Some(first) = packet.first_mut()
+                && next() % 2 == 0
+            {
+                *first = 0x23;
             }
             let _ = ask(&packet);
         }

@@ -232,7 +232,7 @@ fn check(
         Action::Reply => assert!(matches!(reason, Reason::Ok | Reason::Unsynchronised), "{reason:?}"),
         Action::Kiss => assert!(matches!(reason, Reason::Policy | Reason::Rate), "{reason:?}"),
         Action::Ignore => {
-            assert!(!matches!(reason, Reason::Ok | Reason::Unsynchronised | Reason::SendFailed | Reason::Bug))
+            assert!(!matches!(reason, Reason::Ok | Reason::Unsynchronised | Reason::SendFailed | Reason::Bug));
         }
     }
     if action == Action::Ignore {
