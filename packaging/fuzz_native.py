@@ -20,7 +20,7 @@ CACHE = ROOT / ".cache" / "fuzz"
 TARGETS = ("ntp", "dns")
 #: Longer inputs only repeat packets.
 MAX_LEN = 1536
-KEPT_LEN = 1024
+KEPT_LEN = 512
 
 
 def main(arguments: list[str]) -> int:
@@ -84,7 +84,9 @@ def _keep(target: str, environment: dict[str, str]) -> None:
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
     folders = [fresh, kept, CACHE / "corpus" / target]
-    done = _fuzz(target, folders, ["-merge=1", f"-max_len={KEPT_LEN}"], environment, capture_output=True)
+    done = _fuzz(
+        target, folders, ["-set_cover_merge=1", f"-max_len={KEPT_LEN}"], environment, capture_output=True
+    )
     if done.returncode != 0:
         sys.exit(done.stderr[-2000:])
     shutil.rmtree(kept)
