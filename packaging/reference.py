@@ -22,7 +22,12 @@ MADE = "Made from the code by `make docs`; do not edit.\n"
 
 def pages() -> dict[str, str]:
     """Content by file name."""
-    return {"keys.md": keys(), "commands.md": commands(), "operations-list.md": asyncio.run(operations())}
+    return {
+        "keys.md": keys(),
+        "commands.md": commands(),
+        "operations-list.md": asyncio.run(operations()),
+        "roles.md": roles(),
+    }
 
 
 # -- configuration ------------------------------------------------------------------------------------------------------
@@ -140,6 +145,37 @@ def _tree(command: click.Command, path: str) -> Iterator[tuple[str, click.Comman
 
 
 # -- the API ------------------------------------------------------------------------------------------------------------
+
+
+def roles() -> str:
+    """What each role may do."""
+    from appliance.api.actor import ABOUT_ROLES, KEPT_AREAS, ROLES
+
+    parts = [
+        "# Roles and scopes",
+        "",
+        MADE,
+        "[People and security](security.md) tells how they are used.",
+        "",
+    ]
+    parts += ["| role | what | grants |", "|---|---|---|"]
+    for role, grants in ROLES.items():
+        parts.append(
+            f"| {role} | {ABOUT_ROLES[role]} | {', '.join(f'`{grant}`' for grant in sorted(grants))} |"
+        )
+    parts += [
+        "",
+        "A scope is `area:verb`; [every operation](operations-list.md) names the one it needs. In a grant `*` stands for",
+        "",
+    ]
+    parts[-1] = "every verb, or in front for every area but these, which have to be granted by name: "
+    parts[-1] += ", ".join(f"`{area}`" for area in sorted(KEPT_AREAS)) + "."
+    parts += [
+        "",
+        "A plugin that says `read`, `operate` or `admin` in place of a scope means that verb in an area of its own name:",
+    ]
+    parts += ["viewers may the first, operators the second, administrators all."]
+    return "\n".join(parts) + "\n"
 
 
 async def operations() -> str:

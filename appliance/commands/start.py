@@ -42,18 +42,26 @@ EX_CONFIG = 78
     "--user", metavar="NAME", help="Started as root, become this user; the same as --set appliance.user=NAME."
 )
 @click.option("--safe-mode", is_flag=True, help="Only the plugins that came with the appliance.")
+@click.option(
+    "--allow-public-setup",
+    is_flag=True,
+    help="Let the box be claimed from any address, not only from private ones.",
+)
 @click.option("--log-format", type=click.Choice(["auto", "text", "journal", "json"]), default="auto")
 def run(
     assignments: tuple[str, ...],
     plugin_dirs: tuple[Path, ...],
     user: str | None,
     safe_mode: bool,
+    allow_public_setup: bool,
     log_format: str,
 ) -> None:
     """Run the appliance in the foreground until SIGTERM."""
     options = call_options()
     if user is not None:
         assignments = (*assignments, f"appliance.user={json.dumps(user)}")
+    if allow_public_setup:
+        assignments = (*assignments, "plugins.people.allow_public_setup=true")
     if not options.get("config"):
         raise click.UsageError("run needs --config FILE (or use `timeball demo`)")
     sys.exit(

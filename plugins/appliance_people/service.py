@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from pathlib import Path
 
+from appliance.api.actor import local
 from appliance.api.context import RunContext
-from appliance.core.routes import RouteTable
+from appliance.api.errors import ApiError
+from appliance.core.routes import Reply, Request, RouteTable
+from appliance_people import preseed
 from appliance_people.claim import Claim
+from appliance_people.config import PeopleConfig
+from appliance_people.forms import refusal
 from appliance_people.people import People
 from appliance_people.trail import Trail
+from appliance_people.users import Users
 
 _FLUSH_S = 5.0
 _SWEEP_S = 3600.0
+_PRESEED = local("preseed")
 
 
 async def serve(ctx: RunContext) -> None:
     """The plugin's life."""
+    config: PeopleConfig = ctx.config
     people, claim, trail = ctx.get(People), ctx.get(Claim), ctx.get(Trail)
     people.hashing.in_thread = ctx.to_thread
     ctx.on_stop(lambda: setattr(people.hashing, "in_thread", None))
     await people.recall()
-    await claim.begin()
     ctx.get(RouteTable).witness = trail
-    ctx.every(_FLUSH_S, trail.flush)
-    ctx.every(_SWEEP_S, people.sweep)
     # What is compared with where there is no account has to be there before the first stranger comes.
     await people.hashing.matches("", None)
+    settings = await _take_preseed(ctx, Path(config.preseed)) if config.preseed else {}
+    await claim.begin()
+    ctx.every(_FLUSH_S, trail.flush)
+    ctx.every(_SWEEP_S, people.sweep)
     if not people.claimed:
         code, _ = claim.current()
         ctx.log.warning("this box has no owner yet: open its pages and type the setup code %s", code)
@@ -34,4 +45,49 @@ async def serve(ctx: RunContext) -> None:
     else:
         ctx.status(f"{len(people.users)} user{'s' if len(people.users) != 1 else ''}")
     ctx.ready()
+    if settings:
+        await _configure(ctx, settings)
     await asyncio.Event().wait()  # until the run ends
+
+
+async def _take_preseed(ctx: RunContext, file: Path) -> dict[str, object]:
+    """Make the owner that the file names, and take its secrets away; returns the settings that it wants."""
+    people, trail = ctx.get(People), ctx.get(Trail)
+    settings: dict[str, object] = {}
+    try:
+        found = await ctx.to_thread(preseed.read, file)
+        if found is None:
+            return {}
+        if found.owner is not None and not people.claimed:
+            owner = found.owner
+            user = await Users(people).add_user(
+                _PRESEED, owner.name, "owner", owner.password, password_hash=owner.password_hash
+            )
+            await trail.write(actor=_PRESEED.name, action="preseed", target=user.name)
+            ctx.log.warning("the box has an owner now: %r, from %s", user.name, file)
+            settings = found.settings()
+    except preseed.Wrong as wrong:
+        ctx.log.error("the preseed file was not used: %s", wrong)
+    except ApiError as error:
+        ctx.log.error("the preseed file was not used: %s: owner: %s", file, error)
+    if people.claimed:
+        try:
+            if await ctx.to_thread(preseed.scrub, file):
+                ctx.log.warning("the password was taken out of %s", file)
+        except OSError as error:
+            ctx.log.error(
+                "the password still stands in %s, which cannot be written: %s", file, error.strerror
+            )
+    return settings
+
+
+async def _configure(ctx: RunContext, settings: dict[str, object]) -> None:
+    """Write the pool's name and the roles as an owner would; what is refused is told, and the box runs on as it is."""
+    body = json.dumps({"set": settings}).encode()
+    reply = await ctx.get(RouteTable).dispatch(
+        Request("PATCH", "/api/v1/config", content=body, actor=_PRESEED)
+    )
+    if isinstance(reply, Reply) and reply.status >= 300:
+        why, fields = refusal(reply)
+        detail = "".join(f"; {key}: {text}" for key, text in fields.items())
+        ctx.log.error("the preseed file's name and roles were not taken: %s%s", why, detail)
