@@ -6,6 +6,9 @@ Prints the names of pages that differ from the code; `--write` writes them (`mak
 from __future__ import annotations
 
 import asyncio
+import importlib
+import importlib.util
+import pkgutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -27,6 +30,7 @@ def pages() -> dict[str, str]:
         "commands.md": commands(),
         "operations-list.md": asyncio.run(operations()),
         "roles.md": roles(),
+        "problems.md": problems(),
     }
 
 
@@ -200,6 +204,49 @@ async def operations() -> str:
     for entry in sorted(mounted, key=lambda m: (m.path, m.route.method)):
         parts.append(f"| `{entry.id}` | `{entry.scope}` | {entry.route.summary} |")
     return "\n".join(parts) + "\n"
+
+
+# -- what can go wrong ---------------------------------------------------------------------------------------------------
+
+
+def problems() -> str:
+    """Every code that an operation of ours refuses with."""
+    from appliance.api.errors import ApiError
+
+    for name in (
+        "appliance",
+        *sorted(p.name for p in (ROOT / "plugins").iterdir() if (p / "__init__.py").is_file()),
+    ):
+        package = importlib.import_module(name)
+        for found in pkgutil.walk_packages(package.__path__, f"{name}."):
+            if not found.name.endswith("__main__") and _raises(found):
+                importlib.import_module(found.name)
+    by_code: dict[str, list[type[ApiError]]] = {}
+    for kind in sorted(_heirs(ApiError), key=lambda kind: (kind.__module__, kind.__name__)):
+        by_code.setdefault(kind.code, []).append(kind)
+    parts = ["# What can go wrong", "", MADE]
+    parts += ["Each refusal of [the API](api.md) carries one of these codes; its `type` leads here.", ""]
+    for code, kinds in sorted(by_code.items()):
+        said = [
+            " ".join((kind.__doc__ or "").split("\n\n")[0].split())
+            for kind in kinds
+            if "__doc__" in vars(kind)
+        ]
+        status = ", ".join(str(number) for number in sorted({kind.status for kind in kinds}))
+        parts += [f"## {code}", "", f"HTTP {status}. " + " ".join(dict.fromkeys(filter(None, said))), ""]
+    return "\n".join(line.rstrip() for line in parts).rstrip() + "\n"
+
+
+def _raises(module: pkgutil.ModuleInfo) -> bool:
+    """Whether a module may define an error: others need not be imported."""
+    spec = importlib.util.find_spec(module.name)
+    origin = Path(spec.origin) if spec and spec.origin else None
+    return origin is not None and origin.suffix == ".py" and "code = " in origin.read_text(encoding="utf-8")
+
+
+def _heirs(kind: type[Any]) -> set[type[Any]]:
+    inner = kind.__subclasses__()
+    return {kind}.union(*(_heirs(one) for one in inner))
 
 
 def main() -> int:

@@ -31,10 +31,12 @@ class Route:
         summary: one line for the API documentation.
         body: model that a JSON body is validated against; the handler finds the result in `request.body`.
         query: model for the query string; the handler finds the result in `request.query_model`.
-        returns: JSON Schema (or pydantic model) of the 200 answer, for the documentation.
+        returns: JSON Schema (or pydantic model) of the answer when it was done, for the documentation.
         stream: a live stream; not in the OpenAPI schema tests.
         page: an HTML page: absent from the OpenAPI document and from the admin socket's index.
-        produces: media types of the 200 answer, for the documentation.
+        produces: media types of that answer, for the documentation.
+        status: of the answer when it was done, for the documentation.
+        refuses: HTTP statuses it refuses with besides those that any operation has, for the documentation.
         audit: whether each use is written down for ever: who, from where, what, with which result. None: when the
             method changes something. A form that only does an operation of the API says False: that one is recorded.
             What was refused is recorded anyway.
@@ -60,6 +62,8 @@ class Route:
     audit: bool | None = None
     csrf: bool | None = None
     confirm: bool = False
+    status: int = 200
+    refuses: tuple[int, ...] = ()
     max_body: int = 64 * 1024
     plain: bool | None = None
 

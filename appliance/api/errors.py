@@ -60,21 +60,29 @@ class ApiError(Exception):
 
 
 class NotFound(ApiError):
+    """There is no such thing, or not for you."""
+
     status = 404
     code = "not_found"
 
 
 class Conflict(ApiError):
+    """It does not fit with what is there."""
+
     status = 409
     code = "conflict"
 
 
 class Invalid(ApiError):
+    """Something in the request is not right; `errors` has a message for each field."""
+
     status = 422
     code = "invalid"
 
 
 class Refused(ApiError):
+    """You may not do that."""
+
     status = 403
     code = "refused"
 

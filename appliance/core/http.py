@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from appliance.api.actor import Actor
+from appliance.core.conditional import tag
 from appliance.core.routes import Line, Reply, Request, RouteTable, TooLarge, problem
 
 #: Larger bodies are refused: nothing we take is larger than a list of members.
@@ -69,9 +70,14 @@ async def answer(
         foreign=foreign,
         raw=raw,
     )
-    raw[REQUEST_ID] = request.id
+    request.id = raw.setdefault(REQUEST_ID, request.id)
     value = await table.dispatch(request)
-    return value if isinstance(value, web.StreamResponse) else as_response(value)
+    if isinstance(value, web.StreamResponse):
+        return value
+    response = as_response(value)
+    if request.method in ("GET", "HEAD") and value.status == 200 and isinstance(response.body, bytes):
+        response.headers.setdefault("ETag", tag(response.body, value.revision))
+    return response
 
 
 def as_response(reply: Reply) -> web.Response:

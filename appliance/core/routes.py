@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import enum
 import ipaddress
@@ -21,6 +22,7 @@ from pydantic import BaseModel, ValidationError
 from appliance.api.actor import NOBODY, Actor, scope_of
 from appliance.api.contrib import Route
 from appliance.api.errors import ApiError, Invalid, NotFound, Refused, Unconfirmed, Unknown
+from appliance.core.conditional import Changed, current, tag
 from appliance.core.tasks import current_plugin
 
 log = logging.getLogger("timeball.api")
@@ -90,12 +92,14 @@ class Reply:
 
     Attributes:
         value: JSON-able, or `str`/`bytes` when `content_type` is not JSON.
+        revision: names the state of what can be changed, where `value` shows more than that; for If-Match.
     """
 
     value: Any = None
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     content_type: str = "application/json"
+    revision: str = ""
 
     def body(self) -> bytes:
         """The value as bytes."""
@@ -157,6 +161,8 @@ class RouteTable:
     def __init__(self, *, version: str = "") -> None:
         self._mounted: list[Mounted] = []
         self._version = version
+        #: Between the look and the change of an update with a condition no other such update comes.
+        self._one_by_one = asyncio.Lock()
         #: Sees every audited operation after it was done, and every refusal of one that changes something.
         self.witness: Witness | None = None
 
@@ -197,7 +203,7 @@ class RouteTable:
         try:
             return await self._dispatch(request)
         except ApiError as error:
-            return problem(error)
+            return problem(error, request.id)
 
     async def _dispatch(self, request: Request) -> Any:
         if request.method == "OPTIONS":
@@ -225,26 +231,46 @@ class RouteTable:
             request.query_model = _validated(route.query, dict(request.query), "query")
         if route.body is not None:
             request.body = _validated(route.body, _json_body(request), "body")
+        if route.unsafe and "if-match" in request.headers:
+            async with self._one_by_one:
+                await self._check_precondition(request)
+                return await self._call(request, mounted)
+        return await self._call(request, mounted)
+
+    async def _call(self, request: Request, mounted: Mounted) -> Any:
         token = current_plugin.set(mounted.plugin)
         try:
-            value = await route.handler(request)
+            value = await mounted.route.handler(request)
         except ApiError:
             raise
         except Exception:
-            incident = secrets.token_hex(4)
             log.exception(
                 "%s %s of the plugin %s failed (incident %s)",
                 request.method,
                 request.path,
                 mounted.plugin,
-                incident,
+                request.id,
             )
-            return problem(_Unexpected(f"something went wrong inside; the log has it as incident {incident}"))
+            why = f"something went wrong inside; the log has it as incident {request.id}"
+            return problem(_Unexpected(why), request.id)
         finally:
             current_plugin.reset(token)
         if isinstance(value, Reply) or hasattr(value, "prepare"):
             return value
         return Reply(value)
+
+    async def _check_precondition(self, request: Request) -> None:
+        """Compare If-Match with what GET says at the same path.
+
+        Raises:
+            Changed: it is not what the sender has seen, or nobody can tell.
+        """
+        look = Request("GET", request.path, actor=request.actor, remote=request.remote, line=request.line)
+        seen = await self.dispatch(look)
+        if not isinstance(seen, Reply) or seen.status != 200:
+            raise Changed(f"{request.path} cannot be compared with what you have seen; leave If-Match out")
+        if not current(tag(seen.body(), seen.revision), request.headers["if-match"]):
+            raise Changed("somebody changed it since you looked: look again, and decide again")
 
     def _match(self, request: Request) -> Mounted:
         method = "GET" if request.method == "HEAD" else request.method
@@ -283,11 +309,15 @@ class RouteTable:
 
 
 class _Unexpected(ApiError):
+    """A fault of ours; the log has it under the request's id."""
+
     status = 500
     code = "internal"
 
 
 class _WrongMethod(ApiError):
+    """The address is right, the method is not; the Allow header says which are."""
+
     status = 405
     code = "method_not_allowed"
 
@@ -297,18 +327,32 @@ class _WrongMethod(ApiError):
 
 
 class CrossSite(Refused):
+    """A browser sent it from a page that is not ours."""
+
     code = "cross_site"
 
 
+class NotJson(ApiError):
+    """The body is of a kind that the operation does not take."""
+
+    status = 415
+    code = "unsupported_media_type"
+
+
 class TooLarge(ApiError):
+    """The body is larger than the operation takes."""
+
     status = 413
     code = "too_large"
 
 
-def problem(error: ApiError) -> Reply:
-    """An error as RFC 9457 problem+json."""
-    value: dict[str, Any] = {"type": "about:blank", "title": error.code.replace("_", " "), "status": error.status,
+def problem(error: ApiError, request_id: str = "") -> Reply:
+    """An error as RFC 9457 problem+json; its type is the page of the manual, on this box, that explains it."""
+    where = f"/help/problems#{error.code.replace('_', '-')}"
+    value: dict[str, Any] = {"type": where, "title": error.code.replace("_", " "), "status": error.status,
                              "detail": str(error), "code": error.code}  # fmt: skip
+    if request_id:
+        value["request_id"] = request_id
     if error.errors:
         value["errors"] = [{"field": name, "message": message} for name, message in error.errors.items()]
     headers = dict(error.headers)
@@ -353,6 +397,9 @@ def plain(value: Any) -> Any:
 def _json_body(request: Request) -> Any:
     if not request.content:
         return {}
+    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    if kind != "application/json" and not kind.endswith("+json"):
+        raise NotJson(f"this operation takes application/json, not {kind[:80]}")
     try:
         return json.loads(request.content)
     except (ValueError, UnicodeDecodeError, RecursionError) as error:

@@ -10,7 +10,9 @@ from appliance.api.contrib import Route
 from appliance.api.errors import Invalid, NotFound, Refused
 from appliance.api.model import Member, Verdict
 from appliance.api.services import ScoreBoard
-from appliance.core.routes import Reply, Request
+from appliance.core.conditional import digest
+from appliance.core.paging import offsets
+from appliance.core.routes import Reply, Request, to_json
 from appliance_members import orders, standing
 from appliance_members.bodies import (
     ExportQuery,
@@ -55,19 +57,25 @@ class Operations:
             sort=query.sort,
         )
         page = found[query.offset :][: query.limit]
-        return Reply(page, headers={"X-Total-Count": str(len(found))})
+        return Reply(
+            page,
+            headers=offsets(
+                request.path, request.query, limit=query.limit, offset=query.offset, total=len(found)
+            ),
+        )
 
-    async def show_member(self, request: Request) -> dict[str, Any]:
+    async def show_member(self, request: Request) -> Reply:
         member = self._asked(request)
         board = self._ctx.find(ScoreBoard)  # type: ignore[type-abstract]
         probes = list(board.recent(member.id, _RECENT_PROBES)) if board else []
         entry = self._roster.registry.entries[member.id]
-        return {
+        shown = {
             **self._row(member),
             "leaves_at": entry.leave_at,
             "evidence": entry.evidence,
             "probes": probes,
         }
+        return Reply(shown, revision=digest(to_json([member, entry.leave_at])))
 
     async def list_zones(self, request: Request) -> list[Any]:
         members = self._roster.table.get()

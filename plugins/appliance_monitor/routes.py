@@ -13,6 +13,7 @@ from appliance.api.contrib import Retention, Route
 from appliance.api.errors import Invalid, NotFound, StoreError
 from appliance.api.model import Member
 from appliance.api.services import Members
+from appliance.core.paging import link
 from appliance.core.routes import Reply, Request
 from appliance.store.series import Series, read_series
 from appliance_monitor import classic, keeping
@@ -45,12 +46,18 @@ class LogQuery(PluginConfig):
 
     limit: int = Field(100, ge=1, le=10_000)
     member: str = Field("", description="id, address or name; all when empty")
+    before: int | None = Field(
+        None, ge=1, description="rows older than the one of this id; see the Link header"
+    )
 
 
 class ProbesQuery(PluginConfig):
     """The newest rows of one member."""
 
     limit: int = Field(100, ge=1, le=10_000)
+    before: int | None = Field(
+        None, ge=1, description="rows older than the one of this id; see the Link header"
+    )
 
 
 class ClassicQuery(PluginConfig):
@@ -193,17 +200,22 @@ class _Operations:
         )
         return member, series
 
-    async def log(self, request: Request) -> list[dict[str, Any]]:
-        query: LogQuery = request.query_model
-        return await self._rows(query.limit, self._member(query.member).id if query.member else None)
+    async def log(self, request: Request) -> Reply:
+        return _paged(request, await self._log_rows(request))
 
-    async def probes(self, request: Request) -> list[dict[str, Any]]:
+    async def probes(self, request: Request) -> Reply:
         """From the database; from memory while it cannot be read."""
-        member, limit = self._member(request.params["id"]), request.query_model.limit
+        member, query = self._member(request.params["id"]), request.query_model
         try:
-            return await self._rows(limit, member.id)
+            return _paged(request, await self._rows(query.limit, member.id, before=query.before))
         except StoreError:
-            return [{"member": member.id, **row} for row in self._monitor.recent(member.id, limit)]
+            recent = self._monitor.recent(member.id, query.limit)
+            return Reply([{"member": member.id, **row} for row in recent])
+
+    async def _log_rows(self, request: Request) -> list[dict[str, Any]]:
+        query: LogQuery = request.query_model
+        member = self._member(query.member).id if query.member else None
+        return await self._rows(query.limit, member, before=query.before)
 
     async def scores(self, request: Request) -> list[dict[str, Any]]:
         members = self._ctx.get(Members).table.get()  # type: ignore[type-abstract]
@@ -214,11 +226,17 @@ class _Operations:
         ]
 
     async def log_csv(self, request: Request) -> Reply:
-        rows = await self.log(request)
+        rows = await self._log_rows(request)
         return _csv(as_csv(rows, ("member", *_LOG_COLUMNS)), "log.csv")
 
     async def _rows(
-        self, limit: int, member: str | None, *, since: float | None = None, oldest_first: bool = False
+        self,
+        limit: int,
+        member: str | None,
+        *,
+        since: float | None = None,
+        before: int | None = None,
+        oldest_first: bool = False,
     ) -> list[dict[str, Any]]:
         await self._ctx.store.flush()
         where, values = [], []
@@ -228,16 +246,19 @@ class _Operations:
         if since is not None:
             where.append("ts >= ?")
             values.append(since)  # type: ignore[arg-type]
-        order = "ts" if member is not None else "id"
+        if before is not None:
+            where.append("id < ?")
+            values.append(before)  # type: ignore[arg-type]
+        order = "ts" if member is not None and before is None else "id"
         sql = (
-            f"SELECT member, {', '.join(_LOG_COLUMNS)} FROM {keeping.PROBES}"  # noqa: S608 - our own words only
+            f"SELECT id, member, {', '.join(_LOG_COLUMNS)} FROM {keeping.PROBES}"  # noqa: S608 - our own words only
             + (f" WHERE {' AND '.join(where)}" if where else "")
             + f" ORDER BY {order} {'' if oldest_first else 'DESC'} LIMIT ?"
         )
 
         def read(db: sqlite_utils.Database) -> list[dict[str, Any]]:
             rows = db.execute(sql, (*values, limit)).fetchall()
-            return [dict(zip(("member", *_LOG_COLUMNS), row, strict=True)) for row in rows]
+            return [dict(zip(("id", "member", *_LOG_COLUMNS), row, strict=True)) for row in rows]
 
         return await self._ctx.store.read(read)
 
@@ -323,6 +344,13 @@ class _Operations:
                 if member.address == wanted:
                     return member
             raise
+
+
+def _paged(request: Request, rows: list[dict[str, Any]]) -> Reply:
+    """Newest rows first, with the way to older ones."""
+    full = len(rows) == request.query_model.limit
+    older = {"before": rows[-1]["id"]} if full and rows else None
+    return Reply(rows, headers=link(request.path, request.query, next=older))
 
 
 def _csv(text: str, name: str) -> Reply:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import secrets
 from collections.abc import Callable
 
 from aiohttp import web
 
+from appliance.core.conditional import tag, unchanged
 from appliance.core.http import REQUEST_ID, as_response
 from appliance.core.routes import Reply
 from appliance_web import guard
@@ -38,10 +38,11 @@ def finish(raw: web.Request, response: web.StreamResponse) -> None:
     headers = response.headers
     if raw.method in ("GET", "HEAD") and response.status == 200 and "Cache-Control" not in headers:
         headers["Cache-Control"] = "no-cache, private"  # kept by the reader alone, and asked for each time
+    if response.status != 200 or "no-store" in headers.get("Cache-Control", ""):
+        headers.pop("ETag", None)
     storable = "no-store" not in headers.get("Cache-Control", "no-store")
     if raw.method in ("GET", "HEAD") and response.status == 200 and storable:
-        if "ETag" not in headers:
-            headers["ETag"] = f'W/"{hashlib.blake2b(response.body, digest_size=8).hexdigest()}"'
+        headers.setdefault("ETag", tag(response.body))
         if unchanged(headers["ETag"], raw.headers.get("If-None-Match", "")):
             response.set_status(304)
             response.body = None
@@ -50,12 +51,6 @@ def finish(raw: web.Request, response: web.StreamResponse) -> None:
     if packable and len(response.body) >= _WORTH_PACKING:
         headers["Vary"] = "Accept-Encoding"
         response.enable_compression()
-
-
-def unchanged(etag: str, if_none_match: str) -> bool:
-    """Whether the reader has it already (RFC 9110 section 13.1.2: compared weakly)."""
-    tags = [part.strip().removeprefix("W/") for part in if_none_match.split(",")]
-    return "*" in tags or etag.removeprefix("W/") in tags
 
 
 def wants_page(raw: web.Request) -> bool:

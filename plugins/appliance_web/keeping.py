@@ -8,6 +8,7 @@ from typing import Any
 import sqlite_utils
 
 from appliance.api.contrib import Migration, Retention
+from appliance_web import repeats
 from appliance_web.journal import KEPT, TABLE, Entry
 
 RETENTION = (Retention(TABLE, raw_days=400),)
@@ -18,7 +19,7 @@ def _create(db: sqlite_utils.Database) -> None:
     db.table(TABLE).create_index(["ts"])
 
 
-MIGRATIONS = (Migration("0001-event", _create),)
+MIGRATIONS = (Migration("0001-event", _create), Migration("0002-repeat", repeats.create))
 
 
 def as_row(entry: Entry) -> dict[str, Any]:

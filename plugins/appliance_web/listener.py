@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import secrets
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
@@ -15,13 +16,14 @@ from aiohttp import web
 
 from appliance.api.actor import NOBODY, Actor
 from appliance.api.errors import ApiError
-from appliance.core.http import answer, as_response, body_of
+from appliance.core.http import REQUEST_ID, answer, as_response, body_of
 from appliance.core.routes import CrossSite, Mounted, Reply, RouteTable, problem
 from appliance.dataplane.interface import Endpoint
 from appliance_web import guard, refusals
 from appliance_web.answering import WAY, add_headers, as_page, finish, wants_page
 from appliance_web.doorman import Doorman, Lobby
 from appliance_web.limits import Allowance, Rates
+from appliance_web.repeats import Repeats
 from appliance_web.speaker import Speaker
 from appliance_web.way import Rules, Way, address_of, neighbourhood, trusted, way_of
 
@@ -54,6 +56,7 @@ class Door:
         reads: how often one visitor may look.
         changes: how often one visitor may change something.
         context: for the next TLS handshake.
+        repeats: answers by Idempotency-Key.
         hsts: whether browsers are told to insist on HTTPS, asked for each answer.
         most: connections.
         most_each: connections of one address.
@@ -65,6 +68,7 @@ class Door:
     reads: Rates = field(default_factory=lambda: Rates("reads", 1200))
     changes: Rates = field(default_factory=lambda: Rates("changes", 120))
     context: Callable[[], ssl.SSLContext] | None = None
+    repeats: Repeats | None = None
     hsts: Callable[[], bool] = lambda: False
     most: int = 256
     most_each: int = 96
@@ -158,6 +162,7 @@ class Listener:
             raise ConnectionResetError
         doorman.content()
         doorman.requests += 1
+        raw[REQUEST_ID] = secrets.token_hex(6)
         raw[WAY] = way = way_of(doorman.peer, raw.headers, self.door.rules, secure=raw.secure)
         try:
             response = await self._respond(raw, way)
@@ -193,21 +198,28 @@ class Listener:
                 if why is not None:
                     raise CrossSite(f"nothing is told: {why}")
             content = await self._body(raw, mounted, actor)
-            response = await answer(
-                self._table, raw, actor=actor, line=way.line, foreign=foreign, content=content, remote=way.remote
-            )  # fmt: skip
+
+            async def first() -> web.StreamResponse:
+                return await answer(
+                    self._table, raw, actor=actor, line=way.line, foreign=foreign, content=content, remote=way.remote
+                )  # fmt: skip
+
+            mine = mounted is not None and actor.may(mounted.scope) and not foreign
+            response = await (self._once(raw, way, actor, content, first) if mine else first())
         except ApiError as error:
             self.book.note(
                 error.code, way.remote, f"{raw.method} {raw.rel_url.raw_path[:100]}: {error}", _now()
             )
-            response = as_response(problem(error))
+            response = as_response(problem(error, raw[REQUEST_ID]))
             if isinstance(error, refusals.TooMany):
                 allowance = error.allowance
         except (ConnectionError, asyncio.CancelledError):
             raise
         except Exception:
-            log.exception("%s %s failed", raw.method, raw.rel_url.raw_path[:500])
-            response = as_response(problem(refusals.Broken("something went wrong inside; the log has it")))
+            log.exception("%s %s failed (%s)", raw.method, raw.rel_url.raw_path[:500], raw[REQUEST_ID])
+            response = as_response(
+                problem(refusals.Broken("something went wrong inside; the log has it"), raw[REQUEST_ID])
+            )
         if not raw.content.is_eof():
             response.force_close()  # what follows is the rest of the body, and no request
         if allowance is not None and not response.prepared:
@@ -217,6 +229,31 @@ class Listener:
         if response.status >= 400 and wants_page(raw) and isinstance(response, web.Response):
             return as_page(response, self._error_page)
         return response
+
+    async def _once(
+        self,
+        raw: web.Request,
+        way: Way,
+        actor: Actor,
+        content: bytes,
+        first: Callable[[], Awaitable[web.StreamResponse]],
+    ) -> web.StreamResponse:
+        """Do it, or tell again what came of it when the request was sent before with the same Idempotency-Key."""
+        key, repeats = raw.headers.get("Idempotency-Key"), self.door.repeats
+        if raw.method != "POST" or key is None or repeats is None:
+            return await first()
+        owner = actor.account or f"{actor.name} {neighbourhood(address_of(way.remote))}"
+        found = await repeats.begin(owner, key, raw.method, raw.rel_url.raw_path_qs, content)
+        if isinstance(found, Reply):
+            return as_response(found)
+        kept: Reply | None = None
+        try:
+            response = await first()
+            if isinstance(response, web.Response) and isinstance(response.body, bytes):
+                kept = Reply(response.body, response.status, dict(response.headers), response.content_type)
+            return response
+        finally:
+            await repeats.end(found, kept)
 
     def _check(self, raw: web.Request, way: Way) -> None:
         """The guards that need no route, in order.

@@ -14,6 +14,7 @@ from appliance_web.config import WebConfig
 from appliance_web.front import Front
 from appliance_web.limits import Rates
 from appliance_web.listener import Door, WhoAsks
+from appliance_web.repeats import Repeats
 from appliance_web.tls import names
 from appliance_web.tls.keeper import Keeper
 from appliance_web.way import Rules, Way, address_of, read_networks, trusted
@@ -42,6 +43,7 @@ def door(ctx: RunContext, shown: Front) -> Door:
         reads=Rates("reads", config.reads_per_minute),
         changes=Rates("changes", config.changes_per_minute),
         context=context,
+        repeats=Repeats(ctx.store, lambda: ctx.clock.wall_ns() / 1e9),
         hsts=lambda: config.hsts == "auto" and shown.hsts(),
         most=config.max_connections,
         most_each=config.max_connections_per_address,

@@ -27,6 +27,8 @@ WRITE_S = 20.0
 
 
 class _Full(ApiError):
+    """All places for live pages are taken."""
+
     status = 503
     code = "too_many_streams"
 

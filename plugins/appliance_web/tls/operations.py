@@ -39,6 +39,8 @@ class OwnCertificate(BaseModel):
 
 
 class _NoDisk(ApiError):
+    """The disk did not take it; nothing was changed."""
+
     status = 503
     code = "not_kept"
 
