@@ -36,6 +36,7 @@ class Route:
         page: an HTML page: absent from the OpenAPI document and from the admin socket's index.
         produces: media types of that answer, for the documentation.
         status: of the answer when it was done, for the documentation.
+        also: other statuses with the same kind of answer, such as 503 of a health check, for the documentation.
         refuses: HTTP statuses it refuses with besides those that any operation has, for the documentation.
         audit: whether each use is written down for ever: who, from where, what, with which result. None: when the
             method changes something. A form that only does an operation of the API says False: that one is recorded.
@@ -63,6 +64,7 @@ class Route:
     csrf: bool | None = None
     confirm: bool = False
     status: int = 200
+    also: tuple[int, ...] = ()
     refuses: tuple[int, ...] = ()
     max_body: int = 64 * 1024
     plain: bool | None = None

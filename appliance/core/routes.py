@@ -158,9 +158,8 @@ def authorise(request: Request, mounted: Mounted) -> None:
 class RouteTable:
     """All routes of all plugins."""
 
-    def __init__(self, *, version: str = "") -> None:
+    def __init__(self) -> None:
         self._mounted: list[Mounted] = []
-        self._version = version
         #: Between the look and the change of an update with a condition no other such update comes.
         self._one_by_one = asyncio.Lock()
         #: Sees every audited operation after it was done, and every refusal of one that changes something.
@@ -207,7 +206,10 @@ class RouteTable:
 
     async def _dispatch(self, request: Request) -> Any:
         if request.method == "OPTIONS":
-            return Reply(None, 204, {"Allow": self._allow(request)})
+            allowed = self.allowed(request.path)
+            if not allowed:
+                raise NotFound(f"there is nothing at {request.path}")
+            return Reply(None, 204, {"Allow": allowed})
         mounted = self._match(request)
         try:
             authorise(request, mounted)
@@ -294,18 +296,20 @@ class RouteTable:
             (m for m in self._mounted if m.route.method == method and m.pattern.fullmatch(path)), None
         )
 
-    def _allow(self, request: Request) -> str:
-        """What OPTIONS answers (RFC 9110 section 9.3.7)."""
-        methods = {m.route.method for m in self._mounted if m.pattern.fullmatch(request.path)}
-        if not methods:
-            raise NotFound(f"there is nothing at {request.path}")
+    def allowed(self, path: str) -> str:
+        """The methods that can be used at `path`, for an Allow header (RFC 9110 section 10.2.1); "" when none."""
+        there = [m for m in self._mounted if m.pattern.fullmatch(path)]
+        if not there:
+            return ""
+        # The first is the most specific one; what a more general path also takes is about another thing.
+        methods = {m.route.method for m in there if m.path == there[0].path}
         return ", ".join(sorted(methods | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set())))
 
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI 3.1 document of everything that is not a page."""
         from appliance.core.openapi import document
 
-        return document([m for m in self._mounted if not m.route.page], self._version)
+        return document([m for m in self._mounted if not m.route.page])
 
 
 class _Unexpected(ApiError):
@@ -322,8 +326,9 @@ class _WrongMethod(ApiError):
     code = "method_not_allowed"
 
     def __init__(self, request: Request, others: set[str]) -> None:
-        self.allow = ", ".join(sorted(others | ({"HEAD"} if "GET" in others else set())))
-        super().__init__(f"{request.path} takes {self.allow}, not {request.method}")
+        allow = ", ".join(sorted(others | ({"HEAD"} if "GET" in others else set())))
+        super().__init__(f"{request.path} takes {allow}, not {request.method}")
+        self.headers = {"Allow": allow}  # RFC 9110 section 15.5.6
 
 
 class CrossSite(Refused):
@@ -356,8 +361,6 @@ def problem(error: ApiError, request_id: str = "") -> Reply:
     if error.errors:
         value["errors"] = [{"field": name, "message": message} for name, message in error.errors.items()]
     headers = dict(error.headers)
-    if isinstance(error, _WrongMethod):
-        headers["Allow"] = error.allow  # RFC 9110 section 15.5.6
     if error.status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="timeball"'  # RFC 9110 section 15.5.2
     return Reply(value, error.status, headers=headers, content_type="application/problem+json")

@@ -64,7 +64,7 @@ class Host:
         self.state_dir = Path(config.appliance.state_dir)
         self.bus = Bus()
         self.services = Services()
-        self.routes = RouteTable(version=version)
+        self.routes = RouteTable()
         self.store = Database(self.state_dir / "timeball.db", clock=self.clock)
         self.lag = LagMonitor(SystemClock())  # the loop's lateness is real, whatever time it plays with
         self.health: Cell[Health] = Cell(Health(Level.OK), clock=self.clock, name="health")

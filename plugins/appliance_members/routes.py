@@ -275,6 +275,7 @@ def member_routes(operations: Operations) -> tuple[Route, ...]:
             "servers:write",
             "Check a server and add it",
             body=NewMember,
+            status=201,
         ),
         Route(
             "GET",
@@ -292,6 +293,8 @@ def member_routes(operations: Operations) -> tuple[Route, ...]:
             "servers:write",
             "Check many servers and add them",
             body=ManyMembers,
+            status=201,
+            max_body=2 * 1024 * 1024,
         ),
         Route(
             "GET",

@@ -119,7 +119,7 @@ class Listener:
         """
         app = web.Application()
         app.on_response_prepare.append(self._add_headers)
-        app.router.add_route("*", "/{tail:.*}", self._handle)
+        app.router.add_route("*", r"/{tail:[\s\S]*}", self._handle)
         runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await runner.setup()
         assert runner.server is not None
@@ -267,7 +267,7 @@ class Listener:
                 f"name to hosts under [plugins.web]"
             )
         if raw.method not in guard.METHODS:
-            raise refusals.NoSuchMethod(f"the method {raw.method[:20]} is not used here")
+            raise refusals.NoSuchMethod(raw.method[:20], self._table.allowed(raw.rel_url.raw_path))
         if raw.headers.get("Content-Encoding", "identity").lower() != "identity":
             raise refusals.PackedBody("bodies are taken as they are, not compressed")
 

@@ -53,6 +53,10 @@ class NoSuchMethod(ApiError):
     status = 405
     code = "method_not_allowed"
 
+    def __init__(self, method: str, allowed: str) -> None:
+        super().__init__(f"the method {method} is not used here")
+        self.headers = {"Allow": allowed}
+
 
 class PackedBody(ApiError):
     """A compressed body: nothing here takes any, and small ones can become very large."""

@@ -45,7 +45,7 @@ async def broken(request):
 
 
 def table() -> RouteTable:
-    made = RouteTable(version="1")
+    made = RouteTable()
     made.mount(
         "things",
         (

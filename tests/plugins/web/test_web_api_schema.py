@@ -1,0 +1,83 @@
+"""The API does what its document says: thousands of requests made from the document, over HTTP, against a whole appliance."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from contextlib import asynccontextmanager
+
+import pytest
+
+from appliance.testing import running
+from tests.plugins.web.test_web_whole import CONFIG, PLUGINS
+from tests.plugins.web.visiting import address
+from tests.support.programs import free_port
+
+#: No server error, no undocumented status, kind, header or shape, no method that is not there. What needs more than the
+#: document (which input is good, who may) is other tests' business.
+CHECKS = (
+    "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,"
+    "response_schema_conformance,unsupported_method,allow_header_conformance"
+)
+EXAMPLES = int(os.environ.get("TIMEBALL_FUZZ_EXAMPLES", "200"))
+
+
+@asynccontextmanager
+async def whole(tmp_path):
+    """An appliance of all plugins, which takes any number of requests of somebody who may run the pool."""
+    config = CONFIG.format(port=free_port()).replace(
+        "[plugins.web]\n", "[plugins.web]\nreads_per_minute = 1000000\nchanges_per_minute = 1000000\n"
+    )
+    async with running(PLUGINS, config, state_dir=tmp_path) as app:
+        await app.until_running()
+        yield app
+
+
+async def compared(app, tmp_path, *flags):
+    """Run schemathesis; its complaints, or "" when there are none."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "schemathesis.cli", "run", f"{address(app)}/api/v1/openapi.json", "--checks", CHECKS,
+        "--header", "Sec-Fetch-Site: same-origin", "--exclude-path", "/api/v1/events",
+        # They say 503 when the pool is not well, which it is not after this treatment.
+        "--exclude-path", "/health", "--exclude-path", "/api/v1/health", "--request-timeout", "60",
+        "--seed", "1", "--workers", "1", "--no-color", *flags,
+        cwd=tmp_path, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        env={**os.environ, "NO_PROXY": "127.0.0.1", "COLUMNS": "160"},
+    )  # fmt: skip
+    try:
+        text = (await process.communicate())[0].decode()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert "Tested:" in text, text
+    return "" if process.returncode == 0 else text
+
+
+@pytest.mark.timeout(600)
+async def test_the_api_does_what_its_document_says(tmp_path, caplog):
+    async with whole(tmp_path / "state") as app:
+        complaints = await compared(
+            app,
+            tmp_path,
+            "--phases",
+            "examples,coverage,fuzzing",
+            "--max-examples",
+            "3",
+            "--generation-deterministic",
+        )
+        assert not complaints, complaints
+        assert "failed (incident" not in caplog.text
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+async def test_fuzz_the_api_from_its_document(tmp_path, caplog):
+    """The same at length, and operation after operation (`make fuzz`; TIMEBALL_FUZZ_EXAMPLES)."""
+    async with whole(tmp_path / "state") as app:
+        complaints = await compared(
+            app, tmp_path, "--phases", "examples,coverage,fuzzing,stateful", "--max-examples", str(EXAMPLES)
+        )
+        assert not complaints, complaints
+        assert "failed (incident" not in caplog.text
