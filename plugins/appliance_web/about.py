@@ -6,11 +6,12 @@ from typing import Any
 from urllib.parse import quote
 
 from appliance.api.errors import NotFound
-from appliance.core.routes import Reply, Request
+from appliance.core.routes import Reply, Request, RouteTable
 from appliance_web import manual
 from appliance_web.actions import redirect
 from appliance_web.operations import refusal
 from appliance_web.site import Site
+from appliance_web.views import api as api_view
 from appliance_web.views import plugins as plugins_view
 
 
@@ -39,6 +40,15 @@ class About:
         if reply.status >= 300:
             raise NotFound(refusal(reply)[0])
         return redirect("/plugins")
+
+    async def api(self, request: Request) -> Reply:
+        """The API's document, made for people."""
+        document = self._site.ctx.get(RouteTable).openapi()
+        return await self._site.page(
+            request, "api.html", "API", topic="api",
+            same=[("API", "GET /api/v1/openapi.json"), ("CLI", "timeball api /api/v1/openapi.json")],
+            operations=api_view.parts(document),
+        )  # fmt: skip
 
     async def contents(self, request: Request) -> Reply:
         if manual.exists("index"):

@@ -66,6 +66,7 @@ def web_routes(ctx: SetupContext) -> tuple[Route, ...]:
         page("/tls/upload", reaching.upload, "POST", "config:write", max_body=UPLOAD_BYTES),
         *_settings(Settings(site), page),
         page("/plugins/{id}/retry", about.retry, "POST", "plugins:write"),
+        page("/api", about.api, scope="public"),
         page("/help", about.contents, scope="public"),
         page("/help/{name}", about.manual_page, scope="public"),
         page("/help/{folder}/{name}", about.manual_page, scope="public"),

@@ -28,6 +28,7 @@ port = 0
 
 #: What a stranger may use, on purpose. A new public route has to be added here.
 PUBLIC = {
+    "GET /api",
     "GET /api/v1/health",
     "GET /api/v1/openapi.json",
     "GET /api/v1/setup",
@@ -52,6 +53,7 @@ class Watched:
 
     def __init__(self, table):
         self.reached = False
+        self.path = ""
         table._mounted = [
             dataclasses.replace(
                 m, route=dataclasses.replace(m.route, handler=self.handle, body=None, query=None)
@@ -60,7 +62,7 @@ class Watched:
         ]
 
     async def handle(self, request):
-        self.reached = True
+        self.reached |= request.path == self.path  # the pages ask for the box's health meanwhile
         return {}
 
 
@@ -75,6 +77,7 @@ async def test_every_route_lets_in_exactly_the_roles_whose_grants_cover_its_scop
         watched = Watched(table)
         assert len(table.routes()) > 60
         for mounted in table.routes():
+            watched.path = path_of(mounted)
             for role, grants in ROLES.items():
                 actor = NOBODY if role == "public" else acting(role)
                 watched.reached = False

@@ -29,6 +29,9 @@ PAGES = (
     "/plugins",
     "/help",
     "/help/web",
+    "/api",
+    "/status",
+    "/tls",
     "/nothing",
 )
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"

@@ -10,7 +10,19 @@ from tests.plugins.web import fake_pool
 from tests.plugins.web.html_check import read
 from tests.plugins.web.visiting import visited
 
-PAGES = ("/", "/members", "/members/add", "/time", "/dns", "/log", "/plugins", "/help")
+PAGES = (
+    "/",
+    "/members",
+    "/members/add",
+    "/time",
+    "/dns",
+    "/log",
+    "/plugins",
+    "/help",
+    "/api",
+    "/status",
+    "/tls",
+)
 
 
 @pytest.mark.parametrize("members", [None, 0, 7, 500])
