@@ -195,4 +195,8 @@ def _refusal(error: OSError) -> Exception:
             "listen",
             f"may not bind {endpoint}: ports below 1024 need root or CAP_NET_BIND_SERVICE; or choose a port above 1023",
         )
+    if error.errno == errno.ENOMEM:
+        return ConfigError(
+            "clients", "there is no memory to remember so many clients: choose a smaller number"
+        )
     return error

@@ -9,14 +9,23 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import pytest
 
 from appliance.api.model import ClockState
 from appliance.core.clock import SystemClock
 from appliance.dataplane import choose, ntp_decide, python_ntp
-from appliance.dataplane.interface import Action, Endpoint, NtpPolicy, NtpServer, PrefixRule, Reason
+from appliance.dataplane.interface import (
+    Action,
+    Endpoint,
+    NtpPolicy,
+    NtpServer,
+    PrefixRule,
+    RateLimit,
+    Reason,
+)
 from appliance.dataplane.python_ntp import PythonNtpServer
 from appliance.dataplane.udp_slots import BatchSlots, SingleSlot, slots_for
 from appliance.wire.ntp import parse_header, unix_ns_from_ntp
@@ -72,13 +81,15 @@ def way(request):
 
 
 @contextmanager
-def serving(way=slots_for, listen=ANYWHERE, state=None, policy=None, clock=CLOCK) -> Iterator[NtpServer]:
+def serving(
+    way=slots_for, listen=ANYWHERE, state=None, policy=None, clock=CLOCK, clients=0
+) -> Iterator[NtpServer]:
     """A service that moves packets in this way."""
     state, policy = state or synchronised(), policy or NtpPolicy()
     if way is NATIVE:
-        server = choose("native").serve_ntp(listen, state, policy)
+        server = choose("native").serve_ntp(listen, state, policy, clients=clients)
     else:
-        server = PythonNtpServer(listen, state, policy, clock, make_slots=way)
+        server = PythonNtpServer(listen, state, policy, clock, make_slots=way, clients=clients)
     try:
         yield server
     finally:
@@ -386,6 +397,52 @@ def test_close_is_prompt_and_frees_the_ports(way):
         server.close()
     with serving(way, listen=endpoints) as again:
         assert again.endpoints == endpoints
+
+
+def test_clients_are_read_whole_while_they_ask(way):
+    """No record is ever seen half-written, and each client is told once, however many workers there are."""
+    hosts = [f"127.0.0.{n}" for n in range(2, 12)]
+    policy = NtpPolicy(limit=RateLimit(interval=0, burst=8))
+    with serving(way, policy=policy, clients=64) as server, ExitStack() as stack:
+        socks = [stack.enter_context(client(server, source=(host, 0))) for host in hosts]
+        for turn in range(1, 61):
+            for sock in socks:
+                sock.send(request())
+            known = server.clients()
+            assert len({one.key for one in known}) == len(known) <= len(hosts)
+            for one in known:
+                assert one.packets == one.replies + one.dropped <= turn
+                assert one.first_mono_ns <= one.last_mono_ns
+            wait_until(
+                lambda turn=turn: total(server) == turn * len(hosts), "all to be counted", interval_s=0
+            )
+        assert [one.packets for one in server.clients()] == [60] * len(hosts)
+        assert {str(one.network) for one in server.clients()} == {f"{host}/32" for host in hosts}
+        remembered = server.remembered()
+        assert remembered.known == len(hosts)
+        assert remembered.room >= 64
+        assert remembered.over_client == server.counters()[Reason.RATE, SILENT] > 0
+
+
+def test_room_that_nobody_uses_takes_no_memory():
+    """A table of a gigabyte is there at once, and is hardly anything before somebody asks."""
+    need_native()
+    before = resident_bytes()
+    with serving(NATIVE, clients=16_777_216) as server:
+        assert parse_header(ask(server)).origin == COOKIE
+        wait_until(lambda: server.remembered().known == 1, "the client to be known")
+        assert server.remembered().room >= 16_777_216
+        assert resident_bytes() - before < 200 << 20
+
+
+def test_more_clients_than_there_is_memory_for_are_refused():
+    need_native()
+    with pytest.raises(OSError, match="memory"), serving(NATIVE, clients=1 << 50):
+        pass
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def test_a_process_without_ctypes_functions_takes_packets_one_by_one(monkeypatch):

@@ -196,8 +196,8 @@ struct NtpMemory {
 #[pymethods]
 impl NtpMemory {
     #[new]
-    fn new(slots: usize, cells: usize, secret: [u8; 16]) -> Self {
-        Self { inner: tables::memory(slots, tables::networks(cells, secret), secret) }
+    fn new(slots: usize, cells: usize, secret: [u8; 16]) -> PyResult<Self> {
+        Ok(Self { inner: tables::memory(slots, tables::networks(cells, secret)?, secret)? })
     }
 
     fn clients(&self) -> Vec<ClientTuple> {

@@ -96,12 +96,15 @@ impl Server {
         let inputs = Mutex::new(Arc::new(Inputs { clock, policy }));
         let shared = Arc::new(Shared { inputs, version: AtomicU64::new(1) });
         let mut server = Self { shared, lanes: Vec::new(), crew: Crew::new(confined), endpoints };
-        let networks = tables::networks(tables::NETWORK_CELLS, secret);
         let slots = tables::slots_each(clients, sockets.len());
+        let networks = match sockets.first() {
+            Some(first) => tables::networks(tables::NETWORK_CELLS, secret).map_err(|error| (first.bound, error))?,
+            None => return Ok(server),
+        };
         for (number, socket) in sockets.into_iter().enumerate() {
             let address = socket.bound;
             let (shared, counters) = (server.shared.clone(), Arc::new(Counters::default()));
-            let memory = tables::memory(slots, networks.clone(), secret);
+            let memory = tables::memory(slots, networks.clone(), secret).map_err(|error| (address, error))?;
             let lane = Lane { six: address.is_ipv6(), counters: counters.clone(), memory: Readable::of(&memory) };
             server.lanes.push(lane);
             let work = move |socket: &Arc<Udp>, life: &Life| {

@@ -1,6 +1,7 @@
 //! Memory for what the NTP workers remember, and what Python reads of it.
 
-use std::alloc::{Layout, alloc_zeroed, handle_alloc_error};
+use std::alloc::{Layout, alloc_zeroed};
+use std::io;
 use std::ptr::slice_from_raw_parts_mut;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -23,30 +24,35 @@ impl Zero for AtomicU64 {}
 impl Zero for Slot {} // atomics, and nothing else
 
 /// `count` values of zeros that take no memory until they are written: the kernel lends one page of zeros for all.
-fn zeroed<T: Zero>(count: usize) -> Box<[T]> {
-    let Ok(layout) = Layout::array::<T>(count) else { return Box::default() };
+///
+/// An error, and not the end of the process, when the kernel does not promise as much.
+fn zeroed<T: Zero>(count: usize) -> io::Result<Box<[T]>> {
+    let layout = Layout::array::<T>(count).map_err(|_| io::Error::from_raw_os_error(libc::ENOMEM))?;
     if layout.size() == 0 {
-        return Box::default();
+        return Ok(Box::default());
     }
     // SAFETY: the layout is that of `count` values and is not empty; zeros are valid values, as the trait says.
     unsafe {
         let memory = alloc_zeroed(layout);
         if memory.is_null() {
-            handle_alloc_error(layout);
+            return Err(io::Error::from_raw_os_error(libc::ENOMEM));
         }
-        Box::from_raw(slice_from_raw_parts_mut(memory.cast::<T>(), count))
+        Ok(Box::from_raw(slice_from_raw_parts_mut(memory.cast::<T>(), count)))
     }
 }
 
 /// Buckets for the networks that ask any worker.
-pub fn networks(cells: usize, secret: [u8; 16]) -> Arc<PrefixBuckets> {
-    Arc::new(PrefixBuckets::over(zeroed(cells), secret))
+pub fn networks(cells: usize, secret: [u8; 16]) -> io::Result<Arc<PrefixBuckets>> {
+    Ok(Arc::new(PrefixBuckets::over(zeroed(cells)?, secret)))
 }
 
 /// The memory of one worker, with `slots` slots for clients.
-pub fn memory(slots: usize, networks: Arc<PrefixBuckets>, secret: [u8; 16]) -> Memory {
-    let clients = (slots > 0).then(|| Arc::new(ClientTable::over(zeroed(slots), secret)));
-    Memory { clients, networks: Some(networks), ..Memory::default() }
+pub fn memory(slots: usize, networks: Arc<PrefixBuckets>, secret: [u8; 16]) -> io::Result<Memory> {
+    let clients = match slots {
+        0 => None,
+        _ => Some(Arc::new(ClientTable::over(zeroed(slots)?, secret))),
+    };
+    Ok(Memory { clients, networks: Some(networks), ..Memory::default() })
 }
 
 /// How many slots each of `workers` needs to know `clients` together.
