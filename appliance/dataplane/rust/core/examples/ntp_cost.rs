@@ -47,9 +47,9 @@ fn prefix(number: u32) -> (u128, u32, Rule) {
 
 fn memory(room: u64) -> Memory {
     let secret = [7; 16];
-    let slots = (0..room.div_ceil(8) * 3 / 2).map(|_| Slot::default()).collect::<Box<[Slot]>>();
+    let slots = (0..room.div_ceil(8) * 3 / 2).map(|_| Slot::default()).collect::<Vec<_>>();
     let cells = (0..1 << 16).map(|_| AtomicU64::new(0)).collect();
-    let clients = (!slots.is_empty()).then(|| Arc::new(ClientTable::over(slots, secret)));
+    let clients = (!slots.is_empty()).then(|| Arc::new(ClientTable::over(Box::new(slots), secret)));
     Memory { clients, networks: Some(Arc::new(PrefixBuckets::over(cells, secret))), ..Memory::default() }
 }
 

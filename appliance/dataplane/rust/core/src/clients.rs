@@ -1,5 +1,6 @@
 //! What is known of each client: a table of fixed size that one worker writes and everybody may read while it does.
 
+use std::fmt::Debug;
 use std::sync::atomic::{
     AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
@@ -68,6 +69,11 @@ pub struct Slot {
     records: [Record; WAYS],
 }
 
+/// Memory for slots, wherever it comes from.
+pub trait Room: AsRef<[Slot]> + Debug + Send + Sync {}
+
+impl<T: AsRef<[Slot]> + Debug + Send + Sync> Room for T {}
+
 /// Where a client's record is.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
@@ -81,7 +87,7 @@ pub struct Place {
 /// longest gives way, and is counted as forgotten.
 #[derive(Debug)]
 pub struct ClientTable {
-    slots: Box<[Slot]>,
+    room: Box<dyn Room>,
     secret: [u8; 16],
     known: AtomicU64,
     forgotten: AtomicU64,
@@ -90,16 +96,20 @@ pub struct ClientTable {
 impl ClientTable {
     /// Over zeroed slots, at least one; `secret` is random, so that nobody can choose clients that push each other out.
     #[must_use]
-    pub fn over(slots: Box<[Slot]>, secret: [u8; 16]) -> Self {
-        Self { slots, secret, known: AtomicU64::new(0), forgotten: AtomicU64::new(0) }
+    pub fn over(room: Box<dyn Room>, secret: [u8; 16]) -> Self {
+        Self { room, secret, known: AtomicU64::new(0), forgotten: AtomicU64::new(0) }
+    }
+
+    fn slots(&self) -> &[Slot] {
+        (*self.room).as_ref()
     }
 
     /// The place of a client and what is known of it: a new one is known by its key and `now_ns` alone.
     #[must_use]
     pub fn find(&self, key: u64, now_ns: u64) -> (Place, Client) {
         let hash = siphash::<1, 3>(&self.secret, &key.to_le_bytes());
-        let number = ((u128::from(hash) * self.slots.len() as u128) >> 64) as usize;
-        let slot = &self.slots[number];
+        let number = ((u128::from(hash) * self.slots().len() as u128) >> 64) as usize;
+        let slot = &self.slots()[number];
         let mut oldest = (0, u64::MAX);
         for (way, holder) in slot.keys.iter().enumerate() {
             let holder = holder.load(Relaxed);
@@ -120,7 +130,7 @@ impl ClientTable {
 
     /// Put what is now known of a client into its place; only the worker that owns the table may.
     pub fn keep(&self, place: Place, client: &Client) {
-        let slot = &self.slots[place.slot];
+        let slot = &self.slots()[place.slot];
         let holder = slot.keys[place.way].load(Relaxed);
         if holder != client.key {
             let counter = if holder == 0 { &self.known } else { &self.forgotten };
@@ -137,7 +147,7 @@ impl ClientTable {
     /// How many clients there is room for.
     #[must_use]
     pub fn room(&self) -> usize {
-        self.slots.len() * WAYS
+        self.slots().len() * WAYS
     }
 
     /// How many clients are known.
@@ -154,7 +164,7 @@ impl ClientTable {
 
     /// Everybody who is known, each as it was at one moment; any thread may ask.
     pub fn all(&self) -> impl Iterator<Item = Client> {
-        self.slots.iter().flat_map(|slot| {
+        self.slots().iter().flat_map(|slot| {
             let known = (0..WAYS).take_while(|&way| slot.keys[way].load(Relaxed) != 0);
             known.map(|way| slot.read_shared(way))
         })
@@ -218,7 +228,7 @@ mod tests {
     use super::*;
 
     fn table(slots: usize) -> ClientTable {
-        ClientTable::over((0..slots).map(|_| Slot::default()).collect(), [3; 16])
+        ClientTable::over(Box::new((0..slots).map(|_| Slot::default()).collect::<Vec<_>>()), [3; 16])
     }
 
     fn meet(table: &ClientTable, key: u64, now_ns: u64) {

@@ -197,7 +197,7 @@ struct NtpMemory {
 impl NtpMemory {
     #[new]
     fn new(slots: usize, cells: usize, secret: [u8; 16]) -> PyResult<Self> {
-        Ok(Self { inner: tables::memory(slots, tables::networks(cells, secret)?, secret)? })
+        Ok(Self { inner: tables::memory(slots, tables::networks(cells, secret), secret)? })
     }
 
     fn clients(&self) -> Vec<ClientTuple> {

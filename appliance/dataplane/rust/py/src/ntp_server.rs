@@ -97,10 +97,7 @@ impl Server {
         let shared = Arc::new(Shared { inputs, version: AtomicU64::new(1) });
         let mut server = Self { shared, lanes: Vec::new(), crew: Crew::new(confined), endpoints };
         let slots = tables::slots_each(clients, sockets.len());
-        let networks = match sockets.first() {
-            Some(first) => tables::networks(tables::NETWORK_CELLS, secret).map_err(|error| (first.bound, error))?,
-            None => return Ok(server),
-        };
+        let networks = tables::networks(tables::NETWORK_CELLS, secret);
         for (number, socket) in sockets.into_iter().enumerate() {
             let address = socket.bound;
             let (shared, counters) = (server.shared.clone(), Arc::new(Counters::default()));

@@ -1,8 +1,9 @@
 //! Memory for what the NTP workers remember, and what Python reads of it.
 
-use std::alloc::{Layout, alloc_zeroed};
 use std::io;
-use std::ptr::slice_from_raw_parts_mut;
+use std::mem::size_of;
+use std::ptr::{self, NonNull};
+use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -18,39 +19,58 @@ pub type ClientTuple = (u64, u64, u64, u64, u64, u64, u64, u64, u8, bool, i32, i
 /// See `RememberedTuple` in `_native.pyi`.
 pub type RememberedTuple = (u64, u64, u64, u64, u64, u64, u64);
 
-/// What is valid when all its bytes are zero.
-trait Zero {}
-impl Zero for AtomicU64 {}
-impl Zero for Slot {} // atomics, and nothing else
-
-/// `count` values of zeros that take no memory until they are written: the kernel lends one page of zeros for all.
+/// Slots of zeros that take no memory until they are written: pages that the kernel lends one by one.
 ///
-/// An error, and not the end of the process, when the kernel does not promise as much.
-fn zeroed<T: Zero>(count: usize) -> io::Result<Box<[T]>> {
-    let layout = Layout::array::<T>(count).map_err(|_| io::Error::from_raw_os_error(libc::ENOMEM))?;
-    if layout.size() == 0 {
-        return Ok(Box::default());
-    }
-    // SAFETY: the layout is that of `count` values and is not empty; zeros are valid values, as the trait says.
-    unsafe {
-        let memory = alloc_zeroed(layout);
-        if memory.is_null() {
-            return Err(io::Error::from_raw_os_error(libc::ENOMEM));
+/// Not a `Box`: an allocator that is asked for aligned zeros writes them all.
+#[derive(Debug)]
+struct Pages {
+    start: NonNull<Slot>,
+    slots: usize,
+}
+
+// SAFETY: the pages belong to this value alone, and slots are made of atomics.
+unsafe impl Send for Pages {}
+// SAFETY: as above.
+unsafe impl Sync for Pages {}
+
+impl Pages {
+    /// An error, and not the end of the process, when the kernel does not promise as much.
+    fn new(slots: usize) -> io::Result<Self> {
+        let bytes = slots.checked_mul(size_of::<Slot>()).ok_or(io::Error::from_raw_os_error(libc::ENOMEM))?;
+        let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        // SAFETY: a new mapping touches no memory of ours.
+        let start = unsafe { libc::mmap(ptr::null_mut(), bytes, access, kind, -1, 0) };
+        if start == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
         }
-        Ok(Box::from_raw(slice_from_raw_parts_mut(memory.cast::<T>(), count)))
+        NonNull::new(start.cast()).map(|start| Self { start, slots }).ok_or(io::Error::last_os_error())
+    }
+}
+
+impl AsRef<[Slot]> for Pages {
+    fn as_ref(&self) -> &[Slot] {
+        // SAFETY: pages are aligned more strictly than slots, zeros are valid slots, and they live as long as this value.
+        unsafe { slice::from_raw_parts(self.start.as_ptr(), self.slots) }
+    }
+}
+
+impl Drop for Pages {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is ours, and nobody borrows from it any more.
+        unsafe { libc::munmap(self.start.as_ptr().cast(), self.slots * size_of::<Slot>()) };
     }
 }
 
 /// Buckets for the networks that ask any worker.
-pub fn networks(cells: usize, secret: [u8; 16]) -> io::Result<Arc<PrefixBuckets>> {
-    Ok(Arc::new(PrefixBuckets::over(zeroed(cells)?, secret)))
+pub fn networks(cells: usize, secret: [u8; 16]) -> Arc<PrefixBuckets> {
+    Arc::new(PrefixBuckets::over((0..cells).map(|_| AtomicU64::new(0)).collect(), secret))
 }
 
 /// The memory of one worker, with `slots` slots for clients.
 pub fn memory(slots: usize, networks: Arc<PrefixBuckets>, secret: [u8; 16]) -> io::Result<Memory> {
     let clients = match slots {
         0 => None,
-        _ => Some(Arc::new(ClientTable::over(zeroed(slots)?, secret))),
+        _ => Some(Arc::new(ClientTable::over(Box::new(Pages::new(slots)?), secret))),
     };
     Ok(Memory { clients, networks: Some(networks), ..Memory::default() })
 }

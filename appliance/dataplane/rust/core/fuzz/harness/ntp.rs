@@ -130,7 +130,7 @@ fn policy(input: &mut Input<'_>) -> Policy {
 
 /// Room for few, so that they push each other out.
 fn memory() -> Memory {
-    let clients = ClientTable::over([Slot::default()].into(), [1; 16]);
+    let clients = ClientTable::over(Box::new([Slot::default()]), [1; 16]);
     let cells = (0..8).map(|_| AtomicU64::new(0)).collect();
     let networks = PrefixBuckets::over(cells, [2; 16]);
     Memory {
