@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from appliance.api.cli import call_options
-from appliance.commands.ask import api, doctor, plugin_group
+from appliance.commands.ask import api, plugin_group
+from appliance.commands.doctor import doctor
 from appliance.commands.settings import config_group
 from appliance.commands.start import check, demo, run
 

@@ -127,20 +127,68 @@ class Metric:
 
 
 @dataclass(frozen=True, slots=True)
+class Fix:
+    """A repair that the doctor can do when a person says so: safe, small, and with a way back.
+
+    Attributes:
+        says: exactly what it will do, before it does it.
+        apply: does it; returns what was done, in words. Raises ApiError with the reason when it cannot.
+        undo: takes it back in the same way; None when there is nothing to take back.
+        root: it changes the system and not only the appliance's own files.
+    """
+
+    says: str
+    apply: Callable[[], Awaitable[str]]
+    undo: Callable[[], Awaitable[str]] | None = None
+    root: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check found.
+
+    Attributes:
+        text: what is wrong, in one sentence.
+        level: how bad it is; None: as bad as the check says.
+        info: not wrong, only worth knowing.
+        evidence: what it was seen by: figures, paths, names of processes.
+        remedy: what a person can do; "" for the check's own.
+        why: why it matters to those who are served; "" for the check's own.
+        commands: the remedy, to be typed.
+        fix: the remedy, done by the doctor.
+        id: tells several findings of one check apart.
+    """
+
+    text: str
+    level: Level | None = None
+    info: bool = False
+    evidence: tuple[str, ...] = ()
+    remedy: str = ""
+    why: str = ""
+    commands: tuple[str, ...] = ()
+    fix: Fix | None = None
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class HealthCheck:
     """A question with an answer in words.
 
     Attributes:
-        ping: returns None when all is well, else what is wrong; raising counts as wrong.
+        ping: returns None when all is well, else what is wrong: a sentence, a `Finding`, or several; raising counts as wrong.
         level: how bad it is when wrong.
         remedy: what a person can do.
+        why: why it matters to those who are served.
+        well: what the doctor says when all is well; "" for the name.
     """
 
     name: str
-    ping: Callable[[], Awaitable[str | None]]
+    ping: Callable[[], Awaitable[str | Finding | Sequence[Finding] | None]]
     level: Level = Level.DEGRADED
     timeout_s: float = 5.0
     remedy: str = ""
+    why: str = ""
+    well: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,49 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from importlib.metadata import version
 from typing import Any
 
 import click
 
-from appliance.api.cli import Failure, admin, emit, path_part, printable, table
-
-
-@click.command()
-def doctor() -> None:
-    """Ask the running appliance what is wrong and what to do about it."""
-    health = admin().get("/api/v1/health")
-    status = admin().get("/api/v1/status")
-    health |= {name: status[name] for name in ("plane", "process", "advice")}
-
-    def show(value: Any) -> None:
-        colour = {"ok": "green", "degraded": "yellow", "failing": "red"}[value["status"]]
-        click.secho({"ok": "All is well.", "degraded": "It works, but not everything is right.",
-                     "failing": "Something is failing."}[value["status"]], fg=colour, bold=True)  # fmt: skip
-        for problem in value["problems"]:
-            click.echo(f"  {problem['level']:8} {problem['source']}: {printable(problem['text'])}")
-            if problem["remedy"]:
-                click.echo(f"           -> {problem['remedy']}")
-        for line in _how_it_runs(value):
-            click.echo(f"  {line}")
-        for advice in value["advice"]:
-            click.echo(f"  advice   {printable(advice['text'])}")
-            click.echo(f"           -> {advice['remedy']}")
-
-    emit(health, show)
-    sys.exit({"ok": 0, "degraded": 7, "failing": 8}[health["status"]])
-
-
-def _how_it_runs(value: Any) -> list[str]:
-    plane, process = value["plane"], value["process"]
-    sandbox = "on" if plane["sandbox"]["on"] else f"off: {plane['sandbox']['why']}"
-    threads = f"{plane['workers']} thread{'s' if plane['workers'] != 1 else ''} for each address"
-    may = ", ".join(process["capabilities"]) or "none"
-    return [
-        f"data plane  {plane['name']}, because {plane['why']}; {threads}; sandbox {sandbox}",
-        f"runs as     {process['user']}; privileges: {may}",
-    ]
+from appliance.api.cli import Failure, admin, emit, path_part, table
 
 
 @click.group("plugin")

@@ -256,12 +256,13 @@ class Host:
         """Ask every check now."""
         checks = [(plugin, check) for plugin, hooks in self.shared.contributions.items()
                   for check in hooks.get("health_checks", ()) if isinstance(check, HealthCheck)]  # fmt: skip
-        found = await health.ask(checks) + self._own_problems()
+        found = await health.ask(checks) + self.own_problems()
         folded = health.fold(self.statuses(), found, self.clock.wall_ns() / 1e9)
         self.health.set(folded)
         return folded
 
-    def _own_problems(self) -> list[Problem]:
+    def own_problems(self) -> list[Problem]:
+        """What the host itself finds wrong: store, settings, event loop."""
         problems = [*self.store.problems(), *self.changes.problems()]
         if self.lag.lag.last_s > 1.0:
             problems.append(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
-from appliance.api.contrib import HealthCheck
+from appliance.api.contrib import Finding, HealthCheck
 from appliance.api.model import Health, Level, PluginState, PluginStatus, Problem
+
+Answer = str | Finding | Sequence[Finding] | None
 
 _RANK = {Level.OK: 0, Level.DEGRADED: 1, Level.FAILING: 2}
 
@@ -48,13 +50,27 @@ async def ask(
     pairs = tuple(checks)
     answers = await asyncio.gather(*(_ask_one(check, run) for _, check in pairs))
     return [
-        Problem(plugin, check.level, f"{check.name}: {answer}", check.remedy)
+        problem
         for (plugin, check), answer in zip(pairs, answers, strict=True)
-        if answer is not None
+        for problem in _problems(plugin, check, answer)
     ]
 
 
-async def _ask_one(check: HealthCheck, run: Callable[[float], asyncio.Timeout]) -> str | None:
+def _problems(plugin: str, check: HealthCheck, answer: Answer) -> list[Problem]:
+    """What is worth knowing only is for the doctor, not for health."""
+    if answer is None:
+        return []
+    if isinstance(answer, str):
+        return [Problem(plugin, check.level, f"{check.name}: {answer}", check.remedy)]
+    found = (answer,) if isinstance(answer, Finding) else answer
+    return [
+        Problem(plugin, one.level or check.level, f"{check.name}: {one.text}", one.remedy or check.remedy)
+        for one in found
+        if not one.info
+    ]
+
+
+async def _ask_one(check: HealthCheck, run: Callable[[float], asyncio.Timeout]) -> Answer:
     try:
         async with run(check.timeout_s):
             return await check.ping()

@@ -9,6 +9,7 @@ from appliance.api.errors import NotFound
 from appliance.api.model import Level
 from appliance.core.routes import Reply, Request
 from appliance.host.config_routes import config_routes
+from appliance.host.doctor import doctor_routes
 from appliance.host.how_it_runs import how_it_runs
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ def own_routes(host: Host) -> tuple[Route, ...]:
         ),
         Route("GET", "/api/v1/openapi.json", get_openapi, "public", "This document"),
         *config_routes(host),
+        *doctor_routes(host),
     )
 
 

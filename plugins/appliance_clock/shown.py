@@ -30,11 +30,19 @@ def health_checks(service: ClockService) -> list[HealthCheck]:
         return "; ".join(service.warnings) or None
 
     return [
-        HealthCheck("synchronised", synchronised, remedy=view.REMEDY),
+        HealthCheck(
+            "synchronised",
+            synchronised,
+            remedy=view.REMEDY,
+            why="Until the clock is known to be right, every reply says that it is not, and clients look elsewhere.",
+            well="the clock is synchronised",
+        ),
         HealthCheck(
             "undisputed",
             undisputed,
             remedy="let one program set the clock, and give it sources that are not this pool",
+            why="A clock that follows its own pool agrees with whatever error the pool makes.",
+            well="nothing is odd about the clock",
         ),
     ]
 

@@ -29,18 +29,30 @@ class Checks:
                 "monitor",
                 self._stale,
                 remedy="look at the plugin monitor; until it speaks again, whoever was good stays in the answers",
+                why="A member that goes wrong now is still answered.",
+                well="the monitor speaks",
             ),
             HealthCheck(
                 "empty",
                 self._empty,
                 level=Level.FAILING,
                 remedy="`timeball dns answer @` gives the reason for every member",
+                why="Clients that ask for the pool get no address.",
+                well="somebody can be answered",
             ),
             HealthCheck(
-                "few", self._few, remedy="add members, or see why some are out: `timeball dns answer @`"
+                "few",
+                self._few,
+                remedy="add members, or see why some are out: `timeball dns answer @`",
+                why="A client that sees fewer than four servers cannot tell which of them is wrong.",
+                well="there are enough members for an answer",
             ),
             HealthCheck(
-                "zone", self._problems, remedy="correct the configuration, or the plugin that is named"
+                "zone",
+                self._problems,
+                remedy="correct the configuration, or the plugin that is named",
+                why="What is wrong with the zone is not published.",
+                well="the zone is whole",
             ),
         ]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from appliance.api.context import SetupContext
-from appliance.api.contrib import HealthCheck, Metric, Panel
+from appliance.api.contrib import Finding, HealthCheck, Metric, Panel
 from appliance.api.model import Level, Member
 from appliance.api.services import ScoreBoard
 from appliance_members.config import Config
@@ -67,6 +67,19 @@ class Figures:
         config: Config = self._ctx.config
         return "; ".join(pending_names(config.member, self._registrar.names, self._roster.registry)) or None
 
+    async def unproven(self) -> Finding | None:
+        """Members that wait for the proof that they are whose they are said to be."""
+        waiting = [m for m in self._roster.table.get().values() if m.state == "unverified"]
+        if not waiting:
+            return None
+        count = f"{len(waiting)} members wait" if len(waiting) > 1 else "1 member waits"
+        return Finding(
+            f"{count} for proof of ownership, and {'are' if len(waiting) > 1 else 'is'} not answered",
+            info=True,
+            evidence=tuple(f"{m.name or m.address} ({m.id})" for m in waiting[:10]),
+            remedy="`timeball member show ID` says how to prove it; an administrator may vouch for it",
+        )
+
     async def card(self) -> Mapping[str, Any]:
         """Facts for the overview."""
         standings = self.standings()
@@ -94,9 +107,14 @@ class Figures:
     def health_checks(self) -> list[HealthCheck]:
         return [
             HealthCheck("members in the answers", self.nobody_is_left, Level.FAILING,
-                        remedy="see `timeball member list` for the reason of each"),
-            HealthCheck("members", self.nobody_yet, remedy="add one with `timeball member add ADDRESS`"),
-            HealthCheck("names of members", self.unknown_names, remedy="check the name and this box's resolver"),
+                        remedy="see `timeball member list` for the reason of each",
+                        why="Clients that ask for the pool get no address.", well="members are in the answers"),
+            HealthCheck("members", self.nobody_yet, remedy="add one with `timeball member add ADDRESS`",
+                        why="A pool is its members.", well="the pool has members"),
+            HealthCheck("names of members", self.unknown_names, remedy="check the name and this box's resolver",
+                        why="A member without an address is not watched and not answered.", well="every member's name has an address"),
+            HealthCheck("proofs of members", self.unproven, why="Nobody has shown that these servers want to be in the pool.",
+                        well="every member is vouched for"),
         ]  # fmt: skip
 
     def panel(self) -> Panel:

@@ -64,8 +64,16 @@ def health_checks(monitor: Monitor) -> list[HealthCheck]:
             "judging",
             judging,
             remedy="see `timeball clock`; the monitor goes on by itself when our own time is good",
+            why="While this box cannot tell whether it is wrong itself, it judges nobody.",
+            well="members are judged",
         ),
-        HealthCheck("fresh", fresh, remedy="see `timeball plugin list`"),
+        HealthCheck(
+            "fresh",
+            fresh,
+            remedy="see `timeball plugin list`",
+            why="Old verdicts keep members in the answers that may have gone wrong since.",
+            well="verdicts are fresh",
+        ),
     ]
 
 

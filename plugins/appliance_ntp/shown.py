@@ -82,11 +82,15 @@ def health_checks(service: NtpService) -> list[HealthCheck]:
             serving,
             level=Level.FAILING,
             remedy="see the status of plugin ntp: `timeball plugin list`",
+            why="Clients of this box get no time.",
+            well="time is served",
         ),
         HealthCheck(
             "keeping up",
             keeping_up,
             remedy="fewer clients for this box, a faster data plane, or more processor",
+            why="A request that waits gets a worse time, or none.",
+            well="it keeps up with its clients",
         ),
     ]
 

@@ -23,6 +23,7 @@ class About:
 
     async def plugins(self, request: Request) -> Reply:
         found: Any = await self._site.operations.value(request, "/api/v1/plugins")
+        box = await self._site.box(request)
         rows = plugins_view.rows(found if isinstance(found, list) else [])
         return await self._site.page(
             request, "plugins.html", "Plugins", here="/plugins", live="plugin health", topic="plugins",
@@ -30,7 +31,8 @@ class About:
             said=plugins_view.sentence(rows),
             rows=rows,
             may_change=request.actor.may("config:write"),
-            facts=plugins_view.host_facts(await self._site.box(request)),
+            problems=plugins_view.problems(box),
+            facts=plugins_view.host_facts(box),
         )  # fmt: skip
 
     async def retry(self, request: Request) -> Reply:

@@ -41,6 +41,7 @@ class Pages:
             same=[("CLI", "timeball member list"), ("API", "GET /api/v1/members"), ("API", "GET /api/v1/health")],
             said=pool_sentence(rows, site.monitor()),
             tally=overview_view.tally(rows or ()),
+            may_examine=request.actor.may("doctor:read"),
             problems=overview_view.problems(overview_view.health(box)),
             cards=await self._cards(),
             rows=shown,

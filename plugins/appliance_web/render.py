@@ -27,7 +27,7 @@ NAVIGATION = (
 )
 
 #: Pages that are not shown to whoever may not open them.
-_KEPT = {"/settings": "config:read", "/doctor": "doctor:read"}
+_KEPT = {"/settings": "config:read"}
 
 
 def navigation(actor: Actor | None) -> list[tuple[str, str]]:

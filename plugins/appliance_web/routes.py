@@ -15,6 +15,7 @@ from appliance.api.errors import ApiError
 from appliance.core.routes import Request
 from appliance_web.about import About
 from appliance_web.actions import Actions
+from appliance_web.doctor import DoctorPage
 from appliance_web.pages import Pages
 from appliance_web.reaching import UPLOAD_BYTES, Reaching
 from appliance_web.settings import FORM_BYTES, Settings
@@ -65,6 +66,7 @@ def web_routes(ctx: SetupContext) -> tuple[Route, ...]:
         page("/tls/reset", reaching.reset, "POST", "config:write"),
         page("/tls/upload", reaching.upload, "POST", "config:write", max_body=UPLOAD_BYTES),
         *_settings(Settings(site), page),
+        *_doctor(DoctorPage(site), page),
         page("/plugins/{id}/retry", about.retry, "POST", "plugins:write"),
         page("/api", about.api, scope="public"),
         page("/help", about.contents, scope="public"),
@@ -95,6 +97,17 @@ def _settings(settings: Settings, page: Callable[..., Route]) -> tuple[Route, ..
         page("/settings/{table}", settings.table, scope=read),
         page("/settings/{table}", settings.submit, "POST", write, max_body=FORM_BYTES),
         page("/plugins/{id}/switch", settings.switch, "POST", write),
+    )
+
+
+def _doctor(doctor: DoctorPage, page: Callable[..., Route]) -> tuple[Route, ...]:
+    """The doctor, and what it mends."""
+    return (
+        page("/doctor", doctor.page, scope="doctor:read"),
+        page("/doctor/report", doctor.report, scope="config:read"),
+        page("/doctor/{id}/fix", doctor.confirm, scope="doctor:fix"),
+        page("/doctor/{id}/fix", doctor.mend, "POST", "doctor:fix"),
+        page("/doctor/{id}/undo", doctor.undo, "POST", "doctor:fix"),
     )
 
 

@@ -26,6 +26,8 @@ NOTICES = {
     "added": "The server was added. It is watched from now on and answered once its score is high enough.",
     "paused": "The server is paused: it is watched, but not answered.",
     "resumed": "The server is active again.",
+    "mended": "Mended. The checks below were made after it.",
+    "unmended": "Taken back. The checks below were made after it.",
     "certificate-renewed": "A new certificate is served from now on. Your browser may ask again whether it trusts this box.",
     "certificate-reset": "The box's own certificate is served again.",
     "certificate-uploaded": "Your certificate is served from now on.",

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from appliance.api.model import Level
 from appliance_web import words
+from appliance_web.views import overview
 from appliance_web.views.standing import Sentence, Shape, number
 
 _SHAPES: Mapping[str, Shape] = {
@@ -40,6 +42,7 @@ class PluginRow:
     origin: str
     hooks: Sequence[str]
     contributions: Sequence[str]
+    parts: int
 
 
 def rows(found: Sequence[Mapping[str, Any]]) -> list[PluginRow]:
@@ -63,6 +66,7 @@ def _row(p: Mapping[str, Any]) -> PluginRow:
         strikes=int(p.get("strikes") or 0),
         version=str(p.get("version", "")),
         origin=str(p.get("origin", "")),
+        parts=sum(int(n) for n in contributions.values()),
         hooks=[str(h) for h in p.get("hooks") or ()],
         contributions=[
             words.plural(
@@ -87,6 +91,16 @@ _NOUNS = {
     "packet_policies": ("packet policy", "packet policies"),
     "health_checks": ("health check", "health checks"),
 }
+
+
+def problems(box: Mapping[str, Any]) -> dict[str, list[tuple[Shape, str]]]:
+    """What health says of each plugin besides its state: shape and sentence by its id."""
+    found: dict[str, list[tuple[Shape, str]]] = {}
+    health = overview.health(box)
+    for problem in health.problems if health is not None else ():
+        shape: Shape = "failing" if problem.level is Level.FAILING else "degraded"
+        found.setdefault(problem.source, []).append((shape, problem.text))
+    return found
 
 
 def host_facts(box: Mapping[str, Any]) -> list[tuple[str, str]]:
