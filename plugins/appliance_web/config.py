@@ -25,6 +25,11 @@ def _is_host(text: str) -> None:
         )
 
 
+def _is_endpoint_or_auto(text: str) -> None:
+    if text != "auto":
+        Endpoint.parse(text)
+
+
 def _is_network(text: str) -> None:
     try:
         read_networks([text])
@@ -44,8 +49,8 @@ class WebConfig(PluginConfig):
         help="Address and port for plain HTTP, one or a list. Other machines get the status page, health and metrics there, and are sent on to HTTPS for everything else.",
         examples=["0.0.0.0:80", ["127.0.0.1:8080", "[::1]:8080"]],
     )
-    listen_tls: tuple[Annotated[str, checked(Endpoint.parse)], ...] | Literal["auto"] = setting(
-        "auto",
+    listen_tls: tuple[Annotated[str, checked(_is_endpoint_or_auto)], ...] = setting(
+        ("auto",),
         restart="plugin",
         locks_out=True,
         help='Address and port for HTTPS, one or a list; "auto" takes 443 beside 80 and 8443 beside 8080, [] switches it off.',
@@ -129,15 +134,17 @@ class WebConfig(PluginConfig):
     )
     access_log: bool = setting(default=False, help="Write one log line for each request.", live=True)
 
-    @field_validator("listen", "hosts", "proxies", "scrapers", mode="before")
+    @field_validator("listen", "listen_tls", "hosts", "proxies", "scrapers", mode="before")
     @classmethod
     def _one_or_many(cls, value: object) -> object:
         return (value,) if isinstance(value, str) else value
 
-    @field_validator("listen_tls", mode="before")
+    @field_validator("listen_tls")
     @classmethod
-    def _auto_one_or_many(cls, value: object) -> object:
-        return (value,) if isinstance(value, str) and value != "auto" else value
+    def _auto_alone(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if "auto" in value and len(value) > 1:
+            raise ValueError('expected addresses, or "auto" alone')
+        return value
 
     @field_validator("listen")
     @classmethod
@@ -149,7 +156,7 @@ class WebConfig(PluginConfig):
     @model_validator(mode="after")
     def _no_port_twice(self) -> Self:
         taken: set[Endpoint] = set()
-        for endpoint in (*self.endpoints(), *(self.tls_endpoints() if self.listen_tls != "auto" else ())):
+        for endpoint in (*self.endpoints(), *(() if self.tls_is_auto else self.tls_endpoints())):
             if endpoint in taken and endpoint.port:
                 raise ValueError(f"{endpoint} stands twice in listen and listen_tls")
             taken.add(endpoint)
@@ -161,9 +168,14 @@ class WebConfig(PluginConfig):
 
     def tls_endpoints(self) -> tuple[Endpoint, ...]:
         """Where HTTPS is served."""
-        if self.listen_tls == "auto":
+        if self.tls_is_auto:
             return beside(self.endpoints())
         return tuple(Endpoint.parse(text) for text in self.listen_tls)
+
+    @property
+    def tls_is_auto(self) -> bool:
+        """Whether the HTTPS addresses follow from the others."""
+        return "auto" in self.listen_tls
 
 
 def beside(endpoints: Sequence[Endpoint]) -> tuple[Endpoint, ...]:

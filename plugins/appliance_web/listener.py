@@ -19,7 +19,7 @@ from appliance.api.errors import ApiError
 from appliance.core.http import REQUEST_ID, answer, as_response, body_of
 from appliance.core.routes import CrossSite, Mounted, Reply, RouteTable, problem
 from appliance.dataplane.interface import Endpoint
-from appliance_web import guard, refusals
+from appliance_web import guard, handed, refusals
 from appliance_web.answering import WAY, add_headers, as_page, finish, wants_page
 from appliance_web.doorman import Doorman, Lobby
 from appliance_web.limits import Allowance, Rates
@@ -130,7 +130,11 @@ class Listener:
             def arrives() -> Doorman:
                 return Doorman(self.lobby, lambda: Speaker(manager, loop), context)
 
-            server = await loop.create_server(arrives, endpoint.host, endpoint.port, reuse_address=True)
+            sock = handed.over(endpoint)
+            if sock is not None:
+                server = await loop.create_server(arrives, sock=sock)
+            else:
+                server = await loop.create_server(arrives, endpoint.host, endpoint.port, reuse_address=True)
             servers.append(server)
             name = server.sockets[0].getsockname()
             return Endpoint(name[0], name[1])

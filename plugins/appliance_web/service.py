@@ -60,7 +60,7 @@ async def serve(ctx: RunContext) -> None:
     listener.book = shown.book
     listener.log_requests = config.access_log
     journal.recall(await ctx.store.read(keeping.latest))
-    auto = config.listen_tls == "auto"
+    auto = config.tls_is_auto
     try:
         async with listener.serve(
             config.endpoints(), hub.close, tls=config.tls_endpoints(), tls_if_free=auto

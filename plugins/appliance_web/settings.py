@@ -275,7 +275,9 @@ class Settings:
         for key, scheme in moved:
             listen = about["values"].get(key.rpartition(".")[2], ())
             if isinstance(listen, list):
-                found += [view.address(scheme, Endpoint.parse(text), host) for text in listen]
+                found += [
+                    view.address(scheme, Endpoint.parse(text), host) for text in listen if text != "auto"
+                ]
         return found
 
 
