@@ -32,7 +32,7 @@ fn main() {
     cost("each packet a new client, room for 32,768", Some(32_768), &limited(), 1 << 30, plain);
     cost("nobody remembered, networks limited", Some(0), &limited(), 10_000, plain);
     for lines in [1u32, 100, 10_000] {
-        let rules: Vec<_> = (0..lines).map(|n| prefix(n)).collect();
+        let rules: Vec<_> = (0..lines).map(prefix).collect();
         let policy = Policy { v4: PrefixTable::new(32, &rules), ..Policy::default() };
         cost(&format!("nothing remembered, {lines} prefixes"), None, &policy, 10_000, plain);
     }

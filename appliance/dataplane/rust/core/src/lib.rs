@@ -19,7 +19,12 @@ pub mod interleaved;
 pub mod limit;
 pub mod memory;
 pub mod ntp;
+mod ntp_clock;
 pub mod ntp_keys;
+mod ntp_outcome;
+mod ntp_policy;
+#[cfg(test)]
+mod ntp_tests;
 pub mod prefix;
 pub mod prefix_buckets;
 pub mod siphash;
