@@ -142,7 +142,7 @@ class _Local:
         self._around = Surroundings(config, tuple(doors(wanted, lambda _: False)), running=False)
 
     def examined(self) -> Any:
-        from appliance.core.routes import plain
+        from appliance.core.plain_json import plain
         from appliance.doctor import judge
 
         results = self._results()

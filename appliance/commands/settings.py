@@ -270,7 +270,7 @@ class _Offline:
         return cls(editor, config, History(state / "config-history") if state.is_dir() else None)
 
     def explain(self, key: str) -> Any:
-        from appliance.core.routes import plain
+        from appliance.core.plain_json import plain
         from appliance.host.explain import explain
         from appliance.settings.editor import plain_value
         from appliance.settings.keys import parse_key

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
-import enum
-import ipaddress
-import json
 import logging
-import math
 import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal, Protocol
 from urllib.parse import unquote
 
-from pydantic import BaseModel, ValidationError
-
 from appliance.api.actor import NOBODY, Actor, scope_of
 from appliance.api.contrib import Route
-from appliance.api.errors import ApiError, Invalid, NotFound, Refused, Unconfirmed, Unknown
+from appliance.api.errors import ApiError, NotFound, Refused, Unconfirmed, Unknown
+from appliance.core.bodies import json_body, validated
 from appliance.core.conditional import Changed, current, tag
+from appliance.core.plain_json import to_json
 from appliance.core.tasks import current_plugin
 
 log = logging.getLogger("timeball.api")
@@ -230,9 +224,9 @@ class RouteTable:
     async def _do(self, request: Request, mounted: Mounted) -> Any:
         route = mounted.route
         if route.query is not None:
-            request.query_model = _validated(route.query, dict(request.query), "query")
+            request.query_model = validated(route.query, dict(request.query), "query")
         if route.body is not None:
-            request.body = _validated(route.body, _json_body(request), "body")
+            request.body = validated(route.body, json_body(request.content, request.headers), "body")
         if route.unsafe and "if-match" in request.headers:
             async with self._one_by_one:
                 await self._check_precondition(request)
@@ -337,13 +331,6 @@ class CrossSite(Refused):
     code = "cross_site"
 
 
-class NotJson(ApiError):
-    """The body is of a kind that the operation does not take."""
-
-    status = 415
-    code = "unsupported_media_type"
-
-
 class TooLarge(ApiError):
     """The body is larger than the operation takes."""
 
@@ -364,61 +351,6 @@ def problem(error: ApiError, request_id: str = "") -> Reply:
     if error.status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="timeball"'  # RFC 9110 section 15.5.2
     return Reply(value, error.status, headers=headers, content_type="application/problem+json")
-
-
-def to_json(value: Any) -> bytes:
-    """JSON with our conventions: dataclasses and models as objects, bytes as hex, no NaN."""
-    return json.dumps(plain(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
-
-
-def plain(value: Any) -> Any:
-    """Reduce a value to what JSON can say; infinities and NaN become null."""
-    if value is None or (isinstance(value, (bool, int, str)) and not isinstance(value, enum.Enum)):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, enum.Enum):
-        return value.name.lower() if isinstance(value, enum.IntEnum) else value.value
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain(item) for item in value]
-    if isinstance(value, BaseModel):
-        return plain(value.model_dump())
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(
-        value,
-        (Path, ipaddress.IPv4Address, ipaddress.IPv6Address, ipaddress.IPv4Network, ipaddress.IPv6Network),
-    ):
-        return str(value)
-    raise TypeError(f"{type(value).__name__} has no place in JSON")
-
-
-def _json_body(request: Request) -> Any:
-    if not request.content:
-        return {}
-    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
-    if kind != "application/json" and not kind.endswith("+json"):
-        raise NotJson(f"this operation takes application/json, not {kind[:80]}")
-    try:
-        return json.loads(request.content)
-    except (ValueError, UnicodeDecodeError, RecursionError) as error:
-        raise ApiError(f"the body is not JSON: {error}") from None
-
-
-def _validated(model: type[BaseModel], value: Any, what: str) -> BaseModel:
-    try:
-        return model.model_validate(value)
-    except ValidationError as invalid:
-        errors = {}
-        for error in invalid.errors(include_url=False):
-            name = ".".join(str(part) for part in error["loc"]) or what
-            unknown = error["type"] == "extra_forbidden"
-            errors[name] = f"unknown; known: {', '.join(model.model_fields)}" if unknown else error["msg"]
-        raise Invalid(f"the {what} is not what this operation takes", errors=errors) from None
 
 
 _PARAMETER = re.compile(r"\{(\w+)(?::([^{}]+))?\}")

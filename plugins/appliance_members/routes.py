@@ -12,7 +12,8 @@ from appliance.api.model import Member, Verdict
 from appliance.api.services import ScoreBoard
 from appliance.core.conditional import digest
 from appliance.core.paging import offsets
-from appliance.core.routes import Reply, Request, to_json
+from appliance.core.plain_json import to_json
+from appliance.core.routes import Reply, Request
 from appliance_members import orders, standing
 from appliance_members.bodies import (
     ExportQuery,

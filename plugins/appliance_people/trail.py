@@ -15,7 +15,8 @@ from urllib.parse import parse_qs
 from appliance.api.errors import StoreError
 from appliance.api.services import Store
 from appliance.core.clock import Clock
-from appliance.core.routes import Mounted, Request, plain
+from appliance.core.plain_json import plain
+from appliance.core.routes import Mounted, Request
 from appliance_people import keeping
 from appliance_people.audit import (
     BEGINNING,

@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from appliance.core.routes import Reply, Request, RouteTable, plain
+from appliance.core.plain_json import plain
+from appliance.core.routes import Reply, Request, RouteTable
 
 #: What an operation may want to know of the reader's browser.
 _PASSED_ON = ("cookie", "user-agent")

@@ -22,8 +22,9 @@ from appliance.api.events import (
 )
 from appliance.api.services import TimeSource
 from appliance.core.bus import Subscription
+from appliance.core.plain_json import plain
 from appliance.core.port_holder import port_holder
-from appliance.core.routes import Request, RouteTable, plain
+from appliance.core.routes import Request, RouteTable
 from appliance.core.tasks import spawn
 from appliance_web import keeping, opening
 from appliance_web.config import WebConfig

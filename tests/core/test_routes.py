@@ -13,7 +13,8 @@ from appliance.api.actor import NOBODY, Actor, acting, covers, local
 from appliance.api.contrib import Route
 from appliance.api.errors import Conflict
 from appliance.api.model import Level
-from appliance.core.routes import Reply, Request, RouteTable, plain, to_json
+from appliance.core.plain_json import plain, to_json
+from appliance.core.routes import Reply, Request, RouteTable
 
 
 class Body(BaseModel):
