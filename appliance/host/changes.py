@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any
 from appliance.api.errors import ApiError, Conflict
 from appliance.api.events import ConfigChanged
 from appliance.api.model import Level, PluginState, Problem
-from appliance.core.config import Config
+from appliance.core.config import Config, dotted
 from appliance.core.tasks import spawn
 from appliance.host import reload
 from appliance.settings.editor import Editor, Plan
 from appliance.settings.effects import Effect, effects, worst
 from appliance.settings.history import Entry, History
-from appliance.settings.placing import Change
+from appliance.settings.placing import Change, Locked
 from appliance.settings.sources import Sources
+from appliance.settings.tables import BY_HAND
 
 if TYPE_CHECKING:
     from appliance.host.app import Host
@@ -71,11 +72,15 @@ class Changes:
         self._deadline_ns: int | None = None
         self._latest: Entry | None = None
         self._not_ready_ns: dict[str, int] = {}
+        self._judging = False
 
     # -- asked from outside -----------------------------------------------------------------------------------------
 
     async def plan(self, changes: Sequence[Change], revision: str = "") -> tuple[Plan, list[Effect]]:
         """Check a change and tell what it does; nothing is written. Raises as `Editor.plan`."""
+        for path, _ in changes:
+            if path in BY_HAND:
+                raise Locked(f"{dotted(path)} is not changed while it runs: {BY_HAND[path]}")
         plan = await self._thread(self.editor.plan, changes, revision)
         return plan, self.effects(plan.config)
 
@@ -94,14 +99,25 @@ class Changes:
         """
         async with self._lock:
             if self._work is not None and not self._work.done():
-                if not undoes or self._latest is None or self._latest.id != undoes:
-                    raise Conflict(
-                        "the change before this one is still being carried out or waits to be confirmed"
-                    )
-                self._work.cancel()
-                await asyncio.wait({self._work})
-                await self._close(replace(self._latest, state="kept"))
+                await self._step_aside(undoes)
             return await self._begin(plan, actor, undoes)
+
+    async def _step_aside(self, undoes: int) -> None:
+        """The next change comes while this one is judged: one that only is watched, and well so far, counts as kept.
+
+        Raises:
+            Conflict: this one is not done yet, or waits for somebody to confirm it.
+        """
+        entry = self._latest
+        assert entry is not None
+        assert self._work is not None
+        if entry.id != undoes and entry.state == "waiting":
+            raise Conflict(f"change {entry.id} waits to be confirmed or taken back first")
+        if not self._judging or (entry.id != undoes and self._trouble(entry, set(entry.running))):
+            raise Conflict(f"change {entry.id} is still being carried out; try again in a moment")
+        self._work.cancel()
+        await asyncio.wait({self._work})
+        await self._close(replace(entry, state="kept"))
 
     async def keep(self, number: int) -> Entry:
         """Confirm a change that waits for it.
@@ -214,6 +230,7 @@ class Changes:
         """Watch, until it is kept or has to be taken back."""
         entry = self._latest
         assert entry is not None
+        self._judging = True
         while True:
             if why := self._trouble(entry, affected):
                 await self._take_back(entry, why)
@@ -286,6 +303,7 @@ class Changes:
         waiting = self._latest.state == "waiting"
         length_s = self.patience.confirm_s if waiting else self.patience.watch_s
         self._kept.clear()
+        self._judging = False
         self._not_ready_ns.clear()
         self._deadline_ns = self._host.clock.monotonic_ns() + int(length_s * 1e9)
 

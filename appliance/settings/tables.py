@@ -17,9 +17,16 @@ from appliance.settings.keys import flat
 from appliance.settings.masking import is_secret
 from appliance.settings.placing import lock
 
-#: What the supervisor of no running appliance can take: moving the state folder is a person's work.
-_BY_HAND: dict[KeyPath, str] = {
-    ("appliance", "state_dir"): "the state folder is moved by hand: stop, move it, change the key, start"
+#: Keys of an appliance that runs which only a person can change, with what there is to do.
+BY_HAND: dict[KeyPath, str] = {
+    (
+        "appliance",
+        "state_dir",
+    ): "the state folder is moved by hand: stop, move it, change the key in the file, start",
+    (
+        "appliance",
+        "user",
+    ): "only root can change the user: change the key in the file and start the service again",
 }
 
 
@@ -98,7 +105,7 @@ def _key(editor: Editor, config: Config, path: KeyPath, field: tuple[type[BaseMo
         "changed": bool(sources) and plain_value(value) != default,
         "decided_by": layer,
         "line": position[0] if position else None,
-        "locked": lock(config.layers, path) or _BY_HAND.get(path, ""),
+        "locked": lock(config.layers, path) or BY_HAND.get(path, ""),
         "secret": secret,
         "change": how_taken(extra(model, name), provides=provides, appliance=path[0] == "appliance"),
         "locks_out": bool(extra(model, name).get("x-locks-out")),

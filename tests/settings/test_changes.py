@@ -216,6 +216,33 @@ async def test_a_plugin_is_switched_off_and_on(app, runs):
     assert len(runs) == 2
 
 
+async def test_one_change_after_the_other_needs_no_wait_unless_one_waits_for_somebody(app):
+    for greeting in ("one", "two", "three"):
+        await patch(app, set={"harbour.greeting": greeting})
+        assert app.host.config.plugins["harbour"].greeting == greeting
+    states = [e["state"] for e in await app.get("/api/v1/config/changes")]
+    assert states[1:] == ["kept", "kept"]
+    await settled(app, 3)
+    told = await patch(app, set={"harbour.gate": "closed"})
+    refused = await patch(app, 409, set={"harbour.greeting": "four"})
+    assert "waits to be confirmed" in refused["detail"]
+
+    async def undone():
+        return (
+            await app.ask("POST", f"/api/v1/config/changes/{told['change']['id']}/undo", body={})
+        ).status == 200
+
+    await wait_for(undone, "the change to be carried out and taken back")
+    assert "closed" not in app.file.read_text()
+
+
+async def test_what_only_a_person_can_move_is_locked_with_the_way_to_do_it(app):
+    told = await patch(app, 409, set={"appliance.state_dir": "/elsewhere"})
+    assert "by hand" in told["detail"]
+    keys = (await app.get("/api/v1/config/tables/appliance"))["keys"]
+    assert "only root" in keys["user"]["locked"]
+
+
 async def test_what_needs_a_new_process_is_refused_where_there_is_none(app):
     told = await patch(app, 409, set={"appliance.safe_mode": True})
     assert "restart of the process" in told["detail"]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import re
 
+import aiohttp
 import pytest
 
 from appliance.api.model import PluginState
@@ -16,7 +18,7 @@ from tests.plugins.web.html_check import read
 from tests.plugins.web.test_web_browser import OVERFLOW, serious
 from tests.plugins.web.visiting import signed_in_as, visited
 from tests.support.browser import browser
-from tests.support.programs import need
+from tests.support.programs import free_port, need
 from tests.support.wait import wait_for
 
 PATIENCE = Patience(watch_s=0.3, grace_s=0.2, confirm_s=60.0, answer_s=0.2)
@@ -317,3 +319,38 @@ async def test_labels_and_descriptions_belong_to_their_fields(visitor):
             "(() => { const ids = [...document.querySelectorAll('[id]')].map(e => e.id); return ids.filter((x, i) => ids.indexOf(x) !== i); })()"
         )
         assert twice == []
+
+
+async def test_pages_that_move_are_confirmed_where_they_are_or_come_back(visitor):
+    """The address of the pages is changed: the new one answers, and unless somebody confirms it there the old one returns."""
+    visitor.app.host.changes.patience = Patience(watch_s=0.3, grace_s=2.0, confirm_s=3.0, answer_s=0.2)
+    before = visitor.file.read_text()
+    port = free_port()
+    form = changed(form_of(await table(visitor, "web")), listen=f"127.0.0.1:{port}")
+    _, text, _ = await visitor.post("/settings/web", form)
+    assert "could cut you off" in text
+    await visitor.post("/settings/apply", {"proposal": proposal_of(text)})
+    visitor.base = f"http://127.0.0.1:{port}"
+
+    async def answers():
+        with contextlib.suppress(aiohttp.ClientError):
+            return (await visitor.get("/settings/changes/1"))[1]
+        return ""
+
+    text = await wait_for(answers, "the pages at their new address")
+    assert "waits for you" in text
+    assert f"http://127.0.0.1:{port}/settings/changes/1" in text
+    entry = await kept(visitor, 1)
+    assert (entry["state"], entry["why"]) == ("reverted", "nobody confirmed it in time")
+    assert visitor.file.read_text() == before
+    await wait_until(lambda: visitor.app.status("web").state is PluginState.RUNNING, "the pages to be back")
+    visitor.base = visitor.app.status("web").text.removeprefix("pages at ").partition(" ")[0].rstrip("/")
+    assert await wait_for(answers, "the pages at their old address")
+    form = changed(form_of(await table(visitor, "web")), listen=f"127.0.0.1:{port}")
+    _, text, _ = await visitor.post("/settings/web", form)
+    await visitor.post("/settings/apply", {"proposal": proposal_of(text)})
+    visitor.base = f"http://127.0.0.1:{port}"
+    await wait_for(answers, "the pages at their new address")
+    status, _, _ = await visitor.post("/settings/changes/2/keep", {})
+    assert status == 303
+    assert (await kept(visitor, 2))["state"] == "kept"
