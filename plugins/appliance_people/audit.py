@@ -28,6 +28,8 @@ _SECRET_NAMES = (
     "hash",
 )
 _LONGEST = 2000
+#: A chain that is broken everywhere need not be told row by row.
+MOST_FINDINGS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,38 +91,63 @@ class Finding:
     what: str
 
 
-def verify(rows: Iterable[Row], head: Head | None) -> list[Finding]:
-    """Everything that is wrong with the chain, oldest first; empty when it is whole.
+class Check:
+    """Follows the chain row by row, in the order of `seq`, and keeps what is wrong with it.
 
     Args:
-        rows: all rows in the order of `seq`.
         head: what was noted outside the database as the newest row, or None when that note is missing.
     """
-    findings: list[Finding] = []
-    expected, previous = 1, BEGINNING
-    seen: dict[int, str] = {}
-    for row in rows:
-        if row.seq != expected:
-            gap = f"row {expected}" if row.seq == expected + 1 else f"rows {expected} to {row.seq - 1}"
-            findings.append(Finding(row.seq, f"{gap} missing before it"))
+
+    def __init__(self, head: Head | None) -> None:
+        self.findings: list[Finding] = []
+        self.rows = 0
+        self._head = head
+        self._expected, self._previous = 1, BEGINNING
+        self._at_head = ""
+
+    def take(self, row: Row) -> None:
+        """The next row."""
+        self.rows += 1
+        if row.seq != self._expected:
+            one = row.seq == self._expected + 1
+            gap = f"row {self._expected}" if one else f"rows {self._expected} to {row.seq - 1}"
+            self._find(row.seq, f"{gap} missing before it")
         if _digest(replace(row, hash="")) != row.hash:
-            findings.append(Finding(row.seq, "its content is not what was written"))
-        if row.previous != previous and row.seq == expected:
-            findings.append(Finding(row.seq, "it does not follow the row before it"))
-        expected, previous = row.seq + 1, row.hash
-        seen[row.seq] = row.hash
-    if head is None:
-        if seen:
-            findings.append(
-                Finding(expected - 1, "the note of the newest row is missing: rows may be missing at the end")
+            self._find(row.seq, "its content is not what was written")
+        if row.previous != self._previous and row.seq == self._expected:
+            self._find(row.seq, "it does not follow the row before it")
+        self._expected, self._previous = row.seq + 1, row.hash
+        if self._head is not None and row.seq == self._head.seq:
+            self._at_head = row.hash
+
+    def end(self) -> list[Finding]:
+        """There are no more rows: everything that is wrong, oldest first; empty when the chain is whole."""
+        head = self._head
+        if head is None:
+            if self.rows:
+                self._find(
+                    self._expected - 1,
+                    "the note of the newest row is missing: rows may be missing at the end",
+                )
+        elif head.seq >= self._expected:
+            self._find(
+                head.seq, f"rows {self._expected} to {head.seq} were written and are missing at the end"
             )
-    elif head.seq >= expected:
-        findings.append(
-            Finding(head.seq, f"rows {expected} to {head.seq} were written and are missing at the end")
-        )
-    elif head.seq and seen.get(head.seq) != head.hash:
-        findings.append(Finding(head.seq, "it is not the row that was noted when it was written"))
-    return findings
+        elif head.seq and self._at_head != head.hash:
+            self._find(head.seq, "it is not the row that was noted when it was written")
+        return self.findings
+
+    def _find(self, seq: int, what: str) -> None:
+        if len(self.findings) < MOST_FINDINGS:
+            self.findings.append(Finding(seq, what))
+
+
+def verify(rows: Iterable[Row], head: Head | None) -> list[Finding]:
+    """Everything that is wrong with a chain, as `Check` finds it."""
+    check = Check(head)
+    for row in rows:
+        check.take(row)
+    return check.end()
 
 
 def masked(value: Any) -> Any:

@@ -154,8 +154,14 @@ def add_rows(rows: Iterable[Row]) -> Change:
     return change
 
 
-def all_rows(db: Database) -> list[Row]:
-    return [Row(**row) for row in db.query("select * from people__audit order by seq")]
+def rows_after(seq: int, limit: int) -> Callable[[Database], list[Row]]:
+    """The rows that follow row `seq`, oldest first."""
+
+    def read(db: Database) -> list[Row]:
+        query = "select * from people__audit where seq > ? order by seq limit ?"
+        return [Row(**row) for row in db.query(query, [seq, limit])]
+
+    return read
 
 
 def some_rows(

@@ -28,15 +28,24 @@ NAVIGATION = (
 
 #: Pages that are not shown to whoever may not open them.
 _KEPT = {"/settings": "config:read"}
+#: Nor are these to strangers, whom they would lead to the sign-in.
+_OPEN = {
+    "/": "servers:read",
+    "/members": "servers:read",
+    "/time": "time:read",
+    "/dns": "dns:read",
+    "/log": "servers:read",
+    "/plugins": "box:read",
+    "/tls": "box:read",
+}
 
 
 def navigation(actor: Actor | None) -> list[tuple[str, str]]:
     """What a reader can go to; None is a reader of whom nothing is known."""
-    return [
-        (name, path)
-        for name, path in NAVIGATION
-        if path not in _KEPT or (actor is not None and actor.may(_KEPT[path]))
-    ]
+    if actor is None:
+        return [(name, path) for name, path in NAVIGATION if path not in _KEPT]
+    scopes = _KEPT | _OPEN
+    return [(name, path) for name, path in NAVIGATION if path not in scopes or actor.may(scopes[path])]
 
 
 def _visible(value: Any) -> Any:

@@ -149,6 +149,8 @@ class Site:
         frame = self._frame(title, await self.box(request), here=here, live=live, topic=topic, same=same)
         frame["banner"] = request.line == "lan"
         frame["navigation"] = navigation(request.actor)
+        if not request.actor.may("box:read"):
+            frame["health"] = None
         frame["visitor"] = visitor(request.actor, known=self.ctx.find(Identity) is not None)  # type: ignore[type-abstract]
         frame["notice"] = NOTICES.get(request.query.get("done", ""), "")
         return self.renderer.page(template, frame | values, status)
