@@ -30,6 +30,7 @@ def routes(ctx: SetupContext) -> Iterable[Route]:
             "All figures, for Prometheus",
             returns={"type": "string"},
             produces=("text/plain",),
+            plain=True,  # figures are no secret to whoever may see them; a token is refused there anyway
         ),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import os
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -167,12 +168,16 @@ class Browser:
 
 
 @asynccontextmanager
-async def browser(program: str, *extra: str) -> AsyncIterator[Browser]:
-    """Run Chromium at the path `program` with a profile of its own; `extra` flags such as host-resolver rules."""
+async def browser(program: str, *extra: str, home: Path | None = None) -> AsyncIterator[Browser]:
+    """Run Chromium at the path `program` with a profile of its own; `extra` flags such as host-resolver rules.
+
+    Authorities that are trusted stand in `home`/.pki/nssdb.
+    """
     with tempfile.TemporaryDirectory(prefix="timeball-chromium-", ignore_cleanup_errors=True) as profile:
         process = await asyncio.create_subprocess_exec(
             program, *FLAGS, *extra, f"--user-data-dir={profile}", "about:blank",
             stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+            env={**os.environ, **({} if home is None else {"HOME": str(home)})},
         )  # fmt: skip
         try:
             port_file = Path(profile) / "DevToolsActivePort"

@@ -218,6 +218,16 @@ async def test_other_machines_get_the_public_part_over_plain_http_and_are_sent_o
                 assert (reply.status, found["code"]) == (403, "https_required"), path
 
 
+async def test_a_listed_scraper_gets_the_figures_over_plain_http_and_nobody_else(tmp_path):
+    async with visited(
+        tmp_path, config=PROXY + 'scrapers = ["8.8.8.8"]', plugins=("web", "metrics")
+    ) as visitor:
+        status, text, _ = await visitor.get("/metrics", **FAR)
+        assert status == 200
+        assert "timeball_certificate_expiry_timestamp_seconds" in text
+        assert (await visitor.get("/metrics", **{**FAR, "X-Forwarded-For": "8.8.4.4"}))[0] in (302, 303, 401)
+
+
 async def test_over_tls_the_same_asks_who_you_are_instead(tmp_path):
     async with visited(tmp_path, config=PROXY) as visitor:
         secure = {**FAR, "X-Forwarded-Proto": "https", "Accept": "*/*"}

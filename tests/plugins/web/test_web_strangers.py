@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
-import hashlib
 from contextlib import asynccontextmanager
 
 import pytest
-from cryptography.hazmat.primitives import serialization
 
 from appliance_web.front import Front
+from appliance_web.tls.authority import Pair
+from appliance_web.tls.keeper import context_for
 from tests.plugins.web.test_web_actions import fake_members_api
+from tests.plugins.web.test_web_tls import issue
 from tests.plugins.web.visiting import address, visited
 from tests.support.browser import browser
 from tests.support.programs import need
@@ -57,13 +57,18 @@ async def stranger(page):
         await server.wait_closed()
 
 
-def pin(visitor):
-    """Chromium's way to trust one key: the digest of the authority's public key, whatever signs below it."""
-    top = visitor.app.host.services.get(Front).keeper.authority.certificate
-    spki = top.public_key().public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
-    return base64.b64encode(hashlib.sha256(spki).digest()).decode()
+async def trusting_home(folder, pem):
+    """A home whose browser trusts an authority, as its owner would have installed it."""
+    database = folder / ".pki" / "nssdb"
+    database.mkdir(parents=True)
+    (folder / "authority.pem").write_bytes(pem)
+    for words in (
+        ("-N", "--empty-password"),
+        ("-A", "-t", "C,,", "-n", "box", "-i", str(folder / "authority.pem")),
+    ):
+        process = await asyncio.create_subprocess_exec(need("certutil"), "-d", f"sql:{database}", *words)
+        assert await process.wait() == 0
+    return folder
 
 
 async def test_a_stranger_s_form_fetch_frame_and_stream_change_and_learn_nothing(tmp_path):
@@ -121,26 +126,36 @@ async def test_a_name_that_a_stranger_points_at_us_gets_nothing(tmp_path):
             assert status == 421
 
 
-async def test_every_page_over_https_loads_without_a_complaint_once_the_authority_is_trusted(tmp_path):
-    """A secure context without a complaint by name and by address; without trust the browser refuses."""
-    async with visited(tmp_path, config='hosts = ["ball.test"]') as visitor:
+async def test_a_browser_that_trusts_the_authority_loads_the_pages_by_name_and_address_and_trusts_it_for_nothing_else(
+    tmp_path,
+):
+    """The browser's own verification, name constraints included; without the authority it refuses."""
+    async with visited(tmp_path / "state", config='hosts = ["ball.test"]') as visitor:
+        keeper = visitor.app.host.services.get(Front).keeper
+        home = await trusting_home(tmp_path / "home", keeper.give_out_authority())
         port = address(visitor.app, "https").rpartition(":")[2]
-        rules = "--host-resolver-rules=MAP ball.test 127.0.0.1"
-        async with (
-            browser(
-                need("chromium"), rules, f"--ignore-certificate-errors-spki-list={pin(visitor)}"
-            ) as chromium,
-            chromium.tab() as tab,
-        ):
-            for base in (
-                f"https://ball.test:{port}",
-                f"https://127.0.0.1:{port}",
-                f"https://localhost:{port}",
-            ):
-                await tab.open(base + "/status")
-                assert await tab.evaluate("isSecureContext") is True
-                assert tab.complaints == []
-        async with browser(need("chromium"), rules) as chromium, chromium.tab() as tab:
+        rules = "--host-resolver-rules=MAP *.test 127.0.0.1"
+        async with browser(need("chromium"), rules, home=home) as chromium, chromium.tab() as tab:
+            for host in ("ball.test", "127.0.0.1", "localhost"):
+                for path in ("/status", "/help/tls", "/api"):
+                    await tab.open(f"https://{host}:{port}{path}")
+                    assert await tab.evaluate("isSecureContext") is True
+                    assert tab.complaints == [], host
+            with pytest.raises(RuntimeError, match="ERR_CERT_COMMON_NAME_INVALID"):
+                await tab.open(f"https://other.test:{port}/status")
+            # Somebody took the authority's key and signs a certificate for a name that is not the box's.
+            stolen = (keeper.authority.certificate, keeper.authority.key)
+            now_s = stolen[0].not_valid_before_utc.timestamp() + 86400
+            forged = issue(
+                "other.test", by=stolen, names=("other.test",), begins_s=now_s - 60, ends_s=now_s + 86400 * 30
+            )
+            context = context_for(Pair(forged[1], (forged[0], stolen[0])))
+            server = await asyncio.start_server(lambda r, w: w.close(), "127.0.0.1", 0, ssl=context)
+            with pytest.raises(RuntimeError, match="ERR_CERT_INVALID"):
+                await tab.open(f"https://other.test:{server.sockets[0].getsockname()[1]}/")
+            server.close()
+            await server.wait_closed()
+        async with browser(need("chromium"), rules, home=tmp_path) as chromium, chromium.tab() as tab:
             with pytest.raises(RuntimeError, match="ERR_CERT_AUTHORITY_INVALID"):
                 await tab.open(f"https://ball.test:{port}/status")
 
