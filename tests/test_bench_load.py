@@ -21,7 +21,7 @@ from tests.support.programs import cannot_run
 BENCH = Path(__file__).resolve().parents[1] / "packaging" / "bench"
 sys.path.insert(0, str(BENCH))
 
-from _load import Seen, Unavailable, generator, load  # noqa: E402
+from _load import CRATE, TARGET, Seen, Unavailable, generator, load  # noqa: E402
 
 #: Slow enough for any machine, and late only when nothing runs at all.
 GENTLY = ("--seconds", "0.5", "--late-ms", "5000")
@@ -143,3 +143,9 @@ def test_what_cannot_be_done_is_said_in_a_sentence(arguments: tuple[str, ...]) -
     assert done.returncode == 2
     assert done.stderr.startswith("timeball-load: ")
     assert not done.stdout
+
+
+def test_its_own_tests_pass() -> None:
+    command = ["cargo", "test", "--locked", "--quiet", "--target-dir", str(TARGET)]
+    done = subprocess.run(command, cwd=CRATE, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

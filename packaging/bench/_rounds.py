@@ -78,8 +78,8 @@ def running(kinds: Sequence[Kind]) -> Iterator[list[Side]]:
         for kind in kinds:
             try:
                 sides.append(Side(kind, stack.enter_context(kind.running())))
-            except Missing as missing:
-                sides.append(Side(kind, why=str(missing)))
+            except (Missing, RuntimeError) as why:
+                sides.append(Side(kind, why=" ".join(str(why).split())))
         yield sides
 
 
@@ -96,7 +96,7 @@ def run_rounds(
     present = [side for side in sides if side.server is not None]
     for side in present:
         side.runs.clear()
-    for number in range(rounds + 1):
+    for number in range(rounds + 1 if present else 0):
         shift = number % len(present)
         for side in [*present[shift:], *present[:shift]]:
             run = _run(side, options(side) if callable(options) else options)

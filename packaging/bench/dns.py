@@ -13,11 +13,11 @@ from _load import unavailable
 from _rounds import compared, latency_row, rate_row, run_rounds, running
 from _servers import NAMES, gdnsd_static, gdnsd_weighted, knot_geoip, knot_static, nsd, ours
 
-ROUNDS = 11
+ROUNDS = 9
 ASKED = ("--names", ",".join(NAMES))
-SATURATED = ("--window", "128", "--seconds", "0.7", *ASKED)
+SATURATED = ("--window", "128", "--seconds", "0.6", *ASKED)
 RATE = 20_000
-AT_RATE = ("--rate", str(RATE), "--seconds", "1.5", *ASKED)
+AT_RATE = ("--rate", str(RATE), "--seconds", "1", *ASKED)
 LATENCY_ROUNDS = 3
 DRAWS = {"dns": "a draw for each query", "dns8": "a draw for each address and 8 s"}
 

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from _common import Row, main
 from _load import unavailable
-from _rounds import Side, compared, latency_row, rate_row, run_rounds, running
-from _servers import chronyd, ntpsec, ours
+from _rounds import compared, latency_row, rate_row, run_rounds, running
+from _servers import Server, chronyd, ntpsec, ours
 
 ROUNDS = 9
-SATURATED = ("--window", "128", "--seconds", "0.8")
+SATURATED = ("--window", "128", "--seconds", "0.6")
 RATE = 20_000
-AT_RATE = ("--rate", str(RATE), "--seconds", "1.5")
+AT_RATE = ("--rate", str(RATE), "--seconds", "1")
 LATENCY_ROUNDS = 3
 #: More clients than the table of clients holds: every request finds a place, and takes it from somebody.
 MANY = ("--sources", "65536")
@@ -68,7 +68,7 @@ def all_cores() -> Iterator[Row]:
         yield Row("NTP, all cores", "not measured", note="this machine has one core")
         return
     with running([ours("ntp", workers=cores), ours("ntp"), chronyd(instances=cores)]) as (many, one, chrony):
-        wide = ("--window", str(128 * cores), "--batch", str(32 * cores), "--seconds", "0.8")
+        wide = ("--window", str(128 * cores), "--batch", str(32 * cores), "--seconds", "0.6")
         run_rounds([many, one, chrony], lambda side: SATURATED if side is one else wide, ROUNDS)
         what = f"NTP, {cores} workers: replies for a CPU second"
         scaling = (
@@ -77,14 +77,14 @@ def all_cores() -> Iterator[Row]:
         yield compared(what, many, one, lambda run: run.per_cpu_s, "{:,.0f}", scaling, goal=">= 0.9")
         yield compared(what, many, chrony, lambda run: run.per_cpu_s, "{:,.0f}", goal=">= 1.3")
         yield rate_row(f"NTP, {cores} workers: replies a second", many, one, cores)
-        yield balance(many)
+        if many.server is not None:
+            yield balance(many.server)
 
 
-def balance(side: Side) -> Row:
+def balance(server: Server) -> Row:
     """How evenly the packets of a thousand clients went over the workers, by their processor time."""
-    assert side.server is not None
     shares = []
-    for task in Path(f"/proc/{side.server.processes[0].pid}/task").iterdir():
+    for task in Path(f"/proc/{server.processes[0].pid}/task").iterdir():
         if (task / "comm").read_text().startswith("ntp-"):
             fields = (task / "stat").read_text().rpartition(")")[2].split()
             shares.append(int(fields[11]) + int(fields[12]))
