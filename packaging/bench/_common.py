@@ -91,6 +91,11 @@ def cpu_s(pid: int) -> float:
     return time.clock_gettime((~pid << 3) | 2)
 
 
+def thread_cpu_s(tid: int) -> float:
+    """The same of one thread of this process."""
+    return time.clock_gettime((~tid << 3) | 6)
+
+
 def resident_bytes(pid: int) -> int:
     """Resident memory of a process, pages shared with others included."""
     return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * _PAGE_BYTES
