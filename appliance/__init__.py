@@ -2,6 +2,7 @@
 
 from appliance.api.context import RunContext, SetupContext
 from appliance.api.errors import ConfigError, NotReady
+from appliance.api.http import Reply, Request
 from appliance.api.plugin import API, API_MIN, PluginInfo, hookimpl
 
 __all__ = [
@@ -10,6 +11,8 @@ __all__ = [
     "ConfigError",
     "NotReady",
     "PluginInfo",
+    "Reply",
+    "Request",
     "RunContext",
     "SetupContext",
     "hookimpl",

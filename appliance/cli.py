@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from appliance.api.cli import call_options
+from appliance.commands import authors
 from appliance.commands.ask import api, plugin_group
 from appliance.commands.doctor import doctor
 from appliance.commands.settings import config_group
@@ -29,6 +30,7 @@ def build() -> click.Group:
     root = click.version_option(version("timeball"), prog_name="timeball")(root)
     for command in (run, check, demo, doctor, config_group, plugin_group, api):
         root.add_command(command)
+    authors.register(plugin_group)
     plugins = loader.discover(_drop_in_folders())
     for loaded in plugins.good():
         if "commands" in loaded.hooks:

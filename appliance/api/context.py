@@ -13,6 +13,8 @@ from appliance.core.bus import Bus, Overflow, Subscription
 from appliance.core.cells import Cell
 from appliance.core.clock import Clock
 
+__all__ = ["Bus", "Cell", "Clock", "RunContext", "SetupContext", "Store", "Subscription"]
+
 T = TypeVar("T")
 E = TypeVar("E")
 

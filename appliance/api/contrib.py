@@ -24,7 +24,8 @@ class Route:
         method: "GET", "POST", "PATCH", "PUT", "DELETE".
         path: aiohttp-style. Absolute ("/api/v1/members/{id}") if no other plugin has it, else relative ("hello"),
             which is mounted at "/p/<plugin>/hello".
-        handler: `async handler(request: appliance.core.routes.Request) -> JSON-able value or aiohttp response`.
+        handler: `async handler(request: Request) -> JSON-able value or Reply` (both in `appliance.api.http`), or an
+            aiohttp response.
         scope: what one must be allowed to do: "area:verb" as in "servers:write" (`appliance.api.actor` has the roles that
             may), "public" for anybody, or one of "read", "operate", "admin", which mean that verb in an area named
             after the plugin. A route without a scope is a mistake: its plugin is not started.

@@ -122,7 +122,7 @@ class Identity(Protocol):
         Args:
             headers: names in lower case.
             remote: address it comes from.
-            line: how safe the way here is (`appliance.core.routes.Line`).
+            line: how safe the way here is (`appliance.api.http.Line`).
 
         Raises:
             ApiError: what is shown is wrong, or shown too often; says no more than that.
@@ -149,7 +149,7 @@ class Frame(Protocol):
         status: int = 200,
         **values: Any,
     ) -> Any:
-        """A whole page as `appliance.core.routes.Reply`; everything in `values` is escaped.
+        """A whole page as `appliance.api.http.Reply`; everything in `values` is escaped.
 
         Args:
             request: of the reader.

@@ -5,103 +5,33 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-import secrets
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 from urllib.parse import unquote
 
-from appliance.api.actor import NOBODY, Actor, scope_of
+from appliance.api.actor import scope_of
 from appliance.api.contrib import Route
 from appliance.api.errors import ApiError, NotFound, Refused, Unconfirmed, Unknown
+from appliance.api.http import Line, Note, Reply, Request
 from appliance.core.bodies import json_body, validated
 from appliance.core.conditional import Changed, current, tag
-from appliance.core.plain_json import to_json
 from appliance.core.tasks import current_plugin
 
+__all__ = [
+    "CrossSite",
+    "Line",
+    "Mounted",
+    "Note",
+    "Reply",
+    "Request",
+    "RouteTable",
+    "TooLarge",
+    "Witness",
+    "authorise",
+    "problem",
+]
+
 log = logging.getLogger("timeball.api")
-
-#: How a request came: "local" never left this machine (or is the admin socket), "tls" nobody could read on its way, "lan"
-#: plain HTTP in a private network that the owner allowed, "plain" plain HTTP where no secret may travel.
-Line = Literal["local", "tls", "lan", "plain"]
-
-
-@dataclass(slots=True)
-class Note:
-    """What a handler tells the audit trail.
-
-    Attributes:
-        target: what it was done to; when empty, the parts of the path.
-        before: what the change replaced, JSON-able.
-        after: what is there now; when None, the body that was sent.
-        actor: who it turned out to be, where the operation itself finds that out (signing in).
-    """
-
-    target: str = ""
-    before: Any = None
-    after: Any = None
-    actor: Actor | None = None
-
-
-@dataclass(slots=True)
-class Request:
-    """What a route's handler receives.
-
-    Attributes:
-        params: parts of the path, decoded.
-        query: the query string, last value of each key.
-        query_model: the validated query when the route declares one.
-        body: the validated JSON body when the route declares one.
-        content: the body as it came, for routes that take something else than JSON.
-        headers: names in lower case.
-        actor: who asks and what it may do; decided before, where the request entered.
-        remote: the address it comes from, "" on the admin socket.
-        line: how safe the way here is.
-        foreign: why a browser's request cannot be taken for one of our own pages', or "".
-        id: of this request, the same in the answer, the log and the audit trail.
-        note: what the audit trail shall say besides: the handler may fill it in.
-        raw: the aiohttp request, for streams and pages.
-    """
-
-    method: str
-    path: str
-    params: Mapping[str, str] = field(default_factory=dict)
-    query: Mapping[str, str] = field(default_factory=dict)
-    query_model: Any = None
-    body: Any = None
-    content: bytes = b""
-    headers: Mapping[str, str] = field(default_factory=dict)
-    actor: Actor = NOBODY
-    remote: str = ""
-    line: Line = "local"
-    foreign: str = ""
-    id: str = field(default_factory=lambda: secrets.token_hex(6))
-    note: Note = field(default_factory=Note)
-    raw: Any = None
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A handler's answer when 200 and plain JSON are not enough.
-
-    Attributes:
-        value: JSON-able, or `str`/`bytes` when `content_type` is not JSON.
-        revision: names the state of what can be changed, where `value` shows more than that; for If-Match.
-    """
-
-    value: Any = None
-    status: int = 200
-    headers: Mapping[str, str] = field(default_factory=dict)
-    content_type: str = "application/json"
-    revision: str = ""
-
-    def body(self) -> bytes:
-        """The value as bytes."""
-        if isinstance(self.value, bytes):
-            return self.value
-        if isinstance(self.value, str) and "json" not in self.content_type:
-            return self.value.encode()
-        return b"" if self.status == 204 else to_json(self.value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,21 +15,24 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from appliance.api.actor import Role, acting, local
+from appliance.api.http import Reply, Request
 from appliance.api.model import PluginState, PluginStatus
+from appliance.api.services import Store
 from appliance.core.clock import Clock, FakeClock
 from appliance.core.config import Layer, read_text
 from appliance.core.config_check import validate
-from appliance.core.routes import Reply, Request
 from appliance.dataplane import choose
 from appliance.host import loader
 from appliance.host.app import Host
 from appliance.host.backoff import Timing
 from appliance.host.changes import Patience
 from appliance.settings.sources import MemorySources, Sources
+
+T = TypeVar("T")
 
 __all__ = ["FakeClock", "RunningAppliance", "running", "wait_until"]
 
@@ -51,6 +54,23 @@ class RunningAppliance:
 
     def status(self, plugin_id: str) -> PluginStatus:
         return self.host.supervised[plugin_id].status
+
+    def service(self, kind: type[T]) -> T:
+        """The service of that type.
+
+        Raises:
+            LookupError: nobody provides it.
+        """
+        return self.host.services.get(kind)
+
+    def contributed(self, kind: type[T]) -> list[T]:
+        """What the plugins contributed of that type: panels, metrics, health checks, ..."""
+        return self.host.shared.of_type(kind)
+
+    @property
+    def store(self) -> Store:
+        """The database, as plugins see it."""
+        return self.host.store
 
     async def until_running(self, *plugin_ids: str, timeout_s: float = 20.0) -> None:
         """Wait until the plugins (all, when none is named) are RUNNING.

@@ -1,0 +1,82 @@
+"""Commands for people who write plugins: they need no running appliance."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from appliance.api.cli import Failure, emit
+
+
+def register(group: click.Group) -> None:
+    """Add the commands to `timeball plugin`."""
+    for command in (plugin_new,):
+        group.add_command(command)
+
+
+@click.command("new")
+@click.argument("name")
+@click.option("--hooks", metavar="A,B", help="What it shall bring; all for everything. Asked when left out.")
+@click.option("--dir", "folder", type=click.Path(path_type=Path), help="Where to; ./timeball-NAME otherwise.")
+@click.option("--single-file", is_flag=True, help="One NAME.py for a drop-in folder, not a package.")
+@click.option("--yes", is_flag=True, help="Ask nothing.")
+def plugin_new(name: str, hooks: str | None, folder: Path | None, *, single_file: bool, yes: bool) -> None:
+    """Write the skeleton of a plugin: each hook with an example that works and its test. Works offline."""
+    from appliance.kit import naming, skeleton
+
+    if why := naming.refusal(name, _taken()):
+        raise Failure(why, 2)
+    wanted = skeleton.Wanted(name, skeleton.with_needs(_hooks(hooks, ask=not yes and sys.stdin.isatty())))
+    if single_file:
+        files, folder = skeleton.single_file(wanted), folder or Path()
+        taken = [folder / file for file in files if (folder / file).exists()]
+    else:
+        files, folder = skeleton.package(wanted), folder or Path(f"timeball-{name.replace('_', '-')}")
+        taken = [folder] if folder.is_file() or (folder.is_dir() and any(folder.iterdir())) else []
+    if taken:
+        raise Failure(f"{taken[0]} is there already; nothing was written", 6, "name another place with --dir")
+    try:
+        for file, text in files.items():
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            (folder / file).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise Failure(f"{folder} cannot be written: {error.strerror}") from None
+    written = {"id": name, "folder": str(folder), "files": sorted(files), "hooks": ["setup", *wanted.hooks]}
+    emit(written, _tell)
+
+
+def _tell(written: Any) -> None:
+    folder = Path(written["folder"])
+    for file in written["files"]:
+        click.echo(f"  {folder / file}")
+    tested = folder / written["files"][0] if len(written["files"]) == 1 else folder
+    click.echo(f"Written. Now:  timeball plugin test {tested}")
+
+
+def _hooks(text: str | None, *, ask: bool) -> tuple[str, ...]:
+    from appliance.kit import skeleton
+
+    if text is None and ask:
+        for hook in skeleton.HOOKS:
+            click.echo(f"  {hook:16} {skeleton.about(hook)}")
+        text = click.prompt("What shall it bring", default=",".join(skeleton.USUAL))
+    if text is None:
+        return skeleton.USUAL
+    if text.strip() == "all":
+        return skeleton.HOOKS
+    named = tuple(word for word in text.replace(" ", ",").split(",") if word and word != "setup")
+    if unknown := [hook for hook in named if hook not in skeleton.HOOKS]:
+        raise Failure(f"there is no hook {unknown[0]!r}; there are: {', '.join(skeleton.HOOKS)}", 2)
+    return named
+
+
+def _taken() -> set[str]:
+    """Names that plugins and commands of the appliance have."""
+    from appliance.host import loader
+
+    root = click.get_current_context().find_root().command
+    commands = set(root.commands) if isinstance(root, click.Group) else set()
+    return commands | {p.id for p in loader.discover().good() if p.builtin} | {"appliance", "host", "test"}
