@@ -189,7 +189,7 @@ def _refusals(mounted: Mounted) -> Iterable[int]:
     if mounted.scope != "public":
         found |= {401, 403}
     if "{" in mounted.path:
-        found.add(404)
+        found |= {404, 422}
     if route.query is not None:
         found |= {404, 422}
     if route.unsafe:

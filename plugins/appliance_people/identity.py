@@ -70,6 +70,7 @@ class Recognition:
             used = replace(token, used=now, used_from=remote)
             self._people.tokens[token.id] = used
             await self._people.write_quietly(keeping.put_token(used))
-        grants = tokens.meet(token.grants, ROLES[user.role])
+        # What everybody may who shows nothing, a token may too.
+        grants = tokens.meet(token.grants, ROLES[user.role]) | {"public"}
         name = f"{user.name}'s token {token.label or token.id}"
         return Actor(name, "token", grants, user.role, user.id, token.id)

@@ -22,7 +22,7 @@ def api_routes(o: Operations) -> tuple[Route, ...]:
             body=bodies.SignIn,
         ),
         Route("GET", "/api/v1/session", o.who_am_i, "self:read", "Who you are, and what you may do"),
-        Route("DELETE", "/api/v1/session", o.sign_out, "self:write", "Sign out"),
+        Route("DELETE", "/api/v1/session", o.sign_out, "self:write", "Sign out", status=204),
         Route(
             "POST",
             "/api/v1/session/confirm",
@@ -49,7 +49,14 @@ def api_routes(o: Operations) -> tuple[Route, ...]:
             returns=_ARRAY,
         ),
         Route("DELETE", open_sessions, o.end_other_sessions, "self:write", "Sign out everywhere else"),
-        Route("DELETE", f"{open_sessions}/{{id}}", o.end_session, "self:write", "Sign out one session"),
+        Route(
+            "DELETE",
+            f"{open_sessions}/{{id}}",
+            o.end_session,
+            "self:write",
+            "Sign out one session",
+            status=204,
+        ),
         Route(
             "GET",
             tokens,
@@ -68,7 +75,7 @@ def api_routes(o: Operations) -> tuple[Route, ...]:
             body=bodies.NewToken,
             confirm=True,
         ),
-        Route("DELETE", f"{tokens}/{{id}}", o.revoke_token, "self:write", "Revoke a token"),
+        Route("DELETE", f"{tokens}/{{id}}", o.revoke_token, "self:write", "Revoke a token", status=204),
         Route("GET", users, o.list_users, "users:read", "Everybody with a role", returns=_ARRAY),
         Route("POST", users, o.add_user, "users:write", "Add a user", body=bodies.NewUser, confirm=True),
         Route(
@@ -80,7 +87,15 @@ def api_routes(o: Operations) -> tuple[Route, ...]:
             body=bodies.UserChange,
             confirm=True,
         ),
-        Route("DELETE", f"{users}/{{id}}", o.remove_user, "users:write", "Remove a user", confirm=True),
+        Route(
+            "DELETE",
+            f"{users}/{{id}}",
+            o.remove_user,
+            "users:write",
+            "Remove a user",
+            confirm=True,
+            status=204,
+        ),
         Route(
             "POST",
             f"{users}/{{id}}/reset",
