@@ -46,6 +46,7 @@ class Route:
             something.
         confirm: a person must have given the password within the last minutes.
         max_body: bytes; a larger body is refused before it is read.
+        secret: body or answer hold a password, a token or the like: nobody on the way keeps either.
         plain: whether other machines may use it over plain HTTP, where everybody can read it. None: when it is public
             and changes nothing.
     """
@@ -69,6 +70,7 @@ class Route:
     refuses: tuple[int, ...] = ()
     max_body: int = 64 * 1024
     plain: bool | None = None
+    secret: bool = False
 
     @property
     def unsafe(self) -> bool:

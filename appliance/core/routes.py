@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 from urllib.parse import unquote
 
@@ -181,9 +181,13 @@ class RouteTable:
             return problem(_Unexpected(why), request.id)
         finally:
             current_plugin.reset(token)
-        if isinstance(value, Reply) or hasattr(value, "prepare"):
-            return value
-        return Reply(value)
+        if not isinstance(value, Reply):
+            if hasattr(value, "prepare"):
+                return value
+            value = Reply(value)
+        if mounted.route.secret:
+            return replace(value, headers={**value.headers, "Cache-Control": "no-store"})
+        return value
 
     async def _check_precondition(self, request: Request) -> None:
         """Compare If-Match with what GET says at the same path.

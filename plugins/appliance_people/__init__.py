@@ -45,7 +45,11 @@ def setup(ctx: SetupContext) -> None:
     ctx.provide(People, people)
     ctx.provide(Identity, Recognition(people, setup_anywhere=config.allow_public_setup))  # type: ignore[type-abstract]
     ctx.provide(Claim, Claim(people, ctx.store, ctx.clock, file))
-    ctx.provide(Trail, Trail(ctx.store, ctx.clock, ctx.state_dir))
+    trail = Trail(ctx.store, ctx.clock, ctx.state_dir)
+    ctx.provide(Trail, trail)
+    ctx.get(
+        RouteTable
+    ).witness = trail  # from the first request on; rows wait until there is a table for them
 
 
 @hookimpl

@@ -241,7 +241,9 @@ def page_routes(pages: Pages) -> tuple[Route, ...]:
     """All pages. Their forms leave the audit trail to the operations that they do."""
 
     def page(method: str, path: str, handler: Any, scope: str) -> Route:
-        return Route(method, path, handler, scope, page=True, audit=False, plain=False)
+        return Route(
+            method, path, handler, scope, page=True, audit=False, plain=False, secret=method == "POST"
+        )
 
     return (
         page("GET", "/login", pages.sign_in_form, "public"),

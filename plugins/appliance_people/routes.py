@@ -20,6 +20,7 @@ def api_routes(o: Operations) -> tuple[Route, ...]:
             "public",
             "Sign in; the answer sets a cookie",
             body=bodies.SignIn,
+            secret=True,
         ),
         Route("GET", "/api/v1/session", o.who_am_i, "self:read", "Who you are, and what you may do"),
         Route("DELETE", "/api/v1/session", o.sign_out, "self:write", "Sign out", status=204),
@@ -30,6 +31,7 @@ def api_routes(o: Operations) -> tuple[Route, ...]:
             "self:write",
             "Give the password again",
             body=bodies.Confirm,
+            secret=True,
         ),
         Route(
             "POST",
@@ -38,6 +40,7 @@ def api_routes(o: Operations) -> tuple[Route, ...]:
             "self:write",
             "Change the own password; ends all other sessions",
             body=bodies.OwnPassword,
+            secret=True,
         ),
         Route(
             "GET",
@@ -73,11 +76,21 @@ def api_routes(o: Operations) -> tuple[Route, ...]:
             "self:write",
             "Make a token; it is told once",
             body=bodies.NewToken,
+            secret=True,
             confirm=True,
         ),
         Route("DELETE", f"{tokens}/{{id}}", o.revoke_token, "self:write", "Revoke a token", status=204),
         Route("GET", users, o.list_users, "users:read", "Everybody with a role", returns=_ARRAY),
-        Route("POST", users, o.add_user, "users:write", "Add a user", body=bodies.NewUser, confirm=True),
+        Route(
+            "POST",
+            users,
+            o.add_user,
+            "users:write",
+            "Add a user",
+            body=bodies.NewUser,
+            secret=True,
+            confirm=True,
+        ),
         Route(
             "PATCH",
             f"{users}/{{id}}",
@@ -103,6 +116,7 @@ def api_routes(o: Operations) -> tuple[Route, ...]:
             "users:write",
             "Set a new password; ends all sessions",
             body=bodies.Reset,
+            secret=True,
             confirm=True,
         ),
         Route(
@@ -134,8 +148,15 @@ def api_routes(o: Operations) -> tuple[Route, ...]:
             o.setup_code,
             "setup:code",
             "The setup code of now; on the admin socket only",
+            secret=True,
         ),
         Route(
-            "POST", "/api/v1/setup/claim", o.claim, "setup:run", "Make the first owner", body=bodies.ClaimBody
+            "POST",
+            "/api/v1/setup/claim",
+            o.claim,
+            "setup:run",
+            "Make the first owner",
+            body=bodies.ClaimBody,
+            secret=True,
         ),
     )

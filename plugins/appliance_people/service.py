@@ -30,7 +30,6 @@ async def serve(ctx: RunContext) -> None:
     people.hashing.in_thread = ctx.to_thread
     ctx.on_stop(lambda: setattr(people.hashing, "in_thread", None))
     await people.recall()
-    ctx.get(RouteTable).witness = trail
     # What is compared with where there is no account has to be there before the first stranger comes.
     await people.hashing.matches("", None)
     settings = await _take_preseed(ctx, Path(config.preseed)) if config.preseed else {}

@@ -123,7 +123,9 @@ def setup_routes(pages: SetupPages) -> tuple[Route, ...]:
     """The three steps. The first is there only as long as there is no owner."""
 
     def page(method: str, path: str, handler: Any, scope: str) -> Route:
-        return Route(method, path, handler, scope, page=True, audit=False, plain=False)
+        return Route(
+            method, path, handler, scope, page=True, audit=False, plain=False, secret=method == "POST"
+        )
 
     return (
         page("GET", "/setup", pages.claim_form, "setup:run"),

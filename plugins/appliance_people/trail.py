@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
+import sqlite3
 from collections import deque
 from dataclasses import replace
 from pathlib import Path
@@ -92,16 +92,14 @@ class Trail:
         )  # fmt: skip
         async with self._lock:
             self._waiting.append(row)
-            with contextlib.suppress(StoreError):
-                await self._write_waiting()
+            await self._try()
             if self._waiting:
                 log.error("%s (not in the database yet)", _line(row))
 
     async def flush(self) -> None:
         """Write what waits, if the database takes it now."""
         async with self._lock:
-            with contextlib.suppress(StoreError):
-                await self._write_waiting()
+            await self._try()
 
     async def verify(self) -> tuple[int, list[Finding]]:
         """How many rows there are, and everything that is wrong with the chain."""
@@ -118,6 +116,15 @@ class Trail:
             await asyncio.to_thread(_follow, check, rows)
             seq = rows[-1].seq
         return check.rows, check.end()
+
+    async def _try(self) -> None:
+        """Write what waits; what cannot be written now waits on, and what was done stays done."""
+        try:
+            await self._write_waiting()
+        except StoreError:
+            pass  # told by the store, as a problem of its own
+        except sqlite3.Error as error:
+            log.debug("the audit trail has no table yet: %s", error)
 
     async def _write_waiting(self) -> None:
         if not self._waiting:

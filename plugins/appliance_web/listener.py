@@ -247,6 +247,9 @@ class Listener:
         if raw.method != "POST" or key is None or repeats is None:
             return await first()
         owner = actor.account or f"{actor.name} {neighbourhood(address_of(way.remote))}"
+        mounted = self._table.find(raw.method, raw.rel_url.raw_path)
+        if mounted is not None and mounted.route.secret:
+            content = b""  # not even its hash is kept: a password could be guessed from it
         found = await repeats.begin(owner, key, raw.method, raw.rel_url.raw_path_qs, content)
         if isinstance(found, Reply):
             return as_response(found)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import ssl
 
@@ -84,3 +86,26 @@ async def test_over_plain_http_from_elsewhere_neither_password_nor_token_nor_coo
             ) as reply:
                 assert reply.status == 403
         assert not app.host.services.get(People).sessions
+
+
+async def test_an_idempotency_key_keeps_neither_token_nor_password_nor_anything_to_guess_it_by(tmp_path):
+    async with running(["people", "web", "members"], CONFIG, state_dir=tmp_path) as app:
+        await app.until_running()
+        await app.post("/api/v1/users", {"name": "ada", "role": "owner", "password": OWNER_PASSWORD})
+        base = re.search(r"http://127[^/]+", app.status("web").text)[0]
+        async with aiohttp.ClientSession(headers=OURS, cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
+            body = json.dumps({"name": "ada", "password": OWNER_PASSWORD}).encode()
+            headers = {"Content-Type": "application/json", "Idempotency-Key": "k1"}
+            async with session.post(f"{base}/api/v1/session", data=body, headers=headers) as reply:
+                assert reply.status == 200, await reply.text()
+            headers["Idempotency-Key"] = "k2"
+            asked = b'{"scopes": ["servers:read"]}'
+            async with session.post(f"{base}/api/v1/tokens", data=asked, headers=headers) as reply:
+                assert reply.status == 201
+                token = (await reply.json())["token"]
+            async with session.post(f"{base}/api/v1/tokens", data=asked, headers=headers) as reply:
+                assert reply.status == 409
+        guess = hashlib.sha256(b"POST /api/v1/session\n" + body).hexdigest()
+    stored = b"".join(p.read_bytes() for p in tmp_path.glob("timeball.db*"))
+    for secret in (token, guess, OWNER_PASSWORD):
+        assert secret.encode() not in stored
