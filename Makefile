@@ -4,7 +4,7 @@ PYTHON ?= python3
 DEV = @exec $(PYTHON) packaging/dev.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow lint native bench fuzz fuzz-native peers lock docs changelog clean
+.PHONY: help run test test-slow lint native web bench fuzz fuzz-native peers lock docs changelog clean
 
 help:
 	@echo "make run         start a small pool on this machine and watch it in the browser"
@@ -12,6 +12,7 @@ help:
 	@echo "make test-slow   the slow tests"
 	@echo "make lint        style, format and types alone"
 	@echo "make native      build the native data plane (cargo); test and bench do it by themselves where they can"
+	@echo "make web         fetch the chart library (npm); run and test do it by themselves where they can"
 	@echo "make fuzz        hostile input; TIMEBALL_FUZZ_EXAMPLES, TIMEBALL_FUZZ_PACKETS say how much"
 	@echo "make fuzz-native fuzz the native plane (cargo-fuzz), TIMEBALL_FUZZ_SECONDS for each target"
 	@echo "make bench       figures, side by side with other servers where they are installed"
@@ -21,5 +22,5 @@ help:
 	@echo "make changelog   what the next release brings"
 	@echo "make clean       remove .venv and what builds leave"
 
-run test test-slow lint native bench fuzz fuzz-native peers lock docs changelog clean:
+run test test-slow lint native web bench fuzz fuzz-native peers lock docs changelog clean:
 	$(DEV) $@ $(ARGS)

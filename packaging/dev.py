@@ -25,6 +25,7 @@ if sys.version_info < (3, 11):  # noqa: UP036 - it is there to be said in words
         )
     )
 
+import browser_files  # noqa: E402 - see above
 import fuzz_native as native_fuzz  # noqa: E402 - see above
 import native as native_plane  # noqa: E402 - see above
 from environment import BIN, CACHE, SetupError, clean_environment, ensure, hand_back  # noqa: E402
@@ -57,6 +58,7 @@ def run(arguments: list[str]) -> int:
         print(
             "packets are answered in Python; make native builds the faster plane", file=sys.stderr, flush=True
         )
+    print(browser_files.fetch(), file=sys.stderr, flush=True)
     timeball = str(BIN / "timeball")
     # In place of this process: Ctrl-C and SIGTERM reach the appliance itself.
     os.execve(timeball, [timeball, "demo", *arguments], clean_environment())  # noqa: S606
@@ -90,6 +92,7 @@ def test(arguments: list[str]) -> int:
     """Lint, then every test that is not slow."""
     linted = lint([])
     print(native_plane.build(), flush=True)
+    print(browser_files.fetch(), flush=True)
     tested = pytest("-q", "-m", "not slow", *arguments)
     return tested or linted
 
@@ -97,6 +100,12 @@ def test(arguments: list[str]) -> int:
 def native(arguments: list[str]) -> int:
     """Build the native data plane (needs cargo); `make run` and `make test` do it by themselves where they can."""
     print(native_plane.build(insist=True))
+    return 0
+
+
+def web(arguments: list[str]) -> int:
+    """Fetch what the pages take from others (needs npm); `make run` and `make test` do it by themselves where they can."""
+    print(browser_files.fetch(insist=True))
     return 0
 
 
@@ -176,6 +185,7 @@ COMMANDS = {
     "test-slow": test_slow,
     "lint": lint,
     "native": native,
+    "web": web,
     "fuzz": fuzz,
     "fuzz-native": fuzz_native,
     "bench": bench,

@@ -17,10 +17,12 @@ from appliance.core.paging import link
 from appliance.core.routes import Reply, Request
 from appliance.store.series import Series, read_series
 from appliance_monitor import classic, keeping
-from appliance_monitor.history import COLUMNS, RANGES_S, as_csv, points
+from appliance_monitor.history import COLUMNS, RANGES_S, as_csv, columns, points
 from appliance_monitor.score import DECAY, POOL_SCORE, START
 from appliance_monitor.steps import TABLE
 from appliance_monitor.target import parse_target
+from appliance_monitor.turns import SQL as TURNS_SQL
+from appliance_monitor.turns import turns
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -39,6 +41,9 @@ class HistoryQuery(PluginConfig):
     from_ts: float | None = Field(None, alias="from", ge=0, le=2**40)
     to_ts: float | None = Field(None, alias="to", ge=0, le=2**40)
     points: int = Field(400, ge=2, le=_MOST_POINTS)
+    columns: bool = Field(
+        default=False, description="one list for each column instead of one object for each point"
+    )
 
 
 class LogQuery(PluginConfig):
@@ -88,6 +93,14 @@ def monitor_routes(ctx: SetupContext, monitor: Monitor, retention: Retention) ->
             op.history,
             "servers:read",
             "Offset, round trip and score over time",
+            query=HistoryQuery,
+        ),
+        Route(
+            "GET",
+            "/api/v1/members/{id}/turns",
+            op.turns,
+            "servers:read",
+            "When it began to answer differently: kiss codes, leap indicator, stratum",
             query=HistoryQuery,
         ),
         Route(
@@ -175,12 +188,27 @@ class _Operations:
 
     async def history(self, request: Request) -> dict[str, Any]:
         member, series = await self._series(request)
-        return {
+        about = {
             "member": member.id,
+            "monitor": self._monitor.config.name,
             "bucket_s": series.bucket_s,
             "step_s": series.step_s,
-            "points": points(series),
         }
+        if request.query_model.columns:
+            return {**about, "columns": columns(series)}
+        return {**about, "points": points(series)}
+
+    async def turns(self, request: Request) -> list[dict[str, Any]]:
+        """Out of the single probes, which are kept for a shorter time than the summaries."""
+        member = self._member(request.params["id"])
+        start, end = self._window(request.query_model)
+
+        def read(db: sqlite_utils.Database) -> list[dict[str, Any]]:
+            rows = db.execute(TURNS_SQL, (member.id, start, end)).fetchall()
+            return turns(dict(zip(("ts", "error", "stratum", "leap"), row, strict=True)) for row in rows)
+
+        await self._ctx.store.flush()
+        return await self._ctx.store.read(read)
 
     async def history_csv(self, request: Request) -> Reply:
         member, series = await self._series(request)
@@ -189,16 +217,20 @@ class _Operations:
     async def _series(self, request: Request) -> tuple[Member, Series]:
         member = self._member(request.params["id"])
         query: HistoryQuery = request.query_model
-        now = self._ctx.clock.wall_ns() / 1e9
-        end = query.to_ts if query.to_ts is not None else now + 1
-        start = query.from_ts if query.from_ts is not None else end - RANGES_S[query.range]
-        if start >= end:
-            raise Invalid("the window is empty", errors={"from": "must lie before to"})
+        start, end = self._window(query)
         await self._ctx.store.flush()
         series = await self._ctx.store.read(
             lambda db: read_series(db, self._retention, (member.id,), start, end, query.points)
         )
         return member, series
+
+    def _window(self, query: HistoryQuery) -> tuple[float, float]:
+        """Epoch seconds from and to."""
+        end = query.to_ts if query.to_ts is not None else self._ctx.clock.wall_ns() / 1e9 + 1
+        start = query.from_ts if query.from_ts is not None else end - RANGES_S[query.range]
+        if start >= end:
+            raise Invalid("the window is empty", errors={"from": "must lie before to"})
+        return start, end
 
     async def log(self, request: Request) -> Reply:
         return _paged(request, await self._log_rows(request))

@@ -1,4 +1,7 @@
-"""Stylesheet, script and mark: read once, named by their content so that a browser may keep them for ever."""
+"""Stylesheets, scripts and mark: read once, named by their content so that a browser may keep them for ever.
+
+What comes from others lies in `static/vendor`, which may be missing: see packaging/browser_files.py.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ class Assets:
     def __init__(self, folder: Path = FOLDER) -> None:
         self._by_path: dict[str, Asset] = {}
         self._hashed: dict[str, str] = {}
-        for path in sorted(folder.iterdir()):
+        for path in sorted((*folder.iterdir(), *folder.glob("vendor/*"))):
             if path.suffix not in _TYPES:
                 continue
             content = path.read_bytes()
@@ -42,6 +45,10 @@ class Assets:
     def url(self, name: str) -> str:
         """Where a page finds the file called `name`."""
         return f"/static/{self._hashed[name]}"
+
+    def has(self, *names: str) -> bool:
+        """Whether all these files are there."""
+        return all(name in self._hashed for name in names)
 
     async def serve(self, request: Request) -> Reply:
         """Answer /static/{file}."""

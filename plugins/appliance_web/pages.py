@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from appliance.api.contrib import Panel
 from appliance.api.errors import NotFound
@@ -13,16 +12,20 @@ from appliance.core.routes import Reply, Request
 from appliance_web import charts, words
 from appliance_web.actions import redirect
 from appliance_web.charts.scale import Arcsinh, Span, offset_axis
+from appliance_web.drawing import Drawing
 from appliance_web.site import Site
 from appliance_web.views import member as member_view
 from appliance_web.views import members as members_view
 from appliance_web.views import overview as overview_view
+from appliance_web.views import picture
 from appliance_web.views.standing import Probe, Row, member_sentence, pool_sentence, worst_first
 
 #: A card that is not ready by then says so; the page does not wait for it.
 PANEL_S = 2.0
 _SHORT = 8
 _RECENT = 20
+#: Points of a drawing made here; with a script the browser asks for as many as it has pixels.
+_POINTS = 400
 
 
 class Pages:
@@ -30,6 +33,7 @@ class Pages:
 
     def __init__(self, site: Site) -> None:
         self._site = site
+        self._drawing = Drawing(site)
 
     async def overview(self, request: Request) -> Reply:
         site = self._site
@@ -82,10 +86,14 @@ class Pages:
         chosen = member_view.RANGES.get(
             request.query.get("range", ""), member_view.RANGES[member_view.DEFAULT_RANGE]
         )
-        limits = await site.thresholds(request)
-        points = member_view.points(await self._history(request, found.id, chosen))
+        drawn = await self._drawing.gather(request, found.id, now - chosen.length_s, now, _POINTS)
+        points = picture.points(drawn.series)
         start = member_view.beginning(points, now, chosen)
-        span = Span(start, now)
+        span, limits = Span(start, now), drawn.lines
+        strips = [
+            (str(one["monitor"]), member_view.cells(picture.points([one]), start, now, limits))
+            for one in drawn.series
+        ]
         return await site.page(
             request, "member.html", row.called, here="/members", live="verdict probes member", topic="web",
             same=[
@@ -107,10 +115,13 @@ class Pages:
             csv=f"/api/v1/members/{found.id}/history.csv?range={chosen.key}",
             points=points,
             limits=limits,
-            offset_chart=charts.offset_chart(points, span, limits),
+            marks=drawn.marks,
+            offset_chart=charts.offset_chart(
+                points, span, limits, flags=[charts.Flag(m.ts, m.kind, words.printable(m.text)) for m in drawn.marks]
+            ),
             score_chart=charts.score_chart(points, span, limits),
             rtt_chart=charts.rtt_chart(points, span),
-            strip=charts.strip(member_view.cells(points, start, now, limits), f"The last {chosen.label}, cell by cell"),
+            strips=[(name, charts.strip(cells, f"The last {chosen.label} as {name} saw them, cell by cell")) for name, cells in strips],
             probes=[Probe.read(p) for p in site.recent(found.id, _RECENT)],
             events=site.journal.latest(10, member=found.id),
         )  # fmt: skip
@@ -131,15 +142,6 @@ class Pages:
             return redirect(f"/members/{found.id}")
 
     # -- parts ------------------------------------------------------------------------------------------------------
-
-    async def _history(
-        self, request: Request, member_id: str, chosen: member_view.Range
-    ) -> Sequence[Mapping[str, Any]]:
-        """From the database, or what the monitor has in memory when the database cannot be asked."""
-        path = f"/api/v1/members/{member_id}/history"
-        value = await self._site.operations.value(request, path, range=chosen.key)
-        rows = value.get("points") if isinstance(value, Mapping) else value
-        return rows if isinstance(rows, list) else self._site.recent(member_id, 500)
 
     def _sparks(self, rows: Sequence[Row]) -> dict[str, object]:
         """A line of the latest offsets for each row, all on one axis so that rows compare."""

@@ -88,6 +88,7 @@ class Renderer:
             "ago": words.ago,
             "plural": words.plural,
             "asset": assets.url,
+            "zoomable": assets.has("uplot.js", "uplot.css"),
             "charts": charts,
         }
 

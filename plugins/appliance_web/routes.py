@@ -16,6 +16,7 @@ from appliance.core.routes import Request
 from appliance_web.about import About
 from appliance_web.actions import Actions
 from appliance_web.doctor import DoctorPage
+from appliance_web.drawing import ChartQuery, Drawing
 from appliance_web.pages import Pages
 from appliance_web.reaching import UPLOAD_BYTES, Reaching
 from appliance_web.settings import FORM_BYTES, Settings
@@ -73,6 +74,14 @@ def web_routes(ctx: SetupContext) -> tuple[Route, ...]:
         page("/help/{name}", about.manual_page, scope="public"),
         page("/help/{folder}/{name}", about.manual_page, scope="public"),
         page("/static/{file}", site.assets.serve, scope="public"),
+        Route(
+            "GET",
+            "/api/v1/members/{id}/chart",
+            Drawing(site).chart,
+            "servers:read",
+            "What the charts of a server draw: columns, the scorer's lines, marks of what happened",
+            query=ChartQuery,
+        ),
         Route(
             "GET",
             "/api/v1/events",

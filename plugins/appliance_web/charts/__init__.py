@@ -6,7 +6,16 @@ outer `<svg>` has no viewBox, and what needs a path lives in an inner one that s
 
 from __future__ import annotations
 
-from appliance_web.charts.history import Thresholds, offset_chart, rtt_chart, score_chart
+from appliance_web.charts.history import Flag, Thresholds, offset_chart, rtt_chart, score_chart
 from appliance_web.charts.marks import share_bar, sparkline, strip
 
-__all__ = ["Thresholds", "offset_chart", "rtt_chart", "score_chart", "share_bar", "sparkline", "strip"]
+__all__ = [
+    "Flag",
+    "Thresholds",
+    "offset_chart",
+    "rtt_chart",
+    "score_chart",
+    "share_bar",
+    "sparkline",
+    "strip",
+]

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from appliance_web import words
 from appliance_web.charts import frame
+from appliance_web.charts.frame import element
 from appliance_web.charts.scale import Linear, RootFromTop, Span, nice, offset_axis, offset_ticks
 
 OFFSET_HEIGHT = 220.0
@@ -62,8 +63,28 @@ class Point:
     count: int = 1
 
 
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """Something to mark in the chart; `kind` is one of the words of `_LETTERS`."""
+
+    ts: float
+    kind: str
+    text: str
+
+    @property
+    def letter(self) -> str:
+        return _LETTERS.get(self.kind, "•")
+
+
+_LETTERS = {"kiss": "K", "leap": "L", "stratum": "S", "in": "↑", "out": "↓"}
+
+
 def offset_chart(
-    points: Sequence[Point], span: Span, limits: Thresholds | None, ident: str = "offset"
+    points: Sequence[Point],
+    span: Span,
+    limits: Thresholds | None,
+    ident: str = "offset",
+    flags: Sequence[Flag] = (),
 ) -> Markup:
     """Offsets as dots on an arcsinh axis over the scorer's bands; probes without an offset stand in a lane below."""
     height = OFFSET_HEIGHT
@@ -96,10 +117,21 @@ def offset_chart(
     marks += frame.path("".join(f"M{span.x(p.ts):g} {height + 12:g}v9" for p in lost), "lost")
     parts.append(frame.stretched(height + LANE, marks))
     parts.append(frame.value_label("no time", height + 17, "tick"))
+    parts += [_flag(flag, span, height + LANE) for flag in flags if span.holds(flag.ts)]
     return frame.figure(
         "offset", title="Offset over time", summary=_offset_summary(shown, values, limits),
         height=height + LANE + 28, content=frame.joined(parts), ident=ident,
     )  # fmt: skip
+
+
+def _flag(flag: Flag, span: Span, height: float) -> Markup:
+    """A line through the chart with a letter on top; a pointer that rests on it is told what happened."""
+    at = f"{span.x(flag.ts) / 10:g}%"
+    content = element("title", flag.text)
+    content += element("line", x1=at, x2=at, y1="0", y2=f"{height:g}")
+    content += element("circle", cx=at, cy="8", r="8")
+    content += element("text", flag.letter, x=at, y="12", text_anchor="middle")
+    return element("g", content, class_=f"flag {flag.kind}")
 
 
 def score_chart(

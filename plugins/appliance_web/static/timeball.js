@@ -45,6 +45,7 @@
     local = !local;
     try { localStorage.setItem("timeball.local", local ? "1" : "0"); } catch { /* private window */ }
     zoneButton(); stamp(); tick();
+    document.dispatchEvent(new Event("timeball:zone"));
   }
   document.addEventListener("click", (event) => { if (event.target.closest("[data-tick]")) switchZone(); });
   document.addEventListener("keydown", (event) => {
@@ -72,6 +73,7 @@
         old.replaceWith(document.adoptNode(next));
       }
       zoneButton(); stamp(); tick();
+      document.dispatchEvent(new Event("timeball:fresh"));
     } catch { /* the stream will tell when the box is back */ } finally {
       loading = false;
       if (again) soon();

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from appliance.api.model import Member
 from appliance_web import words
 from appliance_web.charts import Thresholds
 from appliance_web.charts.history import Point, classed
-from appliance_web.views.standing import Probe, Row, Shape, number
+from appliance_web.views.standing import Probe, Row, Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,28 +68,6 @@ def _weight_factor(row: Row) -> str | None:
 def siblings(member: Member, everybody: Iterable[Member]) -> list[Member]:
     """Other addresses of the same host."""
     return [m for m in everybody if member.name and m.name == member.name and m.id != member.id]
-
-
-def point(row: Mapping[str, Any]) -> Point | None:
-    """One row of a history as a point; None when it has no time."""
-    ts = number(row.get("ts"))
-    if ts is None:
-        return None
-    return Point(
-        ts=ts,
-        offset_s=number(row.get("offset_s")),
-        rtt_s=number(row.get("rtt_s")),
-        score=number(row.get("score")),
-        error=str(row["error"]) if row.get("error") else None,
-        low_s=number(row.get("offset_min_s")),
-        high_s=number(row.get("offset_max_s")),
-        count=int(number(row.get("n")) or 1),
-    )
-
-
-def points(rows: Iterable[Mapping[str, Any]]) -> list[Point]:
-    """Oldest first."""
-    return sorted((p for row in rows if (p := point(row)) is not None), key=lambda p: p.ts)
 
 
 def beginning(found: Sequence[Point], now: float, chosen: Range) -> float:

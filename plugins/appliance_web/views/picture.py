@@ -1,0 +1,131 @@
+"""What the charts of a server draw, as one JSON-able value: columns, the scorer's lines, and marks of what happened."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from appliance.api.model import Level
+from appliance_web.charts import Thresholds
+from appliance_web.charts.history import Point
+from appliance_web.journal import Entry
+from appliance_web.views.standing import number
+
+#: A picture is never drawn from more points than this for each series: what a slow phone draws in a blink.
+MOST_POINTS = 1500
+COLUMNS = ("ts", "n", "offset_s", "offset_min_s", "offset_max_s", "rtt_s", "score")
+#: What a mark may be; anything else is left out.
+KINDS = ("kiss", "leap", "stratum", "in", "out")
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Something that happened at a moment.
+
+    Attributes:
+        ts: epoch seconds.
+        kind: one of `KINDS`.
+        text: what, in words; hostile text possible: escape it.
+    """
+
+    ts: float
+    kind: str
+    text: str
+
+
+def series_of_columns(value: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """From the history of the API, asked for with columns."""
+    found = value.get("columns")
+    if not isinstance(found, Mapping):
+        return []
+    return [
+        {
+            "monitor": str(value.get("monitor") or "local"),
+            **{name: list(found.get(name) or ()) for name in COLUMNS},
+        }
+    ]
+
+
+def series_of_rows(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """From single probes, newest first, as the monitor has them in memory: one series for each monitor."""
+    by_monitor: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for row in rows:
+        if number(row.get("ts")) is not None:
+            by_monitor[str(row.get("monitor") or "local")].append(row)
+    found = []
+    for monitor, theirs in sorted(by_monitor.items()):
+        oldest_first = sorted(theirs, key=lambda row: float(row["ts"]))[-MOST_POINTS:]
+        columns: dict[str, list[Any]] = {
+            name: [number(row.get(name)) for row in oldest_first] for name in COLUMNS
+        }
+        columns["n"] = [1] * len(oldest_first)
+        columns["offset_min_s"] = columns["offset_max_s"] = columns["offset_s"]
+        found.append({"monitor": monitor, **columns})
+    return found
+
+
+def marks(turns: Any, entries: Iterable[Entry], start: float, end: float) -> list[Mark]:
+    """What happened in a window, oldest first: turns as the monitor tells them, and comings and goings from the journal."""
+    found = [
+        Mark(float(turn["ts"]), str(turn["kind"]), str(turn.get("text") or ""))
+        for turn in (turns if isinstance(turns, list) else ())
+        if isinstance(turn, Mapping) and number(turn.get("ts")) is not None and turn.get("kind") in KINDS
+    ]
+    found += [
+        Mark(e.ts, "in" if e.level is Level.OK else "out", e.text) for e in entries if e.kind == "verdict"
+    ]
+    return sorted((m for m in found if start <= m.ts <= end), key=lambda m: m.ts)
+
+
+def picture(
+    start: float,
+    end: float,
+    series: Sequence[Mapping[str, Any]],
+    lines: Thresholds | None,
+    found: Sequence[Mark],
+    *,
+    step_s: float = 0.0,
+) -> dict[str, Any]:
+    """Everything that the charts draw.
+
+    Args:
+        start: epoch seconds.
+        end: epoch seconds.
+        series: one for each monitor, as `series_of_columns` makes them.
+        lines: the scorer's, or None when it cannot be asked.
+        found: marks.
+        step_s: width of a point; 0 when each is a single probe.
+    """
+    return {
+        "from": start,
+        "to": end,
+        "step_s": step_s,
+        "lines": None if lines is None else asdict(lines),
+        "series": list(series),
+        "marks": [asdict(mark) for mark in found],
+    }
+
+
+def points(series: Sequence[Mapping[str, Any]]) -> list[Point]:
+    """The same for the charts that are drawn here; gaps are no points."""
+    found = []
+    for one in series:
+        for ts, n, offset_s, low_s, high_s, rtt_s, score in zip(
+            *(one[name] for name in COLUMNS), strict=True
+        ):
+            if n:
+                single = n == 1
+                found.append(
+                    Point(
+                        ts=float(ts),
+                        offset_s=number(offset_s),
+                        rtt_s=number(rtt_s),
+                        score=number(score),
+                        low_s=None if single else number(low_s),
+                        high_s=None if single else number(high_s),
+                        count=int(n),
+                    )
+                )
+    return sorted(found, key=lambda p: p.ts)

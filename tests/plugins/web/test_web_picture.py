@@ -1,0 +1,93 @@
+"""What the charts of a server draw: columns, the scorer's lines, marks; the same for the drawing made here and for the script."""
+
+from __future__ import annotations
+
+import json
+import types
+
+from appliance.api.contrib import Route
+from appliance.api.model import Level
+from appliance.api.plugin import PluginInfo, hookimpl
+from appliance_web.charts import Flag, offset_chart
+from appliance_web.charts.scale import Span
+from appliance_web.journal import Entry
+from appliance_web.views import picture
+from tests.plugins.web.fake_pool import HOSTILE
+from tests.plugins.web.visiting import visited
+
+
+def test_rows_of_two_monitors_are_two_series_oldest_first():
+    rows = [
+        {"ts": ts, "monitor": name, "offset_s": ts / 1e3, "score": 20}
+        for ts in (3, 2, 1)
+        for name in ("here", "there")
+    ]
+    here, there = picture.series_of_rows(rows)
+    assert (here["monitor"], there["monitor"]) == ("here", "there")
+    assert here["ts"] == [1, 2, 3]
+    assert here["offset_s"] == [0.001, 0.002, 0.003]
+    assert here["rtt_s"] == [None] * 3
+
+
+def test_no_series_is_longer_than_a_phone_can_draw():
+    (one,) = picture.series_of_rows({"ts": ts} for ts in range(5000))
+    assert len(one["ts"]) == picture.MOST_POINTS
+    assert one["ts"][-1] == 4999
+
+
+def test_gaps_are_no_points_and_single_probes_have_no_spread():
+    columns = {name: [1.0, None, 3.0] for name in picture.COLUMNS} | {"ts": [1, 2, 3], "n": [1, 0, 4]}
+    first, second = picture.points(picture.series_of_columns({"monitor": "m", "columns": columns}))
+    assert (first.ts, first.low_s) == (1, None)
+    assert (second.ts, second.low_s, second.count) == (3, 3.0, 4)
+
+
+def test_marks_are_of_known_kinds_inside_the_window_in_order():
+    turns = [
+        {"ts": 5, "kind": "kiss", "text": "kiss code RATE"},
+        {"ts": 1, "kind": "leap"},
+        {"ts": 6, "kind": "x"},
+        "?",
+    ]
+    entries = [
+        Entry(7, "verdict", Level.FAILING, "a left the pool"),
+        Entry(4, "verdict", Level.OK, "a entered the pool"),
+        Entry(5, "plugin", Level.OK, "no"),
+    ]
+    found = picture.marks(turns, entries, 2, 8)
+    assert [(m.ts, m.kind) for m in found] == [(4, "in"), (5, "kiss"), (7, "out")]
+    assert picture.marks("nonsense", [], 0, 1) == []
+
+
+def test_hostile_text_in_a_mark_is_text_in_the_drawing():
+    drawn = offset_chart([], Span(0, 10), None, flags=[Flag(5, "out", HOSTILE)])
+    assert "<script>" not in drawn
+    assert "&lt;script&gt;" in drawn
+
+
+async def test_the_lines_are_the_scorers_and_the_reply_is_plain_json(tmp_path):
+    """They move when the scorer moves; none is written into the page."""
+
+    async def scoring(request):
+        return {"good_s": 0.0123, "limit_s": 0.456, "enter_score": 7, "top": 20, "bottom": -100}
+
+    scorer = types.ModuleType("scorer")
+    scorer.plugin = PluginInfo(id="scorer", title="Scorer", api=1)
+    scorer.routes = hookimpl(lambda ctx: [Route("GET", "/api/v1/scoring", scoring, "monitors:read", "lines")])
+    async with visited(tmp_path, 7, plugins=("web", scorer)) as visitor:
+        status, text, headers = await visitor.get("/api/v1/members/m00001/chart?range=1h")
+        assert (status, headers["content-type"].partition(";")[0]) == (200, "application/json")
+        found = json.loads(text)
+        assert found["lines"] == {
+            "good_s": 0.0123,
+            "limit_s": 0.456,
+            "enter_score": 7.0,
+            "top": 20.0,
+            "bottom": -100.0,
+        }
+        assert 55 <= len(found["series"][0]["ts"]) <= 60
+        page = (await visitor.get("/members/m00001?range=1h"))[1]
+        assert "bands at 12.3 ms and 456 ms" in page
+        for query in ("from=9&to=3", "range=5y", "points=1501", "from=x"):
+            assert (await visitor.get(f"/api/v1/members/m00001/chart?{query}"))[0] == 422
+        assert (await visitor.get("/api/v1/members/nobody/chart"))[0] == 404
