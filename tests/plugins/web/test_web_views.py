@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,10 +11,10 @@ from hypothesis import strategies as st
 from appliance.api.model import ClockState, Health, Level, Member, Problem, Verdict
 from appliance_web.charts import Thresholds
 from appliance_web.charts.history import Point
-from appliance_web.views import dns, log, member, members, overview, plugins, scoring, zone
+from appliance_web.views import dns, log, member, members, overview, picture, plugins, scoring, zone
 from appliance_web.views import time as time_view
 from appliance_web.views.look import KEPT, Looks, target
-from appliance_web.views.standing import SHAPES, Probe, pool_sentence, row, standing, worst_first
+from appliance_web.views.standing import SHAPES, pool_sentence, row, standing, worst_first
 
 NOW = 1.8e9
 
@@ -156,12 +158,16 @@ def test_lines_come_from_the_scorer():
     assert scoring.rules(told) == ["no_response"]
 
 
-@given(st.dictionaries(st.text(max_size=8), st.none() | st.booleans() | st.floats() | st.text(max_size=5)))
-def test_any_row_of_a_history_is_a_point_or_nothing(value):
-    value = {**value, "ts": value.get("ts")}
-    point = member.point(value)
-    assert point is None or isinstance(point.ts, float)
-    Probe.read(value)
+anything = st.none() | st.booleans() | st.floats() | st.text(max_size=5)
+history_row = st.dictionaries(st.sampled_from([*picture.COLUMNS, "monitor", "odd"]), anything)
+
+
+@given(st.lists(history_row, max_size=20))
+def test_any_row_of_a_history_is_a_point_or_nothing(rows):
+    points = picture.points(picture.series_of_rows(rows))
+    assert len(points) <= len(rows)
+    assert [p.ts for p in points] == sorted(p.ts for p in points)
+    assert all(math.isfinite(v) for p in points for v in (p.ts, p.offset_s, p.score) if v is not None)
 
 
 def test_a_strip_shows_the_worst_of_each_cell():
