@@ -261,6 +261,10 @@ class Operations:
         if actor.account in self._people.users:
             return actor.account
         found = owners(self._people.users)
+        if not found:
+            raise Conflict(
+                "a token belongs to a user, and there is none yet: timeball user add NAME --role owner"
+            )
         if len(found) != 1:
             raise Conflict("say whose token it is, such as --user NAME")
         return found[0].id

@@ -62,7 +62,7 @@ async def test_users_come_change_and_go(timeball):
 
 
 async def test_a_token_is_shown_once_and_revoked(timeball):
-    await timeball("token", "new", "metrics:read", code=6)
+    assert "there is none yet" in (await timeball("token", "new", "metrics:read", code=6)).stderr
     await timeball("user", "add", "ada", "--role", "owner", "--generate")
     done = await timeball(
         "token",
