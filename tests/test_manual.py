@@ -149,13 +149,16 @@ async def test_the_plugin_of_the_manual_works(tmp_path: Path, monkeypatch) -> No
     found = BLOCK.findall((ROOT / "appliance/docs/plugins.md").read_text(encoding="utf-8"))
     python = [text for language, text in found if language == "python"]
     plugin = next(text for text in python if "plugin = PluginInfo(" in text)
-    test = next(text for text in python if "async def test_" in text)
+    tests = [text for text in python if "async def test_" in text]
     (tmp_path / "hello.py").write_text(plugin, encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
     names: dict[str, object] = {}
     try:
-        exec(compile(test, "plugins.md", "exec"), names)
-        shown = next(value for name, value in names.items() if name.startswith("test_"))
-        await shown(tmp_path / "state")
+        for test in tests:
+            exec(compile(test, "plugins.md", "exec"), names)
+        shown = {name: value for name, value in names.items() if name.startswith("test_")}
+        assert len(shown) == len(tests) > 0
+        for name, value in shown.items():
+            await value(tmp_path / name)
     finally:
         sys.modules.pop("hello", None)

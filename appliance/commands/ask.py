@@ -41,7 +41,6 @@ def _not_there_yet(name: str, does: str) -> None:
         )
 
 
-_not_there_yet("test", "Check a plugin in an appliance of its own.")
 _not_there_yet("install", "Install a plugin from a wheel.")
 _not_there_yet("rollback", "Go back to the plugins before the last installation.")
 

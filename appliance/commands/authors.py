@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import click
 
-from appliance.api.cli import Failure, emit
+from appliance.api.cli import Failure, call_options, emit, printable
 
 
 def register(group: click.Group) -> None:
     """Add the commands to `timeball plugin`."""
-    for command in (plugin_new,):
+    for command in (plugin_new, plugin_test):
         group.add_command(command)
 
 
@@ -46,6 +47,49 @@ def plugin_new(name: str, hooks: str | None, folder: Path | None, *, single_file
         raise Failure(f"{folder} cannot be written: {error.strerror}") from None
     written = {"id": name, "folder": str(folder), "files": sorted(files), "hooks": ["setup", *wanted.hooks]}
     emit(written, _tell)
+
+
+@click.command("test")
+@click.argument("path", type=click.Path(path_type=Path))
+def plugin_test(path: Path) -> None:
+    """Check the plugin at PATH: its own tests, and what is asked of any plugin, in a process of its own.
+
+    PATH is a folder with a pyproject.toml, a package, or one .py file. Keys that have no default are taken from the
+    plugin's table in --config FILE.
+    """
+    from appliance.kit import trial
+
+    try:
+        place = trial.find(path)
+    except trial.CannotTry as why:
+        raise Failure(str(why), 2) from None
+    found: list[dict[str, Any]] = [{"check": "own-tests", **trial.own_tests(place), "remedy": ""}]
+    found += trial.examine(path, _tables())
+    emit(found, _tell_found)
+    sys.exit(1 if any(entry["state"] == "failed" for entry in found) else 0)
+
+
+def _tables() -> dict[str, Any]:
+    """The tables of plugins in --config FILE; the trial takes that of its plugin."""
+    named = call_options().get("config")
+    if not named:
+        return {}
+    try:
+        tables = tomllib.loads(Path(named).read_text(encoding="utf-8")).get("plugins", {})
+    except (OSError, ValueError) as error:
+        raise Failure(f"{named} cannot be read: {error}", 78) from None
+    return tables if isinstance(tables, dict) else {}
+
+
+def _tell_found(found: Any) -> None:
+    colours = {"passed": "green", "failed": "red", "exempt": "yellow", "skipped": "bright_black"}
+    for entry in found:
+        click.secho(f"{entry['state']:8}", fg=colours[entry["state"]], nl=False)
+        click.echo(f" {entry['check']:22} {printable(entry['why'])}".rstrip())
+        if entry["remedy"]:
+            click.echo(f"         -> {printable(entry['remedy'])}")
+    failed = sum(entry["state"] == "failed" for entry in found)
+    click.echo(f"{failed} of {len(found)} checks failed" if failed else "It keeps the contract.")
 
 
 def _tell(written: Any) -> None:

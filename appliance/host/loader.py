@@ -19,6 +19,7 @@ import pluggy
 
 from appliance.api import hookspecs
 from appliance.api.plugin import API, API_MIN, PluginInfo
+from appliance.kit.quality import Quality, of_module
 
 GROUP = "appliance.plugins"
 OURS = "timeball"
@@ -35,6 +36,7 @@ class Loaded:
         error: why loading failed, in one sentence.
         detail: the traceback, for the log.
         hooks: names of the hooks it implements.
+        quality: its checklist, or None when it has none.
     """
 
     id: str
@@ -46,6 +48,7 @@ class Loaded:
     detail: str = ""
     hooks: tuple[str, ...] = ()
     builtin: bool = False
+    quality: Quality | None = None
 
 
 @dataclass(slots=True)
@@ -93,6 +96,7 @@ def add(plugins: Plugins, loaded: Loaded, load: Callable[[], ModuleType]) -> Loa
     loaded.error = _check(plugins, loaded, module)
     if not loaded.error:
         loaded.module = module
+        loaded.quality = of_module(module)
         plugins.manager.register(module, name=loaded.id)
         loaded.hooks = tuple(sorted(name for name, _ in _implementations(plugins.manager, module)))
     return loaded
@@ -118,6 +122,11 @@ def _candidates(
             source = path / "__init__.py" if path.is_dir() else path
             if source.suffix == ".py" and source.is_file() and not path.name.startswith(("_", ".")):
                 yield path.stem, str(path), "", _file_loader(path.stem, source)
+
+
+def load_file(name: str, source: Path) -> ModuleType:
+    """Import one file (or a package's `__init__.py`) as a drop-in folder's would be."""
+    return _file_loader(name, source)()
 
 
 def _file_loader(name: str, source: Path) -> Callable[[], ModuleType]:

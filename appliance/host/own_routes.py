@@ -11,6 +11,7 @@ from appliance.core.routes import Reply, Request
 from appliance.host.config_routes import config_routes
 from appliance.host.doctor import doctor_routes
 from appliance.host.how_it_runs import how_it_runs
+from appliance.kit.quality import as_dict
 
 if TYPE_CHECKING:
     from appliance.host.app import Host
@@ -58,11 +59,15 @@ def own_routes(host: Host) -> tuple[Route, ...]:
         )
 
     async def get_plugins(request: Request) -> list[Any]:
+        quality = {loaded.id: as_dict(loaded.quality) for loaded in host.plugins.good()}
         return [
-            {**_status(host, key), "contributions": {
-                hook: len(items) for hook, items in host.shared.contributions.get(key, {}).items()}}
+            {
+                **_status(host, key),
+                "contributions": {h: len(c) for h, c in host.shared.contributions.get(key, {}).items()},
+                "quality": quality.get(key),
+            }
             for key in host.supervised
-        ]  # fmt: skip
+        ]
 
     async def retry_plugin(request: Request) -> Any:
         supervised = host.supervised.get(request.params["id"])

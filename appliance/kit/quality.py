@@ -1,0 +1,113 @@
+"""The graded checklist of a plugin: `quality.toml` beside its code says what is done, what is to do, what does not apply."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+#: Rules by level, each with what it asks. Who has done (or need not do) all of a level and of those below it, has reached it.
+RULES: Final = {
+    "bronze": {
+        "config-documented": "every key of the configuration has a default that works, a sentence and a unit",
+        "tests": "its own tests cover what it promises",
+        "contract": "`timeball plugin test` passes",
+        "readme": "a page says what it is for, how it is configured and what it needs",
+    },
+    "silver": {
+        "health-check": "a health check says when it does not do its work",
+        "says-what-it-does": "ctx.status tells people in one line what it does or waits for",
+        "errors-read-like-help": "what a user can do wrong is told with what would be right",
+    },
+    "gold": {
+        "typed": "mypy --strict finds nothing",
+        "no-public-change": "nothing changes without somebody who may",
+        "retention": "what it writes down does not grow for ever",
+        "manual": "a page of the manual explains it, and its examples run in the tests",
+    },
+}
+LEVELS: Final = tuple(RULES)
+#: Which check of the contract a rule of the checklist may exempt from.
+_CHECK_OF: Final = {"no-public-change": "routes"}
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """How good a plugin says that it is.
+
+    Attributes:
+        level: the highest level of which everything is done or exempt; "" below bronze.
+        todo: rules that are open.
+        exempt: reason by rule.
+        faults: what is wrong with the checklist itself.
+    """
+
+    level: str = ""
+    todo: tuple[str, ...] = ()
+    exempt: tuple[tuple[str, str], ...] = ()
+    faults: tuple[str, ...] = ()
+
+
+def read(text: str) -> Quality:
+    """The checklist in `text`; what cannot be understood is a fault, and counts as open."""
+    try:
+        tables = tomllib.loads(text)
+    except ValueError as error:
+        return Quality(faults=(f"quality.toml is not TOML: {error}",), todo=_all())
+    todo: list[str] = []
+    exempt: list[tuple[str, str]] = []
+    faults = [f"there is no level {name!r}" for name in tables if name not in RULES]
+    for level, rules in RULES.items():
+        said = tables.get(level, {})
+        said = said if isinstance(said, dict) else {}
+        faults += [f"there is no rule {level}.{name}" for name in said if name not in rules]
+        for rule in rules:
+            answer = said.get(rule, "todo")
+            if answer == "done":
+                continue
+            if isinstance(answer, dict) and set(answer) == {"exempt"} and str(answer["exempt"]).strip():
+                exempt.append((rule, str(answer["exempt"])))
+                continue
+            if answer != "todo":
+                faults.append(f'{level}.{rule}: "done", "todo" or {{ exempt = "why" }}, not {answer!r}')
+            todo.append(rule)
+    reached = ""
+    for level, rules in RULES.items():
+        if set(rules) & set(todo):
+            break
+        reached = level
+    return Quality(reached, tuple(todo), tuple(exempt), tuple(faults))
+
+
+def of_module(module: ModuleType | None) -> Quality | None:
+    """The checklist beside a plugin's code; None when it has none."""
+    file = getattr(module, "__file__", None)
+    path = Path(file).with_name("quality.toml") if file else None
+    if path is None or not path.is_file():
+        return None
+    try:
+        return read(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        return Quality(faults=(f"{path} cannot be read: {error}",), todo=_all())
+
+
+def exemptions(module: ModuleType) -> dict[str, str]:
+    """Checks of the contract that the plugin's checklist exempts it from, with its reasons."""
+    quality = of_module(module)
+    return {_CHECK_OF[rule]: why for rule, why in (quality.exempt if quality else ()) if rule in _CHECK_OF}
+
+
+def as_dict(quality: Quality | None) -> dict[str, Any] | None:
+    """For the API: level, todo, exempt, faults."""
+    if quality is None:
+        return None
+    return {
+        "level": quality.level, "todo": list(quality.todo),
+        "exempt": dict(quality.exempt), "faults": list(quality.faults),
+    }  # fmt: skip
+
+
+def _all() -> tuple[str, ...]:
+    return tuple(rule for rules in RULES.values() for rule in rules)

@@ -1,0 +1,172 @@
+"""Tries a plugin in a process of its own: `python -m appliance.kit.trial PATH` prints what it found as JSON.
+
+A package with a pyproject.toml is found by its entry point, a folder or file as it would be in a drop-in folder.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import importlib.util
+import json
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from appliance.host import loader
+
+#: A test-suite or contract that takes longer hangs.
+LONGEST_S = 900.0
+
+
+class CannotTry(Exception):
+    """There is nothing at the path that could be tried; says what would be right."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a plugin lies.
+
+    Attributes:
+        folder: what must be on the import path.
+        module: to import.
+        tests: folder of its own tests, if there is one.
+        source: the file, for a single-file plugin.
+    """
+
+    folder: Path
+    module: str
+    tests: Path | None
+    source: Path | None = None
+
+
+def find(path: Path) -> Place:
+    """The plugin at `path`.
+
+    Raises:
+        CannotTry: there is none, or there are several.
+    """
+    path = path.resolve()
+    if path.suffix == ".py" and path.is_file():
+        return Place(path.parent, path.stem, None, path)
+    if (path / "pyproject.toml").is_file():
+        return _of_project(path)
+    if (path / "__init__.py").is_file():
+        return Place(path.parent, path.name, None)
+    if not path.exists():
+        raise CannotTry(f"there is nothing at {path}")
+    raise CannotTry(
+        f"{path} is no plugin: name a folder with a pyproject.toml, a package, or one .py file "
+        "(`timeball plugin new NAME` writes one)"
+    )
+
+
+def _of_project(path: Path) -> Place:
+    try:
+        project = tomllib.loads((path / "pyproject.toml").read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise CannotTry(f"{path / 'pyproject.toml'} cannot be read: {error}") from None
+    points = project.get("project", {}).get("entry-points", {}).get(loader.GROUP, {})
+    if not points:
+        raise CannotTry(
+            f'{path / "pyproject.toml"} names no plugin: it needs [project.entry-points."{loader.GROUP}"]'
+        )
+    if len(points) > 1:
+        raise CannotTry(
+            f"{path / 'pyproject.toml'} names {len(points)} plugins ({', '.join(points)}): try one package"
+        )
+    (module,) = points.values()
+    tests = path / "tests"
+    return Place(
+        path / "src" if (path / "src").is_dir() else path, str(module), tests if tests.is_dir() else None
+    )
+
+
+def own_tests(place: Place) -> dict[str, Any]:
+    """Run the plugin's own tests: {"state", "why"}."""
+    if place.tests is None:
+        return {"state": "skipped", "why": "it has no tests"}
+    if importlib.util.find_spec("pytest") is None:
+        return {"state": "skipped", "why": "pytest is not installed here, so its own tests were not run"}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(place.tests)]
+    try:
+        done = subprocess.run(  # noqa: S603 - its author asked for it
+            command, cwd=place.tests.parent, capture_output=True, text=True, check=False, timeout=LONGEST_S
+        )
+    except subprocess.TimeoutExpired:
+        return {"state": "failed", "why": f"not done after {LONGEST_S:.0f} s"}
+    lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+    last = lines[-1].strip("= ") if lines else f"exit code {done.returncode}"
+    if done.returncode == 0:
+        return {"state": "passed", "why": last}
+    return {"state": "failed", "why": "\n".join(lines[-25:])}
+
+
+def examine(path: Path, config: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+    """The contract suite over the plugin at `path`, in a child process: one dict for each check."""
+    command = [sys.executable, "-m", "appliance.kit.trial", str(path), json.dumps(dict(config or {}))]
+    try:
+        done = subprocess.run(  # noqa: S603 - ourselves
+            command, capture_output=True, text=True, check=False, timeout=LONGEST_S
+        )
+    except subprocess.TimeoutExpired:
+        return [_died(f"not done after {LONGEST_S:.0f} s: something in it never ends")]
+    try:
+        found: list[dict[str, Any]] = json.loads(done.stdout.rpartition("\0")[2])
+    except ValueError:
+        said = "\n".join((done.stderr or done.stdout).splitlines()[-12:])
+        return [_died(f"the process ended with code {done.returncode} before it was done:\n{said}")]
+    return found
+
+
+def _died(why: str) -> dict[str, Any]:
+    return {
+        "check": "starts",
+        "state": "failed",
+        "why": why,
+        "remedy": "run it in a debugger, or look at the traceback",
+    }
+
+
+async def _examined(place: Place, config: Mapping[str, Any]) -> list[dict[str, Any]]:
+    from appliance.kit.quality import exemptions
+    from appliance.testing import contract
+
+    if place.source is not None:
+        module = loader.load_file(place.module, place.source)
+    else:
+        sys.path.insert(0, str(place.folder))
+        module = importlib.import_module(place.module)
+    with tempfile.TemporaryDirectory(prefix="timeball-trial-") as folder:
+        outcomes = await contract.examine(
+            module, config.get(_id(module), {}), state_dir=Path(folder), exempt=exemptions(module)
+        )
+    return [{**asdict(outcome), "remedy": outcome.remedy} for outcome in outcomes]
+
+
+def _id(module: Any) -> str:
+    return str(getattr(getattr(module, "plugin", None), "id", ""))
+
+
+def main() -> None:
+    """In the child: print the outcomes as JSON, behind whatever the plugin prints itself."""
+    try:
+        place = find(Path(sys.argv[1]))
+        found = asyncio.run(_examined(place, json.loads(sys.argv[2])))
+    except Exception as error:  # noqa: BLE001 - a stranger's module may raise anything while it is imported
+        import traceback
+
+        traceback.print_exc()
+        why = f"it cannot be imported: {type(error).__name__}: {error}"
+        found = [{"check": "info", "state": "failed", "why": why, "remedy": "the traceback above says where"}]
+    sys.stdout.write("\0" + json.dumps(found))
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
