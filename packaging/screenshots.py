@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.support.browser import Tab, browser
 
-PAGES = ("/", "/members", "/dns", "/log", "/plugins", "/help")
+PAGES = ("/", "/members", "/clock?range=1h", "/dns", "/log", "/plugins", "/help")
 SCREENS = (("desk", 1280, 900), ("phone", 360, 780))
 
 

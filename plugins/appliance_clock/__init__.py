@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from appliance.api.context import RunContext, SetupContext
-from appliance.api.contrib import HealthCheck, Metric, Panel, Route
+from appliance.api.contrib import HealthCheck, Metric, Migration, Panel, Retention, Route
 from appliance.api.plugin import PluginInfo, hookimpl
 from appliance.api.services import TimeSource
 from appliance_clock.config import ClockConfig
@@ -35,7 +35,21 @@ async def run(ctx: RunContext) -> None:
 def routes(ctx: SetupContext) -> Iterable[Route]:
     from appliance_clock.routes import routes as clock_routes
 
-    return clock_routes(_service(ctx))
+    return clock_routes(ctx, _service(ctx))
+
+
+@hookimpl
+def migrations(ctx: SetupContext) -> Iterable[Migration]:
+    from appliance_clock.track import MIGRATIONS
+
+    return MIGRATIONS
+
+
+@hookimpl
+def retention(ctx: SetupContext) -> Iterable[Retention]:
+    from appliance_clock.track import RETENTION
+
+    return RETENTION
 
 
 @hookimpl

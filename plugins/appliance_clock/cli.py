@@ -39,6 +39,10 @@ def _print(clock: dict[str, Any]) -> None:
     if chrony and chrony.get("sources"):
         click.echo()
         _print_sources(chrony["sources"])
+    if clock["better"]:
+        click.echo("\nWhat would make it better:")
+    for line in clock["better"]:
+        click.echo(f"  - {printable(line)}")
 
 
 def _print_sources(sources: list[dict[str, Any]]) -> None:

@@ -14,8 +14,8 @@ from appliance.api.model import ClockState
 from appliance.api.services import AnswerTable
 from appliance.core.tasks import spawn
 from appliance.wire.errors import WireError
-from appliance_clock import own_source, view
-from appliance_clock.chrony import Command, parse_tracking
+from appliance_clock import own_source, track, view
+from appliance_clock.chrony import Command, Tracking, parse_tracking
 from appliance_clock.chrony_link import ChronyLink, ChronyUnreachable, Door
 from appliance_clock.chrony_survey import survey
 from appliance_clock.combine import Moment, TrackingRecord, kernel_state, local_state
@@ -95,6 +95,7 @@ class ClockService:
         self._watch_steps(ctx)
         ctx.on_stop(self._hang_up)
         ctx.every(_SURVEY_EVERY_S, self._look_for_loops)
+        ctx.every(track.EVERY_S, self._write_down)
         ready = False
         try:
             while True:
@@ -103,6 +104,7 @@ class ClockService:
                 if not ready:
                     ctx.ready()
                     ready = True
+                    self._write_down()
                 await self._pause(_SLEWING_POLL_S if self._record.slewing else self.config.poll_interval_s)
         finally:
             # Nobody asks any more: let the readers age the state as that of a clock that runs unattended.
@@ -148,6 +150,7 @@ class ClockService:
                     precision=self._precision,
                 )
             )
+        self._ctx.store.append(track.STEPS, {"ts": self.last_step[0], "step_s": step_s})
         self._ctx.bus.publish(ClockStepped(step_s))
         self._wake.set()
 
@@ -278,13 +281,21 @@ class ClockService:
             return False
         return True
 
+    def _write_down(self) -> None:
+        self._ctx.store.append(track.TRACK, track.reading(self))
+
     # -- for `view` ---------------------------------------------------------------------------------------------------
+
+    @property
+    def tracking(self) -> Tracking | None:
+        """Chronyd's last report; None when it is not our source."""
+        return self._record.tracking if self.state.get().source == "chrony" else None
 
     @property
     def chrony_view(self) -> dict[str, Any] | None:
         """What chronyd told, as JSON-able values; None when it is not our source."""
-        tracking = self._record.tracking
-        if tracking is None or self.state.get().source != "chrony":
+        tracking = self.tracking
+        if tracking is None:
             return None
         values = asdict(tracking)
         values["refid"] = tracking.refid.hex()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from appliance.api.model import ClockState
 from appliance.wire.ntp import refid_text
+from appliance_clock.advice import advice
 
 if TYPE_CHECKING:
     from appliance_clock.service import ClockService
@@ -29,7 +30,7 @@ def details(service: ClockService) -> dict[str, Any]:
     now = service.now()
     synchronised = state.synchronised(now.mono_ns)
     kernel = service.kernel
-    return {
+    told: dict[str, Any] = {
         "synchronised": synchronised,
         "verdict": verdict(state, now.mono_ns),
         "source": state.source,
@@ -67,6 +68,7 @@ def details(service: ClockService) -> dict[str, Any]:
             "tai_offset_s": kernel.tai_offset_s,
         },
     }
+    return told | {"better": advice(told)}
 
 
 def facts(service: ClockService) -> dict[str, Any]:

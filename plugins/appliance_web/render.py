@@ -18,6 +18,7 @@ NAVIGATION = (
     ("Overview", "/"),
     ("Servers", "/members"),
     ("Time", "/time"),
+    ("Clock", "/clock"),
     ("DNS", "/dns"),
     ("Log", "/log"),
     ("Plugins", "/plugins"),

@@ -24,6 +24,7 @@ PAGES = (
     "/members/m00003",
     "/members/add",
     "/time",
+    "/clock",
     "/dns",
     "/log",
     "/plugins",

@@ -15,6 +15,7 @@ PAGES = (
     "/members",
     "/members/add",
     "/time",
+    "/clock",
     "/dns",
     "/log",
     "/plugins",
