@@ -54,7 +54,7 @@ def explain(answers: Answers, name: str, rrtype: str, client: str | None) -> dic
     path, _label = zone.names.get(owner, ("", ""))
     key = (path, _FAMILIES.get(number, 0))
     if key in zone.tables:
-        given, ttl_s = _addresses(reply, len(query))
+        given, ttl_s = addresses(reply, len(query))
         candidates = _candidates(zone, key, answers.standing.get(key, ()), given)
         note = answers.notes.get(key, "") or _note(candidates, zone)
     elif live:
@@ -114,7 +114,7 @@ def _client(text: str | None) -> str:
         raise Invalid(f"{text!r} is not an IP address", errors={"from": "expected an IP address"}) from None
 
 
-def _addresses(reply: bytes, at: int) -> tuple[list[str], int | None]:
+def addresses(reply: bytes, at: int) -> tuple[list[str], int | None]:
     """Addresses and TTL in a reply whose answers all point to the question."""
     count = struct.unpack_from("!H", reply, 6)[0]
     found = []

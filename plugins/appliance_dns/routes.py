@@ -12,7 +12,9 @@ from appliance.api.errors import Conflict
 from appliance.core.routes import Reply, Request
 from appliance.wire.dns import name_text
 from appliance_dns.checks import Checks
+from appliance_dns.delegation import Delegation
 from appliance_dns.service import DnsService
+from appliance_dns.simulation import simulate
 from appliance_dns.zone import Zone, name_servers, zone_file
 
 #: Networks over the rate limit that are told.
@@ -68,8 +70,23 @@ class Question(BaseModel):
     client: str = Field("", alias="from", max_length=60, description="address of the client that asks")
 
 
+class Draws(Question):
+    """Query string of the simulation."""
+
+    draws: int = Field(1000, ge=1, le=10_000, description="how many answers to draw")
+
+
+class DelegationQuery(BaseModel):
+    """Query string of the delegation check."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    look: bool = Field(default=False, description="ask this machine's resolver now")
+
+
 def routes(service: DnsService, checks: Checks) -> list[Route]:
     """The operations of this plugin."""
+    delegation = Delegation()
 
     async def answer(request: Request) -> dict[str, Any]:
         asked: Question = request.query_model
@@ -77,6 +94,14 @@ def routes(service: DnsService, checks: Checks) -> list[Route]:
 
     async def overview(request: Request) -> dict[str, Any]:
         return _overview(_built(service), service, checks)
+
+    async def simulation(request: Request) -> dict[str, Any]:
+        asked: Draws = request.query_model
+        return await simulate(service.answers, asked.name, asked.type, asked.client or None, asked.draws)
+
+    async def delegated(request: Request) -> dict[str, Any]:
+        anew = request.query_model.look
+        return await delegation.told(_built(service), service.answers.inputs.wall_ns() / 1e9, anew=anew)
 
     async def as_text(request: Request) -> Reply:
         return Reply(zone_file(_built(service)), content_type="text/plain")
@@ -90,6 +115,24 @@ def routes(service: DnsService, checks: Checks) -> list[Route]:
             summary="What a client would be answered now, and every candidate with its chance and reason",
             query=Question,
             returns=_ANSWER,
+        ),
+        Route(
+            "GET",
+            "/api/v1/dns/simulation",
+            simulation,
+            scope="dns:read",
+            summary="Many answers drawn as the data plane draws them: how often each address is in, and how often it should be",
+            query=Draws,
+            refuses=(404,),
+        ),
+        Route(
+            "GET",
+            "/api/v1/dns/delegation",
+            delegated,
+            scope="dns:read",
+            summary="What the parent zone should say, and what this machine's resolver makes of the zone",
+            query=DelegationQuery,
+            refuses=(409,),
         ),
         Route("GET", "/api/v1/dns", overview, scope="dns:read", summary="The zone, its names and counters"),
         Route(
@@ -121,6 +164,7 @@ def _overview(zone: Zone, service: DnsService, checks: Checks) -> dict[str, Any]
         "zone": config.zone,
         "serial": zone.snapshot.serial,
         "ttl": config.ttl,
+        "minimum": config.soa.minimum,
         "max_records": config.max_records,
         "on_empty": config.on_empty,
         "stale": service.answers.stale,

@@ -11,6 +11,7 @@ from appliance_web.front import Front
 from appliance_web.journal import Journal
 from appliance_web.site import Site
 from appliance_web.stream import Hub
+from appliance_web.traffic import Traffic
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,7 +26,7 @@ plugin = PluginInfo(
     title="Web pages",
     api=1,
     config=WebConfig,
-    provides=(Hub, Journal, Front, Site, Frame),
+    provides=(Hub, Journal, Front, Site, Frame, Traffic),
     after=("clock", "ntp", "members", "monitor", "dns"),
     needs=frozenset({"tcp:80", "tcp:443"}),
 )
@@ -35,11 +36,13 @@ plugin = PluginInfo(
 def setup(ctx: SetupContext) -> None:
     import secrets
 
+    from appliance.api.contrib import Metric
     from appliance_web.opening import front
 
     ctx.provide(Hub, Hub(secrets.token_hex(4), most=ctx.config.max_streams))
     ctx.provide(Journal, Journal())
     ctx.provide(Front, front(ctx))
+    ctx.provide(Traffic, Traffic(lambda: ctx.contributions(Metric)))
     site = Site(ctx, ctx.get(Journal))
     ctx.provide(Site, site)
     ctx.provide(Frame, site)  # type: ignore[type-abstract]
@@ -49,8 +52,9 @@ def setup(ctx: SetupContext) -> None:
 def routes(ctx: SetupContext) -> Iterable[Route]:
     from appliance_web.routes import web_routes
     from appliance_web.tls.operations import tls_routes
+    from appliance_web.traffic import traffic_routes
 
-    return (*web_routes(ctx), *tls_routes(ctx))
+    return (*web_routes(ctx), *tls_routes(ctx), *traffic_routes(ctx, ctx.get(Traffic)))
 
 
 @hookimpl

@@ -1,4 +1,4 @@
-"""The journal's table: what happened outlives a restart."""
+"""What outlives a restart: the journal, answers to repeated requests, and how much was asked."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 import sqlite_utils
 
 from appliance.api.contrib import Migration, Retention
-from appliance_web import repeats
+from appliance_web import repeats, traffic
 from appliance_web.journal import KEPT, TABLE, Entry
 
-RETENTION = (Retention(TABLE, raw_days=400),)
+RETENTION = (Retention(TABLE, raw_days=400), traffic.RETENTION)
 
 
 def _create(db: sqlite_utils.Database) -> None:
@@ -19,7 +19,11 @@ def _create(db: sqlite_utils.Database) -> None:
     db.table(TABLE).create_index(["ts"])
 
 
-MIGRATIONS = (Migration("0001-event", _create), Migration("0002-repeat", repeats.create))
+MIGRATIONS = (
+    Migration("0001-event", _create),
+    Migration("0002-repeat", repeats.create),
+    *traffic.MIGRATIONS,
+)
 
 
 def as_row(entry: Entry) -> dict[str, Any]:

@@ -19,7 +19,7 @@ NAVIGATION = (
     ("Servers", "/members"),
     ("Time", "/time"),
     ("Clock", "/clock"),
-    ("DNS", "/dns"),
+    ("Zones & DNS", "/dns"),
     ("Log", "/log"),
     ("Plugins", "/plugins"),
     ("TLS & trust", "/tls"),

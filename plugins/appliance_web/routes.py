@@ -16,6 +16,7 @@ from appliance.core.routes import Request
 from appliance_web.about import About
 from appliance_web.actions import Actions
 from appliance_web.clock_page import ClockPage
+from appliance_web.dns_page import DnsPage
 from appliance_web.doctor import DoctorPage
 from appliance_web.drawing import ChartQuery, Drawing
 from appliance_web.pages import Pages
@@ -60,7 +61,7 @@ def web_routes(ctx: SetupContext) -> tuple[Route, ...]:
         page("/scores/{ip}", pages.scores),
         page("/time", tools.time, scope="time:read"),
         page("/clock", ClockPage(site).show, scope="clock:read"),
-        page("/dns", tools.dns, scope="dns:read"),
+        page("/dns", DnsPage(site).show, scope="dns:read"),
         page("/log", tools.log),
         page("/plugins", about.plugins, scope="box:read"),
         page("/status", reaching.status, scope="public"),

@@ -35,6 +35,8 @@ from appliance_web.operations import Operations
 from appliance_web.site import Site
 from appliance_web.stream import Hub
 from appliance_web.tls.keeper import Keeper
+from appliance_web.traffic import SAMPLE_S, Traffic
+from appliance_web.traffic import TABLE as TRAFFIC
 
 HEARTBEAT_S = 15.0
 #: Probes are told together once in this time, and no more than so many of them by name.
@@ -87,6 +89,7 @@ async def serve(ctx: RunContext) -> None:
                 ctx.every(HEARTBEAT_S, hub.beat)
                 ctx.every(CERTIFICATES_S, lambda: _look_after(ctx, shown.keeper))
                 ctx.every(PROBES_S, watcher.tell_probes)
+                ctx.every(SAMPLE_S, lambda: _count_traffic(ctx))
                 ctx.every(HEALTH_S, watcher.tell_health)
                 ctx.ready()
                 await asyncio.Event().wait()  # until the run ends
@@ -123,6 +126,12 @@ async def _look_after(ctx: RunContext, keeper: Keeper) -> None:
         await _to_its_end(ctx.to_thread(keeper.refresh))
     except Exception:
         ctx.log.exception("looking after the certificates failed; it is tried again")
+
+
+def _count_traffic(ctx: RunContext) -> None:
+    row = ctx.get(Traffic).sample(ctx.clock.monotonic_ns())
+    if row is not None:
+        ctx.store.append(TRAFFIC, {"ts": ctx.clock.wall_ns() / 1e9, **row})
 
 
 async def _take_changes(ctx: RunContext, listener: Listener) -> None:

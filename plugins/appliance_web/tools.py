@@ -1,4 +1,4 @@
-"""Pages that answer a question: who asks for the time, what would DNS say, and what did the probes find."""
+"""Pages that answer a question: who asks for the time, and what did the probes find."""
 
 from __future__ import annotations
 
@@ -9,18 +9,16 @@ from urllib.parse import quote
 
 from appliance.api.errors import ApiError
 from appliance.api.model import Member
-from appliance.api.services import AnswerTable, Members
+from appliance.api.services import Members
 from appliance.core.routes import Reply, Request
 from appliance_web.site import Site
-from appliance_web.views import dns as dns_view
 from appliance_web.views import log as log_view
 from appliance_web.views import scoring
 from appliance_web.views import time as time_view
-from appliance_web.views import zone as zone_view
 
 
 class Tools:
-    """Handlers of /time, /dns and /log."""
+    """Handlers of /time and /log."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
@@ -47,35 +45,6 @@ class Tools:
             clients=known,
             query=query,
             sorts=time_view.SORTS,
-        )  # fmt: skip
-
-    async def dns(self, request: Request) -> Reply:
-        site = self._site
-        answers = site.ctx.find(AnswerTable)  # type: ignore[type-abstract]
-        zone, told, why = None, None, ""
-        if answers is not None:
-            with contextlib.suppress(ApiError, LookupError, AssertionError):
-                zone = zone_view.zone(
-                    answers.explain("@", "SOA", None), await site.operations.value(request, "/api/v1/dns")
-                )
-        asked = dns_view.Question.parse(request.query, zone.name if zone else "")
-        if answers is not None and asked.name:
-            try:
-                told = dns_view.answer(
-                    answers.explain(asked.name, asked.rrtype, asked.client or request.remote or None)
-                )
-            except ApiError as error:
-                why = str(error)
-        return await site.page(
-            request, "dns.html", "DNS", here="/dns", live="answers verdict", topic="dns",
-            same=dns_view.same(asked, zone),
-            said=dns_view.sentence(zone, running=answers is not None),
-            zone=zone,
-            running=answers is not None,
-            asked=asked,
-            told=told,
-            why=why,
-            types=dns_view.TYPES,
         )  # fmt: skip
 
     async def log(self, request: Request) -> Reply:

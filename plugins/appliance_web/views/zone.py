@@ -125,7 +125,9 @@ def _endpoint(listen: Sequence[Any]) -> tuple[str, int]:
 
 def _facts(told: Mapping[str, Any]) -> list[tuple[str, str]]:
     pairs = [
+        ("Serial", str(told.get("serial", ""))),
         ("Time to live", f"{told['ttl']} s" if "ttl" in told else ""),
+        ("Remembered that a name is not there", f"{told['minimum']} s" if "minimum" in told else ""),
         ("Addresses in an answer", f"at most {told['max_records']}" if "max_records" in told else ""),
         (
             "Members usable",
