@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from aiohttp import web
 from pydantic import Field
 
 from appliance.api.config import PluginConfig
@@ -16,7 +18,7 @@ from appliance.api.services import Members
 from appliance.core.paging import link
 from appliance.core.routes import Reply, Request
 from appliance.store.series import Series, read_series
-from appliance_monitor import classic, keeping
+from appliance_monitor import classic, keeping, log_query
 from appliance_monitor.history import COLUMNS, RANGES_S, as_csv, columns, points
 from appliance_monitor.score import DECAY, POOL_SCORE, START
 from appliance_monitor.steps import TABLE
@@ -51,9 +53,27 @@ class LogQuery(PluginConfig):
 
     limit: int = Field(100, ge=1, le=10_000)
     member: str = Field("", description="id, address or name; all when empty")
+    rule: str = Field("", max_length=60, description="only what this rule judged")
+    show: log_query.Show = Field(
+        "",
+        description="lost: without a time; cost: what took points, or was lost; below: less than full marks, or lost",
+    )
+    since: float | None = Field(None, ge=0, le=2**40, description="epoch seconds")
+    until: float | None = Field(None, ge=0, le=2**40, description="epoch seconds")
     before: int | None = Field(
         None, ge=1, description="rows older than the one of this id; see the Link header"
     )
+
+
+class ExportQuery(PluginConfig):
+    """The whole log, or what passes a filter, as a file."""
+
+    format: log_query.Format = Field("csv", description="ntppool: columns as the NTP Pool's log has them")
+    member: str = Field("", description="id, address or name; all when empty")
+    rule: str = Field("", max_length=60, description="only what this rule judged")
+    show: log_query.Show = Field("", description="as for the log")
+    since: float | None = Field(None, ge=0, le=2**40, description="epoch seconds")
+    until: float | None = Field(None, ge=0, le=2**40, description="epoch seconds")
 
 
 class ProbesQuery(PluginConfig):
@@ -137,6 +157,16 @@ def monitor_routes(ctx: SetupContext, monitor: Monitor, retention: Retention) ->
             "The same as CSV",
             query=LogQuery,
             produces=("text/csv",),
+        ),
+        Route(
+            "GET",
+            "/api/v1/log/export",
+            op.export,
+            "servers:read",
+            "The log as a file of any length: CSV, JSON, NDJSON or the NTP Pool's columns",
+            query=ExportQuery,
+            stream=True,
+            produces=("text/csv", "application/json", "application/x-ndjson"),
         ),
         Route(
             "GET",
@@ -246,8 +276,28 @@ class _Operations:
 
     async def _log_rows(self, request: Request) -> list[dict[str, Any]]:
         query: LogQuery = request.query_model
+        wanted = self._filter(query)
+        return await self._log_page(wanted, query.limit, query.before, by_id=wanted.member is None)
+
+    def _filter(self, query: LogQuery | ExportQuery) -> log_query.Filter:
         member = self._member(query.member).id if query.member else None
-        return await self._rows(query.limit, member, before=query.before)
+        return log_query.Filter(member, query.rule, query.show, query.since, query.until)
+
+    async def _log_page(
+        self, wanted: log_query.Filter, limit: int, before: int | None, *, by_id: bool = True
+    ) -> list[dict[str, Any]]:
+        where, values = wanted.conditions()
+        return await self._select(where, values, limit, before=before, newest_by_id=by_id)
+
+    async def export(self, request: Request) -> web.StreamResponse:
+        query: ExportQuery = request.query_model
+        wanted = self._filter(query)
+        members = self._ctx.get(Members).table.get()  # type: ignore[type-abstract]
+        names = {key: member.address for key, member in members.items()}
+        pieces = log_query.texts(
+            lambda before, limit: self._log_page(wanted, limit, before), query.format, names
+        )
+        return await log_query.send(request.raw, pieces, query.format)
 
     async def scores(self, request: Request) -> list[dict[str, Any]]:
         members = self._ctx.get(Members).table.get()  # type: ignore[type-abstract]
@@ -270,26 +320,43 @@ class _Operations:
         before: int | None = None,
         oldest_first: bool = False,
     ) -> list[dict[str, Any]]:
-        await self._ctx.store.flush()
-        where, values = [], []
+        where: list[str] = []
+        values: list[Any] = []
         if member is not None:
             where.append("member = ?")
             values.append(member)
         if since is not None:
             where.append("ts >= ?")
-            values.append(since)  # type: ignore[arg-type]
+            values.append(since)
+        return await self._select(
+            where, values, limit, before=before, newest_by_id=member is None, oldest_first=oldest_first
+        )
+
+    async def _select(
+        self,
+        where: Sequence[str],
+        values: Sequence[Any],
+        limit: int,
+        *,
+        before: int | None,
+        newest_by_id: bool,
+        oldest_first: bool = False,
+    ) -> list[dict[str, Any]]:
+        """Rows of the table; `where` is our own words, `values` anything."""
+        await self._ctx.store.flush()
+        conditions, arguments = [*where], [*values]
         if before is not None:
-            where.append("id < ?")
-            values.append(before)  # type: ignore[arg-type]
-        order = "ts" if member is not None and before is None else "id"
+            conditions.append("id < ?")
+            arguments.append(before)
+        order = "id" if newest_by_id or before is not None else "ts"
         sql = (
             f"SELECT id, member, {', '.join(_LOG_COLUMNS)} FROM {keeping.PROBES}"  # noqa: S608 - our own words only
-            + (f" WHERE {' AND '.join(where)}" if where else "")
+            + (f" WHERE {' AND '.join(conditions)}" if conditions else "")
             + f" ORDER BY {order} {'' if oldest_first else 'DESC'} LIMIT ?"
         )
 
         def read(db: sqlite_utils.Database) -> list[dict[str, Any]]:
-            rows = db.execute(sql, (*values, limit)).fetchall()
+            rows = db.execute(sql, (*arguments, limit)).fetchall()
             return [dict(zip(("id", "member", *_LOG_COLUMNS), row, strict=True)) for row in rows]
 
         return await self._ctx.store.read(read)

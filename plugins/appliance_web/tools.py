@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
-from urllib.parse import quote
+from urllib.parse import urlencode
 
 from appliance.api.errors import ApiError
 from appliance.api.model import Member
@@ -55,32 +55,40 @@ class Tools:
         if asked.member and registry is not None:
             with contextlib.suppress(ApiError):
                 asked = replace(asked, member=registry.find(asked.member).id)
+        known: list[log_view.Line] = []
         recents = [(member, site.recent(member.id, log_view.SHOWN)) for member in members.values()]
-        found = log_view.lines(recents, asked)
+        if asked.before is None:
+            known = log_view.lines(recents, asked)
+        query = (
+            asked.asked
+            | {"limit": str(log_view.SHOWN)}
+            | ({"before": str(asked.before)} if asked.before else {})
+        )
+        older = log_view.tail(await site.operations.value(request, "/api/v1/log", **query), members, known)
+        found = (known + list(older.rows))[: log_view.SHOWN]
         chosen = members.get(asked.member)
         return await site.page(
-            request, "log.html", "Log", here="/log", live="probes", topic="scoring",
-            same=log_same(chosen),
+            request, "log.html", "Log", here="/log", topic="scoring",
+            live="probes" if asked.follow and asked.before is None else "",
+            same=log_same(chosen, asked),
             said=log_view.sentence(found, asked, site.monitor()),
             asked=asked,
             lines=found,
+            older=older.before,
+            shows=log_view.SHOWS,
             chosen=chosen,
-            file=f"&member={quote(chosen.id)}" if chosen else "",
+            file=urlencode(asked.asked),
             members=sorted(members.values(), key=lambda m: (m.name or m.address, m.port)),
             rules=scoring.rules(await site.operations.value(request, "/api/v1/scoring")) or log_view.rules(recents),
         )  # fmt: skip
 
 
-def log_same(chosen: Member | None) -> list[tuple[str, str]]:
+def log_same(chosen: Member | None, asked: log_view.Question) -> list[tuple[str, str]]:
     """The same from elsewhere."""
-    if chosen is None:
-        return [
-            ("CLI", "timeball log"),
-            ("API", "GET /api/v1/log"),
-            ("API", "GET /api/v1/log.csv?limit=1000"),
-        ]
-    return [
-        ("CLI", f"timeball member show {chosen.id}"),
-        ("API", f"GET /api/v1/log?member={chosen.id}"),
-        ("NTP Pool", f"GET /scores/{chosen.address}/log"),
+    query = urlencode(asked.asked)
+    lines = [
+        ("CLI", f"timeball log{f' --member {chosen.id}' if chosen else ''}"),
+        ("API", f"GET /api/v1/log{'?' + query if query else ''}"),
+        ("API", f"GET /api/v1/log/export?{query + '&' if query else ''}format=ndjson"),
     ]
+    return [*lines, ("NTP Pool", f"GET /scores/{chosen.address}/log")] if chosen else lines

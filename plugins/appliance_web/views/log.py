@@ -9,38 +9,75 @@ from typing import Any
 from urllib.parse import urlencode
 
 from appliance.api.model import Member
+from appliance_web import words
 from appliance_web.views.standing import Probe, Sentence
 
 SHOWN = 100
 
 
+#: What can be shown, with its name in the form. A full step is +1; whoever earns less settles below the best score.
+SHOWS: Mapping[str, str] = {
+    "": "everything",
+    "below": "below full marks (step under +1)",
+    "cost": "only what took points (step below 0)",
+    "lost": "only what brought no time",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
-    """The filters of the address line; what it does not understand filters nothing."""
+    """The filters of the address line; what it does not understand filters nothing.
+
+    Attributes:
+        member: id, address or name.
+        rule: the rule that judged the probe.
+        show: one of `SHOWS`.
+        before: id of a row of the database: only older ones.
+        follow: whether the page keeps itself fresh.
+    """
 
     member: str = ""
     rule: str = ""
-    trouble: bool = False
+    show: str = ""
+    before: int | None = None
+    follow: bool = True
 
     @classmethod
     def parse(cls, query: Mapping[str, str]) -> Question:
-        return cls(query.get("member", "")[:100], query.get("rule", "")[:60], query.get("trouble") == "1")
+        show, before = query.get("show", ""), query.get("before", "")
+        if query.get("trouble") == "1":  # as links of earlier versions have it
+            show = show or "cost"
+        return cls(
+            query.get("member", "")[:100],
+            query.get("rule", "")[:60],
+            show if show in SHOWS else "",
+            int(before) if before.isascii() and before.isdigit() and len(before) < 16 else None,
+            query.get("follow", "") != "no",
+        )
 
     @property
-    def link(self) -> str:
-        """The query string of this view."""
-        chosen = {"member": self.member, "rule": self.rule, "trouble": "1" if self.trouble else ""}
-        return urlencode({k: v for k, v in chosen.items() if v})
+    def asked(self) -> dict[str, str]:
+        """The filters for the API; the usual ones are left out."""
+        chosen = {"member": self.member, "rule": self.rule, "show": self.show}
+        return {k: v for k, v in chosen.items() if v}
+
+    def link(self, **changes: str) -> str:
+        """The query string of this view with some values replaced."""
+        values = self.asked | ({} if self.follow else {"follow": "no"})
+        return urlencode({k: v for k, v in (values | changes).items() if v})
 
     @property
     def filtered(self) -> bool:
-        return bool(self.member or self.rule or self.trouble)
+        return bool(self.member or self.rule or self.show)
 
     def passes(self, probe: Probe) -> bool:
-        """Whether a probe is wanted; trouble is whatever cost points or brought no time."""
+        """Whether a probe is wanted, as the database would say it."""
         if self.rule and probe.rule != self.rule:
             return False
-        return not self.trouble or probe.offset_s is None or (probe.step is not None and probe.step < 0)
+        if not self.show or probe.offset_s is None:
+            return True
+        worth = {"cost": 0.0, "below": 1.0}.get(self.show)
+        return worth is not None and probe.step is not None and probe.step < worth
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +96,32 @@ class Line:
         """Class of the line: "ok", "degraded" or "failing"."""
         if self.probe.offset_s is None:
             return "failing"
-        return "degraded" if self.probe.step is not None and self.probe.step < 0 else "ok"
+        return "degraded" if self.probe.step is not None and self.probe.step < 1 else "ok"
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """Older rows out of the database.
+
+    Attributes:
+        before: id from which the next older page goes on, or None.
+    """
+
+    rows: Sequence[Line] = ()
+    before: int | None = None
+
+
+def tail(value: Any, members: Mapping[str, Member], known: Sequence[Line]) -> Tail:
+    """From GET /api/v1/log: what is not among `known`; rows of members that are gone have nobody to link to."""
+    rows = [r for r in value if isinstance(r, Mapping)] if isinstance(value, list) else []
+    seen = {(line.member.id, line.probe.ts) for line in known}
+    found = [
+        Line(probe, members[r["member"]])
+        for r in rows
+        if r.get("member") in members and (r["member"], (probe := Probe.read(r)).ts) not in seen
+    ]
+    last = rows[-1].get("id") if len(rows) >= SHOWN else None
+    return Tail(found, last if isinstance(last, int) else None)
 
 
 def lines(
@@ -95,6 +157,8 @@ def sentence(found: Sequence[Line], asked: Question, monitor: str) -> Sentence:
         )
     if not found:
         return Sentence("none", "No probe fits." if asked.filtered else "Nothing has been probed yet.")
+    if asked.before is not None:
+        return Sentence("none", f"{words.plural(len(found), 'older probe')}.")
     lost = sum(line.level == "failing" for line in found)
     if not lost:
         return Sentence(
