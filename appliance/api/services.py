@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from appliance.api.actor import Actor
 from appliance.api.model import ClockState, Health, Member, PluginStatus, ProbeResult, Target, Verdict
+from appliance.api.packets import Samples
 from appliance.core.cells import Cell
 
 if TYPE_CHECKING:
@@ -36,6 +38,45 @@ class NtpStats(Protocol):
     def summary(self) -> dict[str, Any]:
         """Listeners, policy, packets by outcome and by version, and rates, as GET /api/v1/ntp shows them."""
         ...
+
+
+class PacketTap(Protocol):
+    """Lets plugins see packets of one service: `NtpTap` (plugin `ntp`), `DnsTap` (plugin `dns`; queries over UDP).
+
+    The packet threads copy into rings of fixed size and wait for nobody. While nobody looks, nothing is copied.
+    """
+
+    def samples(self, *, every: int, keep: int = 256, room: int = 8192) -> AbstractContextManager[Samples]:
+        """One packet in `every`, drawn so that nobody can foresee which.
+
+        Args:
+            every: 1 is every packet.
+            keep: bytes of each, 2048 at most. Who asks for more than others makes theirs longer too.
+            room: packets that may wait for you; what comes when they are as many is lost and counted.
+
+        Raises:
+            ValueError: numbers that make no sense.
+        """
+        ...
+
+    def capture(
+        self, prefix: str, *, for_s: float, most: int, keep: int = 2048
+    ) -> AbstractContextManager[Samples]:
+        """Every packet from `prefix` for `for_s` seconds, `most` at most; one capture at a time. It ends by itself.
+
+        Raises:
+            ValueError: no prefix, or numbers that make no sense.
+            Conflict: somebody captures already.
+        """
+        ...
+
+
+class NtpTap(PacketTap, Protocol):
+    """Packets of the time service (plugin `ntp`)."""
+
+
+class DnsTap(PacketTap, Protocol):
+    """Queries over UDP of the name service (plugin `dns`)."""
 
 
 class Members(Protocol):

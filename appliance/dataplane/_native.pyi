@@ -22,6 +22,11 @@ ClientTuple: TypeAlias = tuple[int, int, int, int, int, int, int, int, int, bool
 #: known, room, forgotten, over_client, over_network, kissed, leaked: `interface.Remembered`
 RememberedTuple: TypeAlias = tuple[int, int, int, int, int, int, int]
 
+#: IPv6?, network address, prefix length, monotonic end in ns, how many packets: `sampling.Focus`
+FocusTuple: TypeAlias = tuple[bool, int, int, int, int]
+#: the fields of `sampling.Sample`
+SampleTuple: TypeAlias = tuple[bytes, int, bytes, int, bytes, int, int, int, int]
+
 # DNS: the fields of `dns_snapshot`, mappings as lists of pairs.
 #: answers, body, additional, extra
 SectionTuple: TypeAlias = tuple[int, bytes, int, bytes]
@@ -101,6 +106,15 @@ class NtpServer:
     def remembered(self) -> RememberedTuple:
         """Of all workers together."""
 
+    def set_sampling(self, every: int, keep: int, focus: FocusTuple | None) -> None:
+        """Sample one in `every` packets (0: none) and what is in focus, `keep` bytes of each."""
+
+    def take_samples(self, most: int) -> list[SampleTuple]:
+        """The oldest samples, `most` at most."""
+
+    def sampled(self) -> tuple[int, int]:
+        """Samples copied, and samples that found no room."""
+
     def failure(self) -> str | None:
         """Why a worker died, if one did."""
 
@@ -158,6 +172,15 @@ class DnsServer:
 
     def offenders(self) -> list[tuple[bytes, int, int]]:
         """Networks over the limit: their 3 or 6 octets, limited replies, monotonic time of the last in ns."""
+
+    def set_sampling(self, every: int, keep: int, focus: FocusTuple | None) -> None:
+        """Sample one in `every` packets (0: none) and what is in focus, `keep` bytes of each."""
+
+    def take_samples(self, most: int) -> list[SampleTuple]:
+        """The oldest samples, `most` at most."""
+
+    def sampled(self) -> tuple[int, int]:
+        """Samples copied, and samples that found no room."""
 
     def failure(self) -> str | None:
         """Why a worker died, if one did."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from appliance.api.model import ClockState
 from appliance.dataplane.client_keys import client_network
+from appliance.dataplane.sampling import Sample, Sampled, Sampling
 from appliance.dataplane.sandbox import Sandbox
 
 if TYPE_CHECKING:
@@ -241,6 +242,18 @@ class NtpServer(Protocol):
         """Packets since the start by what else is counted of them; a packet may be among several of these."""
         ...
 
+    def sample(self, sampling: Sampling) -> None:
+        """Copy some packets aside from now on, as `sampling` says; `sampling.NOTHING` ends it and costs nothing."""
+        ...
+
+    def take_samples(self, most: int) -> Sequence[Sample]:
+        """The oldest copies, `most` at most; one caller at a time."""
+        ...
+
+    def sampled(self) -> Sampled:
+        """How many copies were made, and how many found no room."""
+        ...
+
     def failure(self) -> BaseException | None:
         """Why the packet thread died, if it did."""
         ...
@@ -273,6 +286,18 @@ class DnsServer(Protocol):
 
     def offenders(self) -> Sequence[Offender]:
         """Networks that were sent less than they asked for, because of the rate limit."""
+        ...
+
+    def sample(self, sampling: Sampling) -> None:
+        """Copy some queries over UDP aside from now on, as `sampling` says; `sampling.NOTHING` ends it and costs nothing."""
+        ...
+
+    def take_samples(self, most: int) -> Sequence[Sample]:
+        """The oldest copies, `most` at most; one caller at a time."""
+        ...
+
+    def sampled(self) -> Sampled:
+        """How many copies were made, and how many found no room."""
         ...
 
     def failure(self) -> BaseException | None: ...

@@ -21,6 +21,7 @@ from appliance.dataplane.interface import (
     Reason,
     Remembered,
 )
+from appliance.dataplane.sampling import Sample, Sampled, Sampling
 from appliance.dataplane.sandbox import SWITCHED_OFF, Sandbox
 
 if TYPE_CHECKING:
@@ -77,6 +78,16 @@ def key_tuples(keys: Sequence[NtpKey]) -> list[_native.KeyTuple]:
     ]
 
 
+def sampling_tuple(sampling: Sampling) -> tuple[int, int, _native.FocusTuple | None]:
+    """What is to be sampled as the native plane takes it."""
+    focus = sampling.focus
+    if focus is None:
+        return sampling.every, sampling.keep, None
+    network = focus.network
+    where = (network.version == 6, int(network.network_address), network.prefixlen)
+    return sampling.every, sampling.keep, (*where, _clamped(focus.until_mono_ns), focus.most)
+
+
 def _clamped(ns: int) -> int:
     return max(-_FURTHEST_NS, min(_FURTHEST_NS, ns))
 
@@ -129,6 +140,15 @@ class NativeNtpServer:
 
     def remembered(self) -> Remembered:
         return Remembered(*self._server.remembered())
+
+    def sample(self, sampling: Sampling) -> None:
+        self._server.set_sampling(*sampling_tuple(sampling))
+
+    def take_samples(self, most: int) -> Sequence[Sample]:
+        return [Sample(*row) for row in self._server.take_samples(most)]
+
+    def sampled(self) -> Sampled:
+        return Sampled(*self._server.sampled())
 
     def failure(self) -> BaseException | None:
         why = self._server.failure()

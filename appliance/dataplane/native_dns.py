@@ -15,8 +15,10 @@ from appliance.dataplane.dns_rate import Offender, RateLimit, offender
 from appliance.dataplane.dns_shares import Tally, add_shares
 from appliance.dataplane.dns_snapshot import AnswerSnapshot, Denial, Node, Rotation, Section
 from appliance.dataplane.interface import Endpoint
+from appliance.dataplane.native import sampling_tuple
 from appliance.dataplane.python_dns import bind_one, named_counts
 from appliance.dataplane.python_dns_tcp import TcpWorker
+from appliance.dataplane.sampling import Sample, Sampled, Sampling
 from appliance.dataplane.sandbox import Sandbox
 
 if TYPE_CHECKING:
@@ -165,6 +167,15 @@ class NativeDnsServer:
 
     def offenders(self) -> Sequence[Offender]:
         return [offender(*row) for row in self._udp.offenders()]
+
+    def sample(self, sampling: Sampling) -> None:
+        self._udp.set_sampling(*sampling_tuple(sampling))
+
+    def take_samples(self, most: int) -> Sequence[Sample]:
+        return [Sample(*row) for row in self._udp.take_samples(most)]
+
+    def sampled(self) -> Sampled:
+        return Sampled(*self._udp.sampled())
 
     def failure(self) -> BaseException | None:
         why = self._udp.failure()

@@ -14,7 +14,7 @@ import struct
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 from appliance.core.clock import Clock
 from appliance.dataplane.dns_decide import decide, refuse
@@ -30,12 +30,14 @@ from appliance.dataplane.dns_hand_up import (
     nobody,
 )
 from appliance.dataplane.dns_limited import LIMITED, LIMITED_BADCOOKIE, LIMITED_TRUNCATED
+from appliance.dataplane.dns_pktinfo import ANCILLARY_BYTES, IP_PKTINFO, Control, own_address, reply_source
 from appliance.dataplane.dns_rate import Limiter, Offender
 from appliance.dataplane.dns_reply import DROP, HANDED_UP, Arrival, Decision
 from appliance.dataplane.dns_shares import Tally, add_shares
 from appliance.dataplane.dns_snapshot import AnswerSnapshot
 from appliance.dataplane.interface import Endpoint
 from appliance.dataplane.python_dns_tcp import TcpWorker
+from appliance.dataplane.sampling import Sample, Sampled, Sampling, Switch, Tap
 from appliance.dataplane.sandbox import IN_PYTHON
 from appliance.dataplane.udp_socket import never_fragment
 from appliance.wire.dns import RCODE_NAMES, TYPE_NAMES, type_name
@@ -55,18 +57,12 @@ OUTCOME_NAMES = {
     LIMITED_BADCOOKIE: "limited_badcookie",
 }
 
-_Control: TypeAlias = tuple[int, int, bytes]
-
 _LONGEST_QUERY = 4096
 _RECEIVE_BUFFER = 4 << 20
 #: How long a receive may block before the thread looks around; closing does not wait for it.
 _PATIENCE = struct.pack("@ll", 5, 0)
 
-_IP_PKTINFO = getattr(socket, "IP_PKTINFO", 8)
 _IPV6_MTU_DISCOVER, _IPV6_MTU, _PMTUDISC_OMIT = 23, 24, 5
-_PKTINFO4 = struct.Struct("@i4s4s")
-_PKTINFO6 = struct.Struct("@16si")
-_ANCILLARY_BYTES = socket.CMSG_SPACE(_PKTINFO6.size)
 
 
 def serve(
@@ -146,7 +142,7 @@ def _prepare_udp(sock: socket.socket, *, wildcard: bool) -> None:
     if wildcard:
         # Without it the kernel chooses the source address of a reply by its routes: wrong with several addresses.
         level, option = (
-            (socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO) if six else (socket.IPPROTO_IP, _IP_PKTINFO)
+            (socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO) if six else (socket.IPPROTO_IP, IP_PKTINFO)
         )
         sock.setsockopt(level, option, 1)
     # Forged "fragmentation needed" messages must not make us send fragments (RFC 9715); kernels without it do no harm.
@@ -191,6 +187,11 @@ class _UdpWorker(threading.Thread):
         self._up = up
         self._closing = False
         self._sequence = 0
+        self.tap: Tap | None = None
+        self._bound = bytes(16 if sock.family == socket.AF_INET6 else 4)
+        if not self._wildcard:
+            self._bound = socket.inet_pton(sock.family, endpoint.host)
+        self._port = sock.getsockname()[1]
 
     def run(self) -> None:
         receive = self._receive_wildcard if self._wildcard else self._receive_bound
@@ -225,10 +226,13 @@ class _UdpWorker(threading.Thread):
             if client is None:  # the socket was shut down
                 return
             if not client[1]:
+                self._sample(query, client, DROP)
                 self._count(0, DROP)
                 continue
             tally = self.tally
             reply, outcome, qtype, mark = self._decide(query, client[0], tally.snapshot)
+            if self.tap is not None:
+                self._sample(query, client, outcome)
             if outcome == HANDED_UP:
                 back = functools.partial(self._send_back, client=client)
                 if self._hand_up(query, client[0], back):
@@ -245,14 +249,17 @@ class _UdpWorker(threading.Thread):
             counts[key] = counts.get(key, 0) + 1
 
     def _receive_wildcard(self) -> None:
-        query, ancillary, _flags, client = self._sock.recvmsg(_LONGEST_QUERY, _ANCILLARY_BYTES)
+        query, ancillary, _flags, client = self._sock.recvmsg(_LONGEST_QUERY, ANCILLARY_BYTES)
         if client is None:  # the socket was shut down
             return
         if not client[1]:
+            self._sample(query, client, DROP, ancillary)
             self._count(0, DROP)
             return
         tally = self.tally
         reply, outcome, qtype, mark = self._decide(query, client[0], tally.snapshot)
+        if self.tap is not None:
+            self._sample(query, client, outcome, ancillary)
         if outcome == HANDED_UP:
             back = functools.partial(self._send_back, client=client, ancillary=ancillary)
             if self._hand_up(query, client[0], back):
@@ -260,12 +267,22 @@ class _UdpWorker(threading.Thread):
             reply, outcome = self._refuse(query, client[0], tally.snapshot), QUEUE_FULL
         if reply is not None:
             try:
-                self._sock.sendmsg([reply], _reply_source(ancillary), socket.MSG_DONTWAIT, client)
+                self._sock.sendmsg([reply], reply_source(ancillary), socket.MSG_DONTWAIT, client)
             except OSError:
                 outcome = SEND_FAILED
         if mark >= 0:
             tally.given[mark] = tally.given.get(mark, 0) + 1
         self._count(qtype, outcome)
+
+    def _sample(self, query: bytes, client: Any, outcome: int, ancillary: Sequence[Control] = ()) -> None:
+        """Copy the query aside if it is one of those that are wanted."""
+        tap = self.tap
+        if tap is None:
+            return
+        source = socket.inet_pton(self._sock.family, client[0].partition("%")[0])
+        if why := tap.why(source, self._clock.monotonic_ns()):
+            own = (own_address(ancillary) or self._bound, self._port)
+            tap.put(query, len(query), source, client[1], own, self._clock.wall_ns(), outcome, why)
 
     def _decide(self, query: bytes, source: str, snapshot: AnswerSnapshot) -> Decision:
         self._sequence += 1
@@ -282,8 +299,8 @@ class _UdpWorker(threading.Thread):
     def _refuse(self, query: bytes, source: str, snapshot: AnswerSnapshot) -> bytes | None:
         return refuse(query, Arrival(source, "udp", self._clock.wall_ns(), self._sequence), snapshot)[0]
 
-    def _send_back(self, reply: bytes, *, client: Any, ancillary: Sequence[_Control] = ()) -> None:
-        self._sock.sendmsg([reply], _reply_source(ancillary), socket.MSG_DONTWAIT, client)
+    def _send_back(self, reply: bytes, *, client: Any, ancillary: Sequence[Control] = ()) -> None:
+        self._sock.sendmsg([reply], reply_source(ancillary), socket.MSG_DONTWAIT, client)
 
     def _count(self, qtype: int, outcome: int) -> int:
         """Count one query; returns how many of its kind were counted before."""
@@ -291,20 +308,6 @@ class _UdpWorker(threading.Thread):
         before = self.counts.get(key, 0)
         self.counts[key] = before + 1
         return before
-
-
-def _reply_source(ancillary: Sequence[_Control]) -> list[_Control]:
-    """Ancillary data that sends a reply from the address that the query was sent to."""
-    for level, kind, data in ancillary:
-        if level == socket.IPPROTO_IP and kind == _IP_PKTINFO:
-            _index, local, _destination = _PKTINFO4.unpack_from(data)
-            return [(level, kind, _PKTINFO4.pack(0, local, bytes(4)))]
-        if level == socket.IPPROTO_IPV6 and kind == socket.IPV6_PKTINFO:
-            local, index = _PKTINFO6.unpack_from(data)
-            # A route may leave through another interface than the query came in, except for link-local addresses.
-            link_local = local[0] == 0xFE and local[1] & 0xC0 == 0x80
-            return [(level, kind, _PKTINFO6.pack(local, index if link_local else 0))]
-    return []
 
 
 class PythonDnsServer:
@@ -332,6 +335,7 @@ class PythonDnsServer:
         ]
         self._tcp = TcpWorker(tcp, Tally(snapshot), clock, responder)
         self._workers: list[_UdpWorker | TcpWorker] = [*self._udp, self._tcp]
+        self._switch = Switch(len(self._udp))
         for worker in (*self._workers, self._handed):
             worker.start()
 
@@ -357,6 +361,16 @@ class PythonDnsServer:
 
     def offenders(self) -> Sequence[Offender]:
         return self._limiter.offenders()
+
+    def sample(self, sampling: Sampling) -> None:
+        for worker, tap in zip(self._udp, self._switch.taps(sampling), strict=True):
+            worker.tap = tap
+
+    def take_samples(self, most: int) -> Sequence[Sample]:
+        return self._switch.take(most)
+
+    def sampled(self) -> Sampled:
+        return self._switch.counts()
 
     def failure(self) -> BaseException | None:
         workers = (*self._workers, self._handed)

@@ -35,6 +35,7 @@ from appliance.dataplane.ntp_outcome import (
     outcome_of,
     split,
 )
+from appliance.dataplane.sampling import Sample, Sampled, Sampling, Switch, Tap
 from appliance.dataplane.sandbox import IN_PYTHON
 from appliance.dataplane.udp_slots import Envelope, Slots, slots_for
 from appliance.dataplane.udp_socket import bound, open_udp
@@ -81,6 +82,9 @@ class _Lane:
         self.first_bytes = [0] * 256
         self.marks = [0] * len(Mark)
         self._to_count = [0] * len(slots.packets)
+        self.tap: Tap | None = None
+        wildcard = self.endpoint.host in ("0.0.0.0", "::")  # noqa: S104 - a comparison
+        self._bound = b"" if wildcard else socket.inet_pton(sock.family, self.endpoint.host)
 
     def turn(
         self,
@@ -94,7 +98,7 @@ class _Lane:
         slots, own_port = self.slots, self.endpoint.port.to_bytes(2)
         packets, replies = slots.packets, slots.replies
         outcomes, first_bytes, to_count = self.outcomes, self.first_bytes, self._to_count
-        filled = 0
+        filled, tap = 0, self.tap
         for index, (size, address, port, own_address, rx_ns) in enumerate(envelopes):
             packet = packets[index]
             if size:
@@ -110,6 +114,11 @@ class _Lane:
                 if not outcomes[_BUG]:
                     log.exception("a packet could not be decided about; more of the same are only counted")
                 outcome = _BUG
+            if tap is not None and (why := tap.why(address, mono_ns)):
+                own = (own_address if any(own_address) else self._bound or own_address, self.endpoint.port)
+                tap.put(
+                    packet, size, address, int.from_bytes(port), own, rx_ns or tx_ns, outcome & PLAIN, why
+                )
             if outcome > PLAIN:
                 outcomes[self._uncommon(outcome, index, replies[filled], memory)] += 1
             elif outcome >> 8 == _IGNORED:
@@ -180,6 +189,7 @@ class PythonNtpServer:
             self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
             undo.pop_all()
         self.endpoints = tuple(lane.endpoint for lane in self._lanes)
+        self._switch = Switch(len(self._lanes))
         self.kind = self._lanes[0].slots.kind if self._lanes else ""
         self._closing = threading.Lock()
         self._closed = False
@@ -223,6 +233,16 @@ class PythonNtpServer:
 
     def marks(self) -> Mapping[Mark, int]:
         return {mark: count for mark in Mark if (count := sum(lane.marks[mark] for lane in self._lanes))}
+
+    def sample(self, sampling: Sampling) -> None:
+        for lane, tap in zip(self._lanes, self._switch.taps(sampling), strict=True):
+            lane.tap = tap
+
+    def take_samples(self, most: int) -> Sequence[Sample]:
+        return self._switch.take(most)
+
+    def sampled(self) -> Sampled:
+        return self._switch.counts()
 
     def failure(self) -> BaseException | None:
         return self._failure

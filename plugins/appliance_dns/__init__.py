@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from appliance.api.context import RunContext, SetupContext
 from appliance.api.contrib import AnswerSource, HealthCheck, LiveName, Metric, Panel, Route
 from appliance.api.plugin import PluginInfo, hookimpl
-from appliance.api.services import AnswerTable
+from appliance.api.services import AnswerTable, DnsTap
 from appliance_dns.config import DnsConfig
 from appliance_dns.service import DnsService, prepare
 
@@ -20,7 +20,7 @@ plugin = PluginInfo(
     title="DNS",
     api=1,
     config=DnsConfig,
-    provides=(AnswerTable, DnsService),
+    provides=(AnswerTable, DnsService, DnsTap),
     # Only "after": without members or monitor the last answers are still given.
     after=("members", "monitor"),
     needs=frozenset({"udp:53", "tcp:53"}),
@@ -32,6 +32,7 @@ def setup(ctx: SetupContext) -> None:
     service = prepare(ctx)
     ctx.provide(DnsService, service)
     ctx.provide(AnswerTable, service.answers)  # type: ignore[type-abstract]
+    ctx.provide(DnsTap, service.tap)  # type: ignore[type-abstract]
 
 
 @hookimpl

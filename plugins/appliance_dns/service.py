@@ -14,8 +14,11 @@ from appliance.api.contrib import AnswerSource, LiveName
 from appliance.api.errors import NotReady
 from appliance.api.events import AnswersChanged
 from appliance.api.services import Members, ScoreBoard
+from appliance.core.packet_tap import DRAIN_S, ServiceTap
 from appliance.core.port_holder import port_holder
+from appliance.dataplane.dns_reply import HANDED_UP
 from appliance.dataplane.interface import DataPlane, DnsServer, Endpoint
+from appliance.dataplane.python_dns import OUTCOME_NAMES
 from appliance_dns import last_answers, secret
 from appliance_dns.answers import EPOCH_S, Answers, Inputs
 from appliance_dns.config import DnsConfig
@@ -90,12 +93,14 @@ class DnsService:
     Attributes:
         server: while it runs.
         limits: who is over the rate limit.
+        tap: lets others look at queries.
     """
 
     def __init__(self, ctx: SetupContext, answers: Answers) -> None:
         self.answers = answers
         self.server: DnsServer | None = None
         self.limits = LimitWatch(ctx.log)
+        self.tap = ServiceTap("dns", in_words, ctx.clock)
         self.plane: DataPlane = ctx.get(DataPlane)  # type: ignore[type-abstract]
         self._ctx = ctx
         self._dirty = asyncio.Event()
@@ -136,8 +141,10 @@ class DnsService:
         assert self.zone is not None
         self.server = self._bind(ctx, self.zone)
         self._served, self.answers.idle = self.zone, False
+        ctx.on_stop(self.tap.serve(self.server))
         try:
             ctx.every(1.0, self._look_around)
+            ctx.every(DRAIN_S, self.tap.drain)
             ctx.every(1.0, lambda: self._save(ctx))
             ctx.ready()
             self._tell(ctx)
@@ -236,6 +243,12 @@ class DnsService:
             self._save_failed = True
             return
         self._saved, self._saved_zone, self._saved_ns, self._save_failed = current, zone, now_ns, False
+
+
+def in_words(outcome: int) -> tuple[str, str]:
+    """Outcome and action of a sampled query."""
+    name = "handed_up" if outcome == HANDED_UP else OUTCOME_NAMES.get(outcome, str(outcome))
+    return name, "ignore" if name == "drop" else "reply"
 
 
 def _holder(endpoint: str) -> str:

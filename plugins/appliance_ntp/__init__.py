@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from appliance.api.context import RunContext, SetupContext
 from appliance.api.contrib import HealthCheck, Metric, PacketPolicy, Panel, Route
 from appliance.api.plugin import PluginInfo, hookimpl
-from appliance.api.services import NtpStats
+from appliance.api.services import NtpStats, NtpTap
 from appliance_ntp.config import NtpConfig
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ plugin = PluginInfo(
     title="Time service",
     api=1,
     config=NtpConfig,
-    provides=(NtpStats,),
+    provides=(NtpStats, NtpTap),
     after=("clock",),
     needs=frozenset({"udp:123"}),
 )
@@ -31,7 +31,9 @@ plugin = PluginInfo(
 def setup(ctx: SetupContext) -> None:
     from appliance_ntp.service import NtpService
 
-    ctx.provide(NtpStats, NtpService(ctx))  # type: ignore[type-abstract]
+    service = NtpService(ctx)
+    ctx.provide(NtpStats, service)  # type: ignore[type-abstract]
+    ctx.provide(NtpTap, service.tap)  # type: ignore[type-abstract]
 
 
 @hookimpl

@@ -13,6 +13,7 @@ from appliance.api.errors import ConfigError, NotReady
 from appliance.api.model import ClockState
 from appliance.api.services import TimeSource
 from appliance.core.cells import Cell
+from appliance.core.packet_tap import DRAIN_S, ServiceTap
 from appliance.core.port_holder import port_holder
 from appliance.dataplane.interface import (
     Client,
@@ -22,6 +23,7 @@ from appliance.dataplane.interface import (
     NtpServer,
     RateLimit,
 )
+from appliance.dataplane.ntp_outcome import split
 from appliance_ntp.clients import Moment
 from appliance_ntp.config import NtpConfig
 from appliance_ntp.keys import Keys
@@ -42,6 +44,7 @@ class NtpService:
         policy: what is in force.
         missing: listeners that could not be made, and why.
         keys: which requests with a MAC are believed.
+        tap: lets others look at packets.
     """
 
     def __init__(self, ctx: SetupContext) -> None:
@@ -53,6 +56,7 @@ class NtpService:
         self.policy = NtpPolicy(default="ignore")
         self.missing: dict[str, str] = {}
         self.keys = Keys()
+        self.tap = ServiceTap("ntp", in_words, ctx.clock)
         self._asked: tuple[tuple[PolicyRule, ...], RateLimit | None] | None = None
         self._known: tuple[int, Sequence[Client]] = (0, ())
         self._complaint = ""
@@ -104,6 +108,8 @@ class NtpService:
         server.set_keys(self.keys.keys)
         self.tally.server = server
         ctx.on_stop(lambda: self._stop(server))
+        ctx.on_stop(self.tap.serve(server))
+        ctx.every(DRAIN_S, self.tap.drain)
         clock_state = self.clock_state
         ctx.on_stop(clock_state.watch(server.set_clock))
         server.set_clock(clock_state.get())  # it may have changed between binding and watching
@@ -178,6 +184,12 @@ class NtpService:
             self._ctx.log.info(
                 "policy changed: %d rules, others: %s", len(self.policy.rules), self.policy.default
             )
+
+
+def in_words(outcome: int) -> tuple[str, str]:
+    """Reason and action of a sampled packet."""
+    reason, action = split(outcome)
+    return reason.name.lower(), action.name.lower()
 
 
 def _refusal(error: OSError) -> Exception:

@@ -27,4 +27,5 @@ mod ntp_policy;
 mod ntp_tests;
 pub mod prefix;
 pub mod prefix_buckets;
+pub mod sampling;
 pub mod siphash;

@@ -17,6 +17,7 @@ use crate::binding::{os_error, to_addresses, to_pairs, to_sandbox};
 use crate::clock::monotonic_ns;
 use crate::crew::locked;
 use crate::dns_server;
+use crate::sampling::{FocusTuple, SampleTuple};
 
 /// answers, body, additional, extra
 type SectionTuple = (u16, PyBackedBytes, u16, PyBackedBytes);
@@ -179,6 +180,21 @@ impl DnsServer {
     fn offenders(&self, py: Python<'_>) -> Vec<(Py<PyBytes>, u64, i64)> {
         let rows = self.inner.offenders().into_iter();
         rows.map(|(network, limited, last_ns)| (PyBytes::new(py, &network).unbind(), limited, last_ns)).collect()
+    }
+
+    /// Sample one in `every` and what is in focus, `keep` bytes of each.
+    fn set_sampling(&self, every: u32, keep: usize, focus: Option<FocusTuple>) {
+        self.inner.switch.turn(every, keep, focus);
+    }
+
+    /// The oldest samples, `most` at most.
+    fn take_samples(&self, py: Python<'_>, most: usize) -> Vec<SampleTuple> {
+        self.inner.switch.take(py, most)
+    }
+
+    /// (taken, dropped).
+    fn sampled(&self) -> (u64, u64) {
+        self.inner.switch.counts()
     }
 
     fn failure(&self) -> Option<String> {

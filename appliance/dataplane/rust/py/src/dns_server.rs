@@ -20,6 +20,7 @@ use crate::batch::{Batch, Envelope, WIDTH};
 use crate::clock::{monotonic_ns, realtime_ns};
 use crate::counting::bump;
 use crate::crew::{Crew, Life, Sandbox, locked};
+use crate::sampling::{Switch, Tap, to_number};
 use crate::socket::{Udp, bind_each};
 
 const RECEIVE_BUFFER: i32 = 4 << 20;
@@ -105,6 +106,8 @@ pub struct Server {
     /// Of each worker.
     counters: Vec<Arc<Counters>>,
     crew: Crew,
+    /// Which queries are sampled.
+    pub switch: Arc<Switch>,
     /// What is bound, once for each address asked for.
     pub endpoints: Vec<SocketAddr>,
 }
@@ -123,11 +126,13 @@ impl Server {
         let epochs = Mutex::new(Epochs { current, retired: Vec::new() });
         let shared = Arc::new(Shared { epochs, version: AtomicU64::new(0), limiter });
         let (up, handed) = sync_channel(MOST_HANDED);
+        let switch = Switch::new(sockets.len());
         let mut server = Self {
             handed: Mutex::new(Some(handed)),
             shared,
             counters: Vec::new(),
             crew: Crew::new(confined),
+            switch,
             endpoints,
         };
         for (number, socket) in sockets.into_iter().enumerate() {
@@ -135,9 +140,11 @@ impl Server {
             let address = socket.bound;
             let counters = Arc::new(Counters { outcomes: zeros(TYPES * OUTCOMES + OUTCOMES) });
             server.counters.push(counters.clone());
+            let tap = Tap::new(server.switch.clone(), number);
             let (shared, up) = (server.shared.clone(), up.clone());
-            let work =
-                move |socket: &Arc<Udp>, life: &Life| Worker::new(socket, life, &counters, &shared, number, up).run();
+            let work = move |socket: &Arc<Udp>, life: &Life| {
+                Worker::new(socket, life, &counters, &shared, number, up, tap).run()
+            };
             server.crew.add(format!("dns-{number}"), socket, work).map_err(|error| (address, error))?;
         }
         Ok(server)
@@ -235,6 +242,9 @@ struct Worker<'a> {
     sequence: u64,
     /// Type and outcome of the replies that wait to be sent.
     kept: [(u16, i16); WIDTH],
+    tap: Tap,
+    /// What became of the query at hand, for the tap.
+    outcome: i16,
 }
 
 impl<'a> Worker<'a> {
@@ -245,9 +255,22 @@ impl<'a> Worker<'a> {
         shared: &'a Shared,
         number: usize,
         up: SyncSender<Handed>,
+        tap: Tap,
     ) -> Self {
         let epoch = locked(&shared.epochs).current.clone();
-        Self { socket, counters, shared, life, number, epoch, up, sequence: 0, kept: [(0, 0); WIDTH] }
+        Self {
+            socket,
+            counters,
+            shared,
+            life,
+            number,
+            epoch,
+            up,
+            sequence: 0,
+            kept: [(0, 0); WIDTH],
+            tap,
+            outcome: BUG,
+        }
     }
 
     fn run(mut self) -> io::Result<()> {
@@ -257,7 +280,10 @@ impl<'a> Worker<'a> {
             if self.shared.version.load(Acquire) != self.epoch.number {
                 self.epoch = locked(&self.shared.epochs).current.clone();
             }
+            self.tap.refresh();
             let now = (realtime_ns(), monotonic_ns());
+            let own = self.socket.bound;
+            let own = (if own.ip().is_unspecified() { 0 } else { to_number(own.ip()) }, own.port());
             let mut filled = 0;
             for i in 0..got {
                 // A bug in one reply is counted; the packet that found it must not take the service away.
@@ -265,6 +291,10 @@ impl<'a> Worker<'a> {
                     Ok(true) => filled += 1,
                     Ok(false) => {}
                     Err(_) => self.count(0, BUG),
+                }
+                if self.tap.on() {
+                    let outcome = std::mem::replace(&mut self.outcome, BUG);
+                    self.tap.look(batch.packet(i), own, now.1, i32::from(outcome));
                 }
             }
             let kept = &mut self.kept;
@@ -280,6 +310,7 @@ impl<'a> Worker<'a> {
     fn turn(&mut self, batch: &mut DnsBatch, i: usize, (now_ns, mono_ns): (i64, i64), filled: usize) -> bool {
         let envelope = batch.packet(i).1;
         if envelope.source.port() == 0 {
+            self.outcome = dns::DROP;
             self.count(0, dns::DROP);
             return false;
         }
@@ -287,11 +318,13 @@ impl<'a> Worker<'a> {
         let arrival = Arrival { source: envelope.source.ip(), now_ns, mono_ns, sequence: self.sequence };
         let (query, room) = batch.slot(i);
         let mut answer = dns::answer(query, arrival, &self.epoch.snapshot, Some(&self.shared.limiter), room);
+        self.outcome = answer.outcome;
         if answer.outcome == dns::HANDED_UP {
             if self.hand_up(query, &envelope, mono_ns) {
                 return false;
             }
             answer = Answer { outcome: QUEUE_FULL, ..dns::refuse(query, arrival, &self.epoch.snapshot, room) };
+            self.outcome = QUEUE_FULL;
         }
         if let Some(mark) = answer.mark {
             bump(&self.epoch.given[self.number][mark as usize]);

@@ -11,6 +11,7 @@ mod dns_server;
 mod keys;
 mod ntp_decider;
 mod ntp_server;
+mod sampling;
 mod seccomp;
 mod socket;
 mod stamps;
@@ -27,6 +28,7 @@ use timeball_core::prefix::PrefixTable;
 
 use crate::binding::{os_error, to_addresses, to_pairs, to_sandbox};
 use crate::keys::{KeyRing, KeyTuple};
+use crate::sampling::{FocusTuple, SampleTuple};
 use crate::tables::{ClientTuple, Readable, RememberedTuple};
 
 /// leap, stratum, refid, reference_ns, root_delay_s, root_dispersion_s, dispersion_rate, as_of_mono_ns, correction_s,
@@ -176,6 +178,21 @@ impl NtpServer {
 
     fn remembered(&self) -> RememberedTuple {
         self.inner.remembered()
+    }
+
+    /// Sample one in `every` and what is in focus, `keep` bytes of each.
+    fn set_sampling(&self, every: u32, keep: usize, focus: Option<FocusTuple>) {
+        self.inner.switch.turn(every, keep, focus);
+    }
+
+    /// The oldest samples, `most` at most.
+    fn take_samples(&self, py: Python<'_>, most: usize) -> Vec<SampleTuple> {
+        self.inner.switch.take(py, most)
+    }
+
+    /// (taken, dropped).
+    fn sampled(&self) -> (u64, u64) {
+        self.inner.switch.counts()
     }
 
     fn failure(&self) -> Option<String> {

@@ -1,7 +1,7 @@
 //! The NTP service: one thread for each socket, and no lock, allocation or interpreter in the way of a packet.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{
@@ -18,6 +18,7 @@ use crate::batch::{Batch, WIDTH};
 use crate::clock::{monotonic_ns, realtime_ns};
 use crate::counting::bump;
 use crate::crew::{Crew, Life, Sandbox, locked};
+use crate::sampling::{Switch, Tap, to_number};
 use crate::socket::{Udp, bind_each};
 use crate::stamps;
 use crate::tables::{self, ClientTuple, Readable, RememberedTuple};
@@ -31,6 +32,8 @@ const INTERLEAVED: u8 = 1;
 const FAULTS: usize = 1;
 const STAMPED: usize = 5;
 const MARKS: usize = 6;
+/// Of a packet that no decision was reached about.
+const UNDECIDED: (Reason, Action) = (Reason::Bug, Action::Ignore);
 /// Small on purpose: a deep queue turns overload into late replies.
 const RECEIVE_BUFFER: i32 = 1 << 20;
 
@@ -77,6 +80,8 @@ pub struct Server {
     shared: Arc<Shared>,
     lanes: Vec<Lane>,
     crew: Crew,
+    /// Which packets are sampled.
+    pub switch: Arc<Switch>,
     /// What is bound, once for each address asked for.
     pub endpoints: Vec<SocketAddr>,
 }
@@ -95,7 +100,8 @@ impl Server {
         let (endpoints, sockets) = bind_each(listen, workers, RECEIVE_BUFFER)?;
         let inputs = Mutex::new(Arc::new(Inputs { clock, policy }));
         let shared = Arc::new(Shared { inputs, version: AtomicU64::new(1) });
-        let mut server = Self { shared, lanes: Vec::new(), crew: Crew::new(confined), endpoints };
+        let switch = Switch::new(sockets.len());
+        let mut server = Self { shared, lanes: Vec::new(), crew: Crew::new(confined), switch, endpoints };
         let slots = tables::slots_each(clients, sockets.len());
         let networks = tables::networks(tables::NETWORK_CELLS, secret);
         for (number, socket) in sockets.into_iter().enumerate() {
@@ -104,8 +110,9 @@ impl Server {
             let memory = tables::memory(slots, networks.clone(), secret).map_err(|error| (address, error))?;
             let lane = Lane { six: address.is_ipv6(), counters: counters.clone(), memory: Readable::of(&memory) };
             server.lanes.push(lane);
+            let tap = Tap::new(server.switch.clone(), number);
             let work = move |socket: &Arc<Udp>, life: &Life| {
-                Worker::new(socket, life, &counters, &shared, memory, number).run()
+                Worker::new(socket, life, &counters, &shared, memory, number, tap).run()
             };
             server.crew.add(format!("ntp-{number}"), socket, work).map_err(|error| (address, error))?;
         }
@@ -207,6 +214,9 @@ struct Worker<'a> {
     marked: [u8; WIDTH],
     /// Replies whose stamp has not been asked for yet.
     unstamped: usize,
+    tap: Tap,
+    /// Reason and action of the packet at hand, for the tap.
+    decided: (Reason, Action),
 }
 
 impl<'a> Worker<'a> {
@@ -217,6 +227,7 @@ impl<'a> Worker<'a> {
         shared: &'a Shared,
         memory: Memory,
         number: usize,
+        tap: Tap,
     ) -> Self {
         let inputs = locked(&shared.inputs).clone();
         let mono_ns = monotonic_ns();
@@ -243,6 +254,8 @@ impl<'a> Worker<'a> {
             kept,
             marked,
             unstamped,
+            tap,
+            decided: UNDECIDED,
         }
     }
 
@@ -251,6 +264,7 @@ impl<'a> Worker<'a> {
         let fd = self.socket.as_raw_fd();
         while let Some(got) = self.life.receive(&mut batch, self.socket)? {
             self.refresh();
+            self.tap.refresh();
             if self.unstamped > 0 {
                 self.take_stamps(fd);
             }
@@ -261,6 +275,12 @@ impl<'a> Worker<'a> {
                     Ok(true) => filled += 1,
                     Ok(false) => {}
                     Err(_) => bump(&self.counters.outcomes[Reason::Bug as usize * ACTIONS + Action::Ignore as usize]),
+                }
+                if self.tap.on() {
+                    let (reason, action) = std::mem::replace(&mut self.decided, UNDECIDED);
+                    let outcome = (action as i32) << 8 | reason as i32;
+                    let own = (self.bound.address, self.bound.port);
+                    self.tap.look(batch.packet(i), own, self.mono_ns, outcome);
                 }
             }
             self.send(&mut batch, fd, filled);
@@ -307,6 +327,7 @@ impl<'a> Worker<'a> {
         let (snapshot, policy) = (&self.snapshot, &self.inputs.policy);
         let (reason, action) =
             ntp::answer(packet, envelope.size, &source, &own, moment, snapshot, policy, &mut self.memory, reply);
+        self.decided = (reason, action);
         let outcome = reason as usize * ACTIONS + action as usize;
         if action == Action::Ignore {
             if let Some(fault) = self.memory.annex.fault {
@@ -369,11 +390,4 @@ impl<'a> Worker<'a> {
 
 fn to_source(address: SocketAddr) -> Source {
     Source { six: address.is_ipv6(), address: to_number(address.ip()), port: address.port() }
-}
-
-fn to_number(address: IpAddr) -> u128 {
-    match address {
-        IpAddr::V4(v4) => u128::from(u32::from(v4)),
-        IpAddr::V6(v6) => u128::from(v6),
-    }
 }
