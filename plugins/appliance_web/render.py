@@ -21,6 +21,7 @@ NAVIGATION = (
     ("Clock", "/clock"),
     ("Zones & DNS", "/dns"),
     ("Log", "/log"),
+    ("Use it", "/use"),
     ("Plugins", "/plugins"),
     ("TLS & trust", "/tls"),
     ("Settings", "/settings"),

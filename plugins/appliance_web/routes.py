@@ -25,6 +25,7 @@ from appliance_web.settings import FORM_BYTES, Settings
 from appliance_web.site import Site
 from appliance_web.stream import Hub, TooManyStreams
 from appliance_web.tools import Tools
+from appliance_web.use_page import UsePage
 
 #: A stream whose reader takes nothing for so long is ended.
 WRITE_S = 20.0
@@ -63,6 +64,7 @@ def web_routes(ctx: SetupContext) -> tuple[Route, ...]:
         page("/clock", ClockPage(site).show, scope="clock:read"),
         page("/dns", DnsPage(site).show, scope="dns:read"),
         page("/log", tools.log),
+        page("/use", UsePage(site).show, scope="public"),
         page("/plugins", about.plugins, scope="box:read"),
         page("/status", reaching.status, scope="public"),
         page("/tls", reaching.tls, scope="box:read"),

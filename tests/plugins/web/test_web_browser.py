@@ -25,6 +25,7 @@ PAGES = (
     "/members/add",
     "/time",
     "/clock",
+    "/use",
     "/dns",
     "/log",
     "/plugins",

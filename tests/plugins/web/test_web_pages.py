@@ -16,6 +16,7 @@ PAGES = (
     "/members/add",
     "/time",
     "/clock",
+    "/use",
     "/dns",
     "/log",
     "/plugins",
