@@ -34,7 +34,7 @@ from appliance.settings.sources import MemorySources, Sources
 
 T = TypeVar("T")
 
-__all__ = ["FakeClock", "RunningAppliance", "running", "wait_until"]
+__all__ = ["Client", "FakeClock", "RunningAppliance", "running", "wait_until"]
 
 #: Waits of the supervisor, shrunk: tests of plugins should not wait for real backoff.
 QUICK = Timing(
@@ -111,17 +111,52 @@ class RunningAppliance:
 
     async def get(self, path: str, **query: Any) -> Any:
         """GET, check for success, decode JSON (or return the text)."""
-        return self._decoded(await self.ask("GET", path, query=query))
+        return decoded(await self.ask("GET", path, query=query))
 
     async def post(self, path: str, body: Any = None) -> Any:
         """POST, check for success, decode."""
-        return self._decoded(await self.ask("POST", path, body=body))
+        return decoded(await self.ask("POST", path, body=body))
 
-    @staticmethod
-    def _decoded(reply: Reply) -> Any:
-        text = reply.body().decode()
-        assert reply.status < 400, text
-        return json.loads(text) if "json" in reply.content_type and text else text
+    def acting(self, role: Role) -> Client:
+        """Somebody of that role."""
+        return Client(self, role)
+
+
+class Client:
+    """Somebody of one role, who asks for pages and operations as that role may.
+
+    Attributes:
+        role: "public" for somebody who did not sign in.
+    """
+
+    def __init__(self, app: RunningAppliance, role: Role) -> None:
+        self._app = app
+        self.role: Role = role
+
+    async def ask(
+        self, method: str, path: str, *, query: Mapping[str, Any] | None = None, body: Any = None
+    ) -> Reply:
+        """One request, whatever comes of it."""
+        return await self._app.ask(method, path, query=query, body=body, role=self.role)
+
+    async def get(self, path: str, **query: Any) -> Any:
+        """GET, check for success, decode."""
+        return decoded(await self.ask("GET", path, query=query))
+
+    async def post(self, path: str, body: Any = None) -> Any:
+        """POST, check for success, decode."""
+        return decoded(await self.ask("POST", path, body=body))
+
+
+def decoded(reply: Reply) -> Any:
+    """A successful answer's JSON, or its text.
+
+    Raises:
+        AssertionError: it was refused.
+    """
+    text = reply.body().decode()
+    assert reply.status < 400, text
+    return json.loads(text) if "json" in reply.content_type and text else text
 
 
 @asynccontextmanager
