@@ -10,11 +10,12 @@ from typing import Any
 import click
 
 from appliance.api.cli import call_options
-from appliance.commands import authors
+from appliance.commands import authors, installing
 from appliance.commands.ask import api, plugin_group
 from appliance.commands.doctor import doctor
 from appliance.commands.settings import config_group
 from appliance.commands.start import check, demo, run
+from appliance.kit import installed
 
 
 def main() -> None:
@@ -31,6 +32,7 @@ def build() -> click.Group:
     for command in (run, check, demo, doctor, config_group, plugin_group, api):
         root.add_command(command)
     authors.register(plugin_group)
+    installing.register(plugin_group)
     plugins = loader.discover(_drop_in_folders())
     for loaded in plugins.good():
         if "commands" in loaded.hooks:
@@ -83,4 +85,6 @@ def _common() -> list[click.Option]:
 def _drop_in_folders() -> list[Path]:
     """Where commands of drop-in plugins may come from: decided before the line is parsed, so from the environment."""
     folder = os.environ.get("TIMEBALL_STATE_DIR")
+    if folder:
+        installed.on_path(Path(folder))
     return [Path(folder) / "plugins"] if folder else []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from importlib.metadata import version
 from typing import Any
 
 import click
@@ -25,24 +24,6 @@ def plugin_list() -> None:
         table(("plugin", "state", "restarts", "origin", "what"), rows, right=("restarts",))
 
     emit(admin().get("/api/v1/plugins"), show)
-
-
-def _not_there_yet(name: str, does: str) -> None:
-    """A command that the contract promises and this version does not have: it says so, whatever it is given."""
-
-    @plugin_group.command(
-        name, help=f"{does} Not there yet.", context_settings={"ignore_unknown_options": True}
-    )
-    @click.argument("words", nargs=-1, metavar="...")
-    def later(words: tuple[str, ...]) -> None:
-        raise Failure(
-            f"`timeball plugin {name}` is not there yet in timeball {version('timeball')}; nothing was changed",
-            remedy="the manual's page on plugins says how to write one and where to put it",
-        )
-
-
-_not_there_yet("install", "Install a plugin from a wheel.")
-_not_there_yet("rollback", "Go back to the plugins before the last installation.")
 
 
 @plugin_group.command("retry")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import tomllib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,12 +65,12 @@ def plugin_test(path: Path) -> None:
     except trial.CannotTry as why:
         raise Failure(str(why), 2) from None
     found: list[dict[str, Any]] = [{"check": "own-tests", **trial.own_tests(place), "remedy": ""}]
-    found += trial.examine(path, _tables())
-    emit(found, _tell_found)
-    sys.exit(1 if any(entry["state"] == "failed" for entry in found) else 0)
+    found += trial.examine(path, tables())
+    emit(found, tell_found)
+    sys.exit(1 if failed_checks(found) else 0)
 
 
-def _tables() -> dict[str, Any]:
+def tables() -> dict[str, Any]:
     """The tables of plugins in --config FILE; the trial takes that of its plugin."""
     named = call_options().get("config")
     if not named:
@@ -81,14 +82,20 @@ def _tables() -> dict[str, Any]:
     return tables if isinstance(tables, dict) else {}
 
 
-def _tell_found(found: Any) -> None:
+def failed_checks(found: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Names of the checks that failed."""
+    return [str(entry["check"]) for entry in found if entry["state"] == "failed"]
+
+
+def tell_found(found: Any) -> None:
+    """A line for each check, with why and what to do."""
     colours = {"passed": "green", "failed": "red", "exempt": "yellow", "skipped": "bright_black"}
     for entry in found:
         click.secho(f"{entry['state']:8}", fg=colours[entry["state"]], nl=False)
         click.echo(f" {entry['check']:22} {printable(entry['why'])}".rstrip())
         if entry["remedy"]:
             click.echo(f"         -> {printable(entry['remedy'])}")
-    failed = sum(entry["state"] == "failed" for entry in found)
+    failed = len(failed_checks(found))
     click.echo(f"{failed} of {len(found)} checks failed" if failed else "It keeps the contract.")
 
 

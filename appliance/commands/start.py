@@ -18,6 +18,7 @@ from appliance.api.cli import call_options, emit, printable, wants_json
 if TYPE_CHECKING:
     from appliance.core.config import Config, Layer
     from appliance.host.loader import Plugins
+    from appliance.host.starts import Starts
     from appliance.settings.sources import Sources
 
 EX_CONFIG = 78
@@ -96,16 +97,20 @@ def _serve(config_file: Path, state: str | None, assignments: tuple[str, ...], p
     from appliance.settings.sources import Sources
 
     sources = Sources(config_file, state, assignments, shipped=shipped)
+    starts = _begin(sources)
+    safe_mode = safe_mode or bool(starts and starts.book.safe)
     try:
         _give_up(sources, "the process was started several times before it was judged")
         try:
-            config, plugins = load(sources, plugin_dirs, safe_mode=safe_mode)
+            config, plugins = load(sources, plugin_dirs, safe_mode=safe_mode, starts=starts)
         except BadConfig as bad:
             if not _give_up(sources, str(bad), at_once=True):
                 raise
-            config, plugins = load(sources, plugin_dirs, safe_mode=safe_mode)
+            config, plugins = load(sources, plugin_dirs, safe_mode=safe_mode, starts=starts)
         plane = choose(config.appliance.dataplane, confined=config.appliance.sandbox)
     except BadConfig as bad:
+        if starts:
+            starts.settled()  # the configuration is at fault, and no plugin
         print_problems(bad)
         return EX_CONFIG
     except ValueError as error:
@@ -128,10 +133,28 @@ def _serve(config_file: Path, state: str | None, assignments: tuple[str, ...], p
         return validated(sources.read(), plugins)
 
     host = Host(config, plugins, plane, version=version("timeball"), sources=sources)
+    host.starts = starts
     code = asyncio.run(serve(host, reread))
     if code == AGAIN:
         begin_anew()
     return code
+
+
+def _begin(sources: Sources) -> Starts | None:
+    """Count this start before anybody's code is imported; None when the configuration names no state folder."""
+    from appliance.core.config import BadConfig
+    from appliance.core.layers import named_state_dir
+    from appliance.host.starts import Starts
+    from appliance.kit.installed import newest
+
+    try:
+        folder = named_state_dir(sources.read())
+    except BadConfig:
+        return None
+    starts = Starts(folder)
+    if why := starts.begin(newest(folder)):
+        click.echo(f"safe mode: only the appliance's own plugins run, because {why}", err=True)
+    return starts
 
 
 def _give_up(sources: Sources, why: str, *, at_once: bool = False) -> bool:
@@ -216,7 +239,11 @@ def print_problems(bad: Any) -> None:
 
 
 def load(
-    sources: Sources, plugin_dirs: Sequence[Path] = (), *, safe_mode: bool = False
+    sources: Sources,
+    plugin_dirs: Sequence[Path] = (),
+    *,
+    safe_mode: bool = False,
+    starts: Starts | None = None,
 ) -> tuple[Config, Plugins]:
     """Read and check a configuration with the plugins that it asks for.
 
@@ -226,14 +253,19 @@ def load(
     from appliance.core.config import merge
     from appliance.core.layers import named_state_dir
     from appliance.host import loader
+    from appliance.kit import installed
 
     layers = sources.read()
     named = merge(layers).get("appliance", {})
     named = named if isinstance(named, dict) else {}
     folders = [named_state_dir(layers) / "plugins"]
+    installed.on_path(named_state_dir(layers))
     extra = named.get("plugin_dirs", [])
     folders += [Path(str(folder)) for folder in extra] if isinstance(extra, list) else []
-    plugins = loader.discover([*folders, *plugin_dirs], safe_mode=safe_mode or named.get("safe_mode") is True)
+    folders += plugin_dirs
+    if starts:
+        starts.loaded(loader.strangers(folders))  # before any of them is imported, and may end the process
+    plugins = loader.discover(folders, safe_mode=safe_mode or named.get("safe_mode") is True)
     return validated(layers, plugins), plugins
 
 

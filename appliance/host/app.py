@@ -33,6 +33,7 @@ from appliance.host.inside import Inside
 from appliance.host.lag import LagMonitor
 from appliance.host.loader import Loaded, Plugins
 from appliance.host.own_routes import own_routes
+from appliance.host.starts import Starts
 from appliance.host.supervisor import Supervised
 from appliance.settings.sources import MemorySources, Sources
 from appliance.store.database import Database
@@ -72,6 +73,7 @@ class Host:
         self.shared = Shared(self.clock, self.services, self.bus, self.store, self.state_dir, self._threads)
         self._admin = AdminSocket(self.state_dir / "admin.sock", self.routes) if admin else None
         self.changes = Changes(self, sources or MemorySources(config.layers, ()), patience or Patience())
+        self.starts: Starts | None = None  # given by whoever runs it as a process
         self._tasks: list[asyncio.Task[Any]] = []
         self._without_tables: set[str] = set()
         self.services.provide(RouteTable, self.routes, owner="host")
@@ -112,7 +114,9 @@ class Host:
         """Plugins to set up, providers first; the others are entered as FAILED or DISABLED."""
         wanted = []
         for loaded in self.plugins.found:
-            if loaded.error:
+            if loaded.left_out:
+                self._enter(loaded).disable("left out: safe mode")
+            elif loaded.error:
                 self._enter(loaded).fail(loaded.error)
                 log.error("the plugin %s (%s) %s\n%s", loaded.id, loaded.origin, loaded.error, loaded.detail)
             elif not self.enabled(loaded):
@@ -264,6 +268,7 @@ class Host:
     def own_problems(self) -> list[Problem]:
         """What the host itself finds wrong: store, settings, event loop."""
         problems = [*self.store.problems(), *self.changes.problems()]
+        problems += self.starts.problems() if self.starts is not None else []
         if self.lag.lag.last_s > 1.0:
             problems.append(
                 Problem(

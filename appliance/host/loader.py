@@ -37,6 +37,7 @@ class Loaded:
         detail: the traceback, for the log.
         hooks: names of the hooks it implements.
         quality: its checklist, or None when it has none.
+        left_out: there, and not even imported, because of safe mode.
     """
 
     id: str
@@ -49,6 +50,7 @@ class Loaded:
     hooks: tuple[str, ...] = ()
     builtin: bool = False
     quality: Quality | None = None
+    left_out: bool = False
 
 
 @dataclass(slots=True)
@@ -69,18 +71,28 @@ def discover(
 
     Args:
         folders: drop-in folders; each `*.py` and each package in them is a plugin.
-        safe_mode: leave out everything that did not come with the appliance.
+        safe_mode: leave out everything that did not come with the appliance, without importing it.
         only: load nothing but these ids (tests).
     """
     manager = pluggy.PluginManager("appliance")
     manager.add_hookspecs(hookspecs)
     plugins = Plugins(manager)
     wanted = None if only is None else set(only)
-    for name, origin, version, load in _candidates(folders, safe_mode=safe_mode):
+    for name, origin, version, load in _candidates(folders):
         if wanted is not None and name not in wanted:
             continue
-        add(plugins, Loaded(name, origin, version, builtin=origin == "built in"), load)
+        loaded = Loaded(name, origin, version, builtin=origin == "built in")
+        if safe_mode and not loaded.builtin:
+            loaded.left_out, loaded.error = True, "is left out: safe mode"
+            plugins.found.append(loaded)
+        else:
+            add(plugins, loaded, load)
     return plugins
+
+
+def strangers(folders: Sequence[Path] = ()) -> list[str]:
+    """Plugins that did not come with the appliance, "name (origin)", without importing any."""
+    return [f"{name} ({origin})" for name, origin, _, _ in _candidates(folders) if origin != "built in"]
 
 
 def add(plugins: Plugins, loaded: Loaded, load: Callable[[], ModuleType]) -> Loaded:
@@ -102,19 +114,13 @@ def add(plugins: Plugins, loaded: Loaded, load: Callable[[], ModuleType]) -> Loa
     return loaded
 
 
-def _candidates(
-    folders: Sequence[Path], *, safe_mode: bool
-) -> Iterable[tuple[str, str, str, Callable[[], ModuleType]]]:
+def _candidates(folders: Sequence[Path]) -> Iterable[tuple[str, str, str, Callable[[], ModuleType]]]:
     points = sorted(importlib.metadata.entry_points(group=GROUP), key=lambda p: p.name)
     for point in points:
         dist = point.dist.name if point.dist else "?"
         version = point.dist.version if point.dist else ""
-        if dist != OURS and safe_mode:
-            continue
         origin = "built in" if dist == OURS else f"{dist} {version}"
         yield point.name, origin, version, point.load
-    if safe_mode:
-        return
     for folder in folders:
         if not folder.is_dir():
             continue

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from appliance.api.contrib import Route
@@ -11,6 +13,7 @@ from appliance.core.routes import Reply, Request
 from appliance.host.config_routes import config_routes
 from appliance.host.doctor import doctor_routes
 from appliance.host.how_it_runs import how_it_runs
+from appliance.kit.installed import Installed, overview
 from appliance.kit.quality import as_dict
 
 if TYPE_CHECKING:
@@ -69,6 +72,13 @@ def own_routes(host: Host) -> tuple[Route, ...]:
             for key in host.supervised
         ]
 
+    async def get_installed(request: Request) -> dict[str, Any]:
+        look = partial(overview, Installed(host.state_dir))
+        return {
+            **await asyncio.get_running_loop().run_in_executor(host.shared.threads, look),
+            "safe_mode": host.starts.book.safe if host.starts else "",
+        }
+
     async def retry_plugin(request: Request) -> Any:
         supervised = host.supervised.get(request.params["id"])
         if supervised is None:
@@ -111,6 +121,13 @@ def own_routes(host: Host) -> tuple[Route, ...]:
             "Version, health, store, event loop, data plane, privileges",
         ),
         Route("GET", "/api/v1/plugins", get_plugins, "box:read", "Every plugin with its state and why"),
+        Route(
+            "GET",
+            "/api/v1/plugins/installed",
+            get_installed,
+            "box:read",
+            "What was installed on this box and when, files that changed since, and why safe mode is on",
+        ),
         Route(
             "POST",
             "/api/v1/plugins/{id}/retry",

@@ -17,6 +17,7 @@ from appliance.host import privileges
 from appliance.host.app import Host
 from appliance.host.last_resort import LastResort
 from appliance.host.notify import notify, watchdog_interval_s
+from appliance.host.starts import SETTLED_S
 from appliance.settings import rescue
 
 log = logging.getLogger("timeball.host")
@@ -63,6 +64,7 @@ async def _serve(host: Host, reread: Callable[[], Config], stopping: asyncio.Eve
     except OSError as error:
         log.error("cannot start: %s", error)
         await host.stop()
+        _settled(host)  # a port or folder that is taken says nothing about plugins
         why = f"the appliance did not start with it: {error}"
         return AGAIN if rescue.give_up(host.state_dir, why, at_once=True) else 1
     # What start-up built stays; do not look at it again in every collection.
@@ -71,7 +73,10 @@ async def _serve(host: Host, reread: Callable[[], Config], stopping: asyncio.Eve
     notify("READY=1\nSTATUS=running")
     log.info("timeball %s runs in %s", host.version, host.state_dir)
     feeder = spawn(_feed_watchdog(host), name="host:watchdog")
+    settling = spawn(_settle(host), name="host:settling")
     await stopping.wait()
+    settling.cancel()
+    _settled(host)  # whoever stops it on purpose has seen it run
     # A service that says STOPPING has to end; one that begins anew with a new configuration is reloading.
     notify("RELOADING=1\nSTATUS=restarting with a new configuration" if again else "STOPPING=1")
     log.info("restarting with a new configuration" if again else "stopping")
@@ -88,6 +93,16 @@ async def _serve(host: Host, reread: Callable[[], Config], stopping: asyncio.Eve
             begin_anew()
         os._exit(0)
     return AGAIN if again else 0
+
+
+async def _settle(host: Host) -> None:
+    await asyncio.sleep(SETTLED_S)
+    _settled(host)
+
+
+def _settled(host: Host) -> None:
+    if host.starts is not None:
+        host.starts.settled()
 
 
 def begin_anew() -> NoReturn:

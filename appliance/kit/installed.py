@@ -142,7 +142,7 @@ class Installed:
         """A new folder that begins as a copy of the one in force; gone again unless `keep` took it."""
         self.home.mkdir(mode=0o755, parents=True, exist_ok=True)
         stamp = dt.datetime.fromtimestamp(SystemClock().wall_ns() / 1e9, dt.UTC).strftime(
-            "%Y-%m-%dT%H-%M-%SZ"
+            "%Y-%m-%dT%H-%M-%S.%fZ"
         )
         folder = next(
             f for n in range(1, 1000) if not (f := self.home / (stamp if n == 1 else f"{stamp}-{n}")).exists()
@@ -221,6 +221,27 @@ def on_path(state_dir: Path) -> None:
         folder = str(link.resolve(strict=True))
         if folder not in sys.path:
             sys.path.append(folder)
+
+
+def overview(installed: Installed) -> dict[str, Any]:
+    """For people and programs: what is installed, which files were changed since, what was done when."""
+    state = installed.current()
+    roots = [
+        {"name": r.name, "version": r.version, "source": r.source, "plugins": sorted(r.plugins)}
+        for r in (state.roots if state else ())
+    ]
+    changed = state.changed() if state else []
+    return {"folder": state.folder.name if state else "", "installed": roots, "changed": changed,
+            "history": installed.history()}  # fmt: skip
+
+
+def newest(state_dir: Path) -> str:
+    """Id of the plugin that was installed last, or "": the first to suspect when nothing starts any more."""
+    with contextlib.suppress(CannotInstall):
+        state = Installed(state_dir).current()
+        if state and state.roots:
+            return next(iter(state.roots[-1].plugins), "")
+    return ""
 
 
 def distributions(folder: Path) -> dict[str, metadata.Distribution]:

@@ -51,7 +51,11 @@ def find(path: Path) -> Place:
     Raises:
         CannotTry: there is none, or there are several.
     """
-    path = path.resolve()
+    try:
+        path = path.resolve()
+        path.exists()
+    except (OSError, ValueError) as error:
+        raise CannotTry(f"{str(path)[:200]!r} cannot be looked at: {error}") from None
     if path.suffix == ".py" and path.is_file():
         return Place(path.parent, path.stem, None, path)
     if (path / "pyproject.toml").is_file():
@@ -109,7 +113,18 @@ def own_tests(place: Place) -> dict[str, Any]:
 
 def examine(path: Path, config: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
     """The contract suite over the plugin at `path`, in a child process: one dict for each check."""
-    command = [sys.executable, "-m", "appliance.kit.trial", str(path), json.dumps(dict(config or {}))]
+    return _in_a_child(str(path), json.dumps(dict(config or {})))
+
+
+def examine_installed(
+    folder: Path, module: str, config: Mapping[str, Any] | None = None
+) -> list[dict[str, Any]]:
+    """The same for a module in a folder that stands behind the appliance's own packages on the path."""
+    return _in_a_child(str(folder), json.dumps(dict(config or {})), module)
+
+
+def _in_a_child(*arguments: str) -> list[dict[str, Any]]:
+    command = [sys.executable, "-m", "appliance.kit.trial", *arguments]
     try:
         done = subprocess.run(  # noqa: S603 - ourselves
             command, capture_output=True, text=True, check=False, timeout=LONGEST_S
@@ -133,14 +148,14 @@ def _died(why: str) -> dict[str, Any]:
     }
 
 
-async def _examined(place: Place, config: Mapping[str, Any]) -> list[dict[str, Any]]:
+async def _examined(place: Place, config: Mapping[str, Any], *, installed: bool) -> list[dict[str, Any]]:
     from appliance.kit.quality import exemptions
     from appliance.testing import contract
 
     if place.source is not None:
         module = loader.load_file(place.module, place.source)
     else:
-        sys.path.insert(0, str(place.folder))
+        sys.path.append(str(place.folder)) if installed else sys.path.insert(0, str(place.folder))
         module = importlib.import_module(place.module)
     with tempfile.TemporaryDirectory(prefix="timeball-trial-") as folder:
         outcomes = await contract.examine(
@@ -156,8 +171,9 @@ def _id(module: Any) -> str:
 def main() -> None:
     """In the child: print the outcomes as JSON, behind whatever the plugin prints itself."""
     try:
-        place = find(Path(sys.argv[1]))
-        found = asyncio.run(_examined(place, json.loads(sys.argv[2])))
+        path, config, *module = sys.argv[1:]
+        place = Place(Path(path), module[0], None) if module else find(Path(path))
+        found = asyncio.run(_examined(place, json.loads(config), installed=bool(module)))
     except Exception as error:  # noqa: BLE001 - a stranger's module may raise anything while it is imported
         import traceback
 

@@ -27,6 +27,10 @@ def bring(
     Raises:
         CannotInstall: pip is not there or refuses, or it is no plugin.
     """
+    if not source.strip() or not source.isprintable() or source.startswith("-"):
+        raise CannotInstall(
+            f"{source!r} names no plugin", "name a wheel, a folder with a pyproject.toml, or a package"
+        )
     pip = _pip()
     before = installed.current()
     others = list(before.roots) if before else []

@@ -13,11 +13,16 @@ def invoke(*words):
     return done
 
 
-@pytest.mark.parametrize("command", ["new", "test", "install", "rollback"])
-def test_plugin_commands_of_a_later_version_say_so_plainly(command):
-    done = invoke("plugin", command, "hello", "--anything", "--json")
-    assert done.exit_code == 1
-    assert "not there yet" in done.stderr
+@pytest.mark.parametrize("command", ["new", "test", "install", "remove"])
+@pytest.mark.parametrize("word", ["\x1b[2J", "../..", "a" * 300, "\udcff", "-", ""])
+def test_plugin_commands_given_nonsense_write_nothing_and_say_so_plainly(
+    command, word, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    done = invoke("plugin", command, "--state-dir", str(tmp_path / "s"), "--", word)
+    assert done.exit_code in (1, 2)
+    assert "Traceback" not in done.stderr
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 @pytest.mark.parametrize("host", ["bad..host", "a" * 70, "\x1b[2J", "..", "[::1", "127.0.0.1:0x7b"])

@@ -147,10 +147,13 @@ def test_drop_in_files_and_folders_are_plugins(tmp_path):
     assert [p.id for p in plugins.found if p.error] == ["broken"]
 
 
-def test_safe_mode_leaves_strangers_out(tmp_path):
+def test_safe_mode_does_not_even_import_strangers_and_says_that_they_are_left_out(tmp_path):
     (tmp_path / "one.py").write_text("raise SystemExit\n")
     plugins = loader.discover([tmp_path], safe_mode=True)
-    assert all(p.builtin for p in plugins.found)
+    assert all(p.builtin for p in plugins.good())
+    assert [(p.id, p.left_out, p.error) for p in plugins.found if not p.builtin] == [
+        ("one", True, "is left out: safe mode")
+    ]
 
 
 def test_a_path_that_another_plugin_has_is_refused_whole():

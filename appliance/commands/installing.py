@@ -1,0 +1,146 @@
+"""Commands that put other people's plugins on this box, and take them away again."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from appliance.api.cli import Failure, emit, printable, state_dir, table
+from appliance.commands.authors import failed_checks, tables, tell_found
+
+TAKES_EFFECT = "The appliance takes it when it starts again: sudo systemctl restart timeball"
+
+
+def register(group: click.Group) -> None:
+    """Add the commands to `timeball plugin`."""
+    for command in (plugin_install, plugin_rollback, plugin_remove, plugin_installed, plugin_safe_mode):
+        group.add_command(command)
+
+
+@click.command("install")
+@click.argument("source", metavar="WHEEL_OR_DIR")
+@click.option("--no-index", is_flag=True, help="Fetch nothing: everything it needs lies in --find-links.")
+@click.option("--find-links", multiple=True, metavar="DIR", help="A folder with wheels of what it needs.")
+@click.option("--anyway", is_flag=True, help="Install it even when it fails the checks.")
+def plugin_install(source: str, find_links: tuple[str, ...], *, no_index: bool, anyway: bool) -> None:
+    """Install a plugin from a wheel, a folder, or by its name. It is checked first, and can be taken back.
+
+    A plugin runs with all of the appliance's privileges: install only what you trust.
+    """
+    from appliance.kit import trial, wheels
+    from appliance.kit.installed import Installed
+
+    installed = Installed(state_dir())
+    with _told(), installed.draft() as folder:
+        root, roots = wheels.bring(installed, folder, source, no_index=no_index, find_links=find_links)
+        found = [
+            entry
+            for module in root.plugins.values()
+            for entry in trial.examine_installed(folder, module, tables())
+        ]
+        if failed_checks(found) and not anyway:
+            tell_found(found)
+            raise Failure(f"{root.name} {root.version} was not installed: it fails the checks above", 1,
+                          "--anyway installs it nevertheless")  # fmt: skip
+        state = installed.keep(folder, roots, f"installed {root.name} {root.version}")
+    _leave_safe_mode()
+    value = {"name": root.name, "version": root.version, "plugins": sorted(root.plugins), "checks": found,
+             "brought": dict(root.brought), "folder": str(state.folder)}  # fmt: skip
+    emit(value, _tell_installed)
+
+
+def _tell_installed(value: Any) -> None:
+    brought = ", ".join(f"{n} {v}" for n, v in value["brought"].items())
+    click.echo(f"{value['name']} {value['version']} is installed" + (f", with {brought}" if brought else ""))
+    click.echo("It runs with all of the appliance's privileges. `timeball plugin rollback` takes it back.")
+    click.echo(TAKES_EFFECT)
+
+
+@click.command("rollback")
+def plugin_rollback() -> None:
+    """Go back to the plugins before the last installation or removal."""
+    from appliance.kit.installed import Installed
+
+    with _told():
+        before = Installed(state_dir()).roll_back()
+    _leave_safe_mode()
+    emit(
+        {"folder": before},
+        lambda v: click.echo(f"Back to {v['folder'] or 'no installed plugins'}. {TAKES_EFFECT}"),
+    )
+
+
+@click.command("remove")
+@click.argument("name")
+def plugin_remove(name: str) -> None:
+    """Take an installed plugin away, with what only it needed; `rollback` brings it back."""
+    from appliance.kit import wheels
+    from appliance.kit.installed import Installed
+
+    installed = Installed(state_dir())
+    with _told(), installed.draft() as folder:
+        roots = wheels.without(installed, folder, name)
+        installed.keep(folder, roots, f"removed {name}")
+    _leave_safe_mode()
+    emit({"removed": name}, lambda _: click.echo(f"{name} is removed. {TAKES_EFFECT}"))
+
+
+@click.command("installed")
+def plugin_installed() -> None:
+    """What was installed on this box: versions, where from, whether the files are still the same, and what was done."""
+    from appliance.kit.installed import Installed, overview
+
+    installed = Installed(state_dir())
+    with _told():
+        emit(overview(installed), _tell_overview)
+
+
+def _tell_overview(value: Any) -> None:
+    rows = [(r["name"], r["version"], ", ".join(r["plugins"]), r["source"]) for r in value["installed"]]
+    table(("distribution", "version", "plugins", "from"), rows)
+    for name in value["changed"]:
+        click.secho(f"changed since it was installed: {printable(name)}", fg="red")
+    for line in value["history"][:10]:
+        when = dt.datetime.fromtimestamp(line["ts"], dt.UTC).isoformat(sep=" ", timespec="seconds")
+        click.echo(f"{when}  {printable(line['what'])}")
+
+
+@click.command("safe-mode")
+@click.argument("switch", type=click.Choice(["on", "off"]))
+def plugin_safe_mode(switch: str) -> None:
+    """With the next start, leave other people's plugins out (on), or try them again (off)."""
+    from appliance.host.starts import Starts
+
+    starts = Starts(state_dir())
+    if switch == "on":
+        starts.enter("somebody asked for it")
+    else:
+        starts.leave()
+    emit({"safe_mode": switch == "on"}, lambda _: click.echo(f"Safe mode is {switch}. {TAKES_EFFECT}"))
+
+
+def _leave_safe_mode() -> None:
+    from appliance.host.starts import Starts
+
+    if Starts(state_dir()).leave():
+        click.echo("Safe mode ends with the next start.", err=True)
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    from appliance.kit.installed import CannotInstall
+
+    try:
+        yield
+    except CannotInstall as why:
+        raise Failure(str(why), 1, why.remedy) from None
+    except PermissionError as error:
+        raise Failure(
+            f"you may not change {error.filename}", 4, "ask as the appliance's user or as root (sudo)"
+        ) from None
+    except OSError as error:
+        raise Failure(f"{error.filename or 'the state folder'}: {error.strerror}") from None

@@ -1,0 +1,200 @@
+"""Installing a plugin: offline, checked first, swapped whole, and taken back; a box that does not stay up leaves it out."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.cli import build
+from appliance.host.starts import MOST_FAILED, Starts
+from appliance.kit import wheels
+from appliance.kit.installed import CannotInstall, Installed, Root
+from tests.host.test_new_plugin import written
+from tests.support.tree import ROOT
+from tests.support.wait import wait_until
+
+
+def command(state, *words):
+    return CliRunner().invoke(build(), ["plugin", *words, "--state-dir", str(state), "--json"])
+
+
+def listed(state):
+    return json.loads(command(state, "installed").stdout)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """A plugin as its author gives it away."""
+    folder = written(tmp_path_factory.mktemp("author") / "p", "--hooks", "run,routes")
+    line = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-index",
+    ]
+    subprocess.run([*line, "--wheel-dir", str(folder / "dist"), str(folder)], check=True, capture_output=True)
+    (made,) = (folder / "dist").glob("*.whl")
+    return made
+
+
+def test_a_wheel_is_installed_offline_listed_removed_and_brought_back(tmp_path, wheel):
+    done = command(tmp_path, "install", str(wheel), "--no-index")
+    assert done.exit_code == 0, done.output
+    value = json.loads(done.stdout)
+    assert (value["name"], value["plugins"]) == ("timeball-hello", ["hello"])
+    assert {entry["state"] for entry in value["checks"]} <= {"passed", "skipped"}
+    now = listed(tmp_path)
+    assert [(r["name"], r["version"]) for r in now["installed"]] == [("timeball-hello", "0.1.0")]
+    assert now["changed"] == []
+    (tmp_path / "plugins.d/current/appliance_hello/tally.py").write_text("changed = True\n", encoding="utf-8")
+    assert listed(tmp_path)["changed"] == ["appliance_hello/tally.py"]
+    assert command(tmp_path, "remove", "hello").exit_code == 0
+    assert listed(tmp_path)["installed"] == []
+    assert command(tmp_path, "rollback").exit_code == 0
+    assert [r["name"] for r in listed(tmp_path)["installed"]] == ["timeball-hello"]
+    assert [line["what"].split()[0] for line in listed(tmp_path)["history"]] == [
+        "went",
+        "removed",
+        "installed",
+    ]
+    assert command(tmp_path, "rollback").exit_code == 0
+    assert not (tmp_path / "plugins.d/current").exists()
+    assert command(tmp_path, "rollback").exit_code == 1
+
+
+def test_one_that_fails_the_checks_is_not_installed_and_nothing_stays(tmp_path):
+    folder = written(tmp_path / "p", "--hooks", "run")
+    source = folder / "appliance_hello/__init__.py"
+    text = source.read_text(encoding="utf-8")
+    source.write_text(
+        text.replace("    ctx.ready()\n", '    raise RuntimeError("no cable")\n'), encoding="utf-8"
+    )
+    done = command(tmp_path / "s", "install", str(folder), "--no-index")
+    assert done.exit_code == 1
+    assert "no cable" in done.output
+    assert list((tmp_path / "s/plugins.d").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [("nowhere/x.whl", "nothing at"), ("aiohttp", "part of the appliance itself"), ("timeball", "part of the appliance"),
+     (str(ROOT / "Makefile"), "is no wheel"), (str(ROOT / "tests"), "no pyproject.toml")],
+)  # fmt: skip
+def test_what_cannot_be_a_plugin_is_refused_and_nothing_changes(tmp_path, source, says):
+    done = command(tmp_path, "install", source, "--no-index")
+    assert (done.exit_code, says in done.output) == (1, True), done.output
+    assert list((tmp_path / "plugins.d").iterdir()) == []
+
+
+def test_without_pip_it_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr(wheels.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(wheels.shutil, "which", lambda name: None)
+    with pytest.raises(CannotInstall) as why:
+        wheels.bring(Installed(tmp_path), tmp_path, "x")
+    assert "apt install python3-pip" in why.value.remedy
+
+
+def test_only_the_last_few_states_are_kept(tmp_path):
+    installed = Installed(tmp_path)
+    for number in range(8):
+        with installed.draft() as folder:
+            (folder / "x").write_text(str(number), encoding="utf-8")
+            installed.keep(folder, (Root("x", str(number), "here"),), f"installed {number}")
+    assert (tmp_path / "plugins.d/current/x").read_text(encoding="utf-8") == "7"
+    assert len(installed.dated()) == 5
+    assert [installed.roll_back() != "" for _ in range(4)] == [True] * 4
+    with pytest.raises(CannotInstall, match="not there any more"):
+        installed.roll_back()
+
+
+def test_a_draft_that_is_not_kept_leaves_what_was(tmp_path):
+    installed = Installed(tmp_path)
+    with pytest.raises(OSError), installed.draft() as folder:
+        (folder / "half").write_text("x", encoding="utf-8")
+        raise OSError
+    assert installed.current() is None
+    assert installed.dated() == []
+
+
+@given(text=st.binary(max_size=60))
+def test_a_damaged_book_of_starts_never_stops_a_start(text, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("s")
+    (folder / "starts.json").write_bytes(text)
+    assert Starts(folder).begin() == ""
+
+
+def test_a_damaged_lock_file_is_told(tmp_path):
+    (tmp_path / "plugins.d/x").mkdir(parents=True)
+    (tmp_path / "plugins.d/x/lock.json").write_text("{", encoding="utf-8")
+    (tmp_path / "plugins.d/current").symlink_to("x")
+    done = command(tmp_path, "installed")
+    assert (done.exit_code, "cannot be read" in done.output) == (1, True)
+
+
+def test_three_failed_starts_lead_to_safe_mode_which_names_the_newest_and_stays(tmp_path):
+    for _ in range(MOST_FAILED):
+        starts = Starts(tmp_path)
+        assert starts.begin("hook") == ""
+        starts.loaded(["hello (x 1)", "hook (y 2)"])
+    starts = Starts(tmp_path)
+    assert "3 times in a row with hook" in starts.begin("hook")
+    assert "hook" in starts.problems()[0].text
+    starts.settled()
+    assert Starts(tmp_path).begin() != "", "until somebody says so"
+    assert Starts(tmp_path).leave()
+    assert Starts(tmp_path).begin() == ""
+
+
+def test_starts_without_other_peoples_plugins_are_never_their_fault(tmp_path):
+    for _ in range(10):
+        assert Starts(tmp_path).begin() == ""
+
+
+def test_one_that_settles_is_forgiven(tmp_path):
+    for _ in range(20):
+        starts = Starts(tmp_path)
+        assert starts.begin() == ""
+        starts.loaded(["hello (x)"])
+        starts.settled()
+
+
+def test_a_plugin_that_ends_the_process_is_left_out_of_the_fourth_start(tmp_path):
+    """The real process, again and again as a service manager would start it."""
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins/crash.py").write_text("import os\nos._exit(9)\n", encoding="utf-8")
+    config = tmp_path / "config.toml"
+    config.write_text(
+        '[plugins.clock]\nsource = "local"\n[plugins.ntp]\nlisten = ["127.0.0.1:0"]\n[plugins.dns]\nenabled = false\n'
+        '[plugins.web]\nlisten = "127.0.0.1:0"\n[plugins.crash]\nany = 1\n',
+        encoding="utf-8",
+    )
+    line = [sys.executable, "-m", "appliance", "run", "--config", str(config), "--state-dir", str(tmp_path)]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("TIMEBALL_")}
+    for _ in range(MOST_FAILED):
+        assert subprocess.run(line, check=False, capture_output=True, env=environment).returncode == 9
+    with subprocess.Popen(line, env=environment, stderr=subprocess.DEVNULL) as process:
+        try:
+            wait_until(
+                lambda: (tmp_path / "admin.sock").exists() or process.poll() is not None, "it to start", 60
+            )
+            told = json.loads(command_of("doctor", tmp_path).stdout)
+            assert "crash" in json.dumps(told)
+            plugins = json.loads(command(tmp_path, "list").stdout)
+        finally:
+            process.send_signal(signal.SIGTERM)
+    assert process.returncode == 0
+    assert next(p["state"] for p in plugins if p["id"] == "crash") == "disabled"
+
+
+def command_of(name, state):
+    return CliRunner().invoke(build(), [name, "--state-dir", str(state), "--json"])
