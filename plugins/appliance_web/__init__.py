@@ -110,9 +110,11 @@ def health_checks(ctx: SetupContext) -> Iterable[HealthCheck]:
 
 @hookimpl
 def commands(cli: click.Group) -> None:
+    from appliance_web import status_cli
     from appliance_web.tls.commands import add_commands
 
     add_commands(cli)
+    status_cli.add_commands(cli)
 
 
 @hookimpl

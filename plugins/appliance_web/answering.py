@@ -22,7 +22,7 @@ _PACKABLE = ("text/", "application/json", "application/problem+json", "image/svg
 
 def add_headers(raw: web.Request, response: web.StreamResponse, *, hsts: bool) -> None:
     """What every response carries, streams too."""
-    response.headers.update(guard.SECURITY_HEADERS)
+    response.headers.update(guard.headers_for(raw.rel_url.raw_path))
     response.headers["Server"] = "timeball"
     response.headers["X-Request-Id"] = raw.get(REQUEST_ID) or secrets.token_hex(6)
     response.headers.setdefault("Cache-Control", "no-store")

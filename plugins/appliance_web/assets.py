@@ -46,6 +46,10 @@ class Assets:
         """Where a page finds the file called `name`."""
         return f"/static/{self._hashed[name]}"
 
+    def text(self, name: str) -> str:
+        """What is in the file called `name`."""
+        return self._by_path[self._hashed[name]].content.decode()
+
     def has(self, *names: str) -> bool:
         """Whether all these files are there."""
         return all(name in self._hashed for name in names)

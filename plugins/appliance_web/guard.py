@@ -22,6 +22,24 @@ SECURITY_HEADERS: Mapping[str, str] = {
         "midi=(), payment=(), usb=()"
     ),
 }
+#: What other sites may show in a frame or as an image, and read: the same for everybody, without a cookie's worth in it.
+_FOR_OTHERS = frozenset({"/status/embed", "/status/badge.svg", "/status/feed.atom", "/api/v1/public"})
+_BADGES = "/status/badge/"
+_OTHERS_HEADERS: Mapping[str, str] = {
+    **SECURITY_HEADERS,
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors *; object-src 'none'"
+    ),
+    "Cross-Origin-Resource-Policy": "cross-origin",
+    "Access-Control-Allow-Origin": "*",
+}
+
+
+def headers_for(path: str) -> Mapping[str, str]:
+    """The security headers of what is at `path`."""
+    return _OTHERS_HEADERS if path in _FOR_OTHERS or path.startswith(_BADGES) else SECURITY_HEADERS
+
+
 #: Once a certificate that browsers trust is served; kept short enough that a way back stays a way back.
 HSTS = "max-age=2592000"
 

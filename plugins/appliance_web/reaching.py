@@ -1,4 +1,4 @@
-"""Pages about how the box is reached: its public status, and TLS & trust with the forms for it."""
+"""The page about how the box is reached: TLS & trust, with the forms for it."""
 
 from __future__ import annotations
 
@@ -8,31 +8,17 @@ from typing import Any
 from appliance.core.routes import Reply, Request
 from appliance_web.actions import as_error, read_form, redirect
 from appliance_web.front import Front
-from appliance_web.guard import host_name
 from appliance_web.operations import refusal
 from appliance_web.site import Site
 from appliance_web.tls.operations import told
-from appliance_web.views import overview as overview_view
-from appliance_web.views.standing import Sentence, pool_sentence
+from appliance_web.views.standing import Sentence
 
 
 class Reaching:
-    """Handlers of /status and /tls."""
+    """Handlers of /tls."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
-
-    async def status(self, request: Request) -> Reply:
-        """For everybody: is it well, and where one gets on."""
-        site = self._site
-        return await site.page(
-            request, "status.html", "Status", here="/status", live="", topic="web",
-            said=pool_sentence(site.rows(recent=False), site.monitor()),
-            tally=overview_view.tally(site.rows(recent=False) or ()),
-            tls=told(site.ctx.get(Front), site.now()),
-            line=request.line,
-            secure=self._secure(request),
-        )  # fmt: skip
 
     async def tls(self, request: Request) -> Reply:
         return await self._page(request, {}, "")
@@ -53,15 +39,6 @@ class Reaching:
         why, fields = refusal(reply)
         # The key is not shown again: it would stand in the page, and in the browser's memory of it.
         return await self._page(request, fields, why, body["certificate"], status=reply.status)
-
-    def _secure(self, request: Request) -> str:
-        """Where the reader finds this box over HTTPS, who does not use it yet; "" when nowhere."""
-        endpoints = self._site.ctx.get(Front).tls
-        name = host_name(request.headers.get("host", ""))
-        if not endpoints or not name or request.line == "tls":
-            return ""
-        port = endpoints[0].port
-        return f"https://{f'[{name}]' if ':' in name else name}{'' if port == 443 else f':{port}'}/"
 
     # -- parts ------------------------------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from appliance_web.dns_page import DnsPage
 from appliance_web.doctor import DoctorPage
 from appliance_web.drawing import ChartQuery, Drawing
 from appliance_web.pages import Pages
+from appliance_web.public_pages import PublicPages
 from appliance_web.reaching import UPLOAD_BYTES, Reaching
 from appliance_web.settings import FORM_BYTES, Settings
 from appliance_web.site import Site
@@ -66,7 +67,7 @@ def web_routes(ctx: SetupContext) -> tuple[Route, ...]:
         page("/log", tools.log),
         page("/use", UsePage(site).show, scope="public"),
         page("/plugins", about.plugins, scope="box:read"),
-        page("/status", reaching.status, scope="public"),
+        *PublicPages(site).routes(),
         page("/tls", reaching.tls, scope="box:read"),
         page("/tls/renew", reaching.renew, "POST", "config:write"),
         page("/tls/reset", reaching.reset, "POST", "config:write"),

@@ -26,7 +26,7 @@ from appliance.core.plain_json import plain
 from appliance.core.port_holder import port_holder
 from appliance.core.routes import Request, RouteTable
 from appliance.core.tasks import spawn
-from appliance_web import keeping, opening
+from appliance_web import keeping, opening, zone_log
 from appliance_web.config import WebConfig
 from appliance_web.front import Front
 from appliance_web.journal import TABLE, Entry, Journal, PluginTroubles, started, told
@@ -90,6 +90,7 @@ async def serve(ctx: RunContext) -> None:
                 ctx.every(CERTIFICATES_S, lambda: _look_after(ctx, shown.keeper))
                 ctx.every(PROBES_S, watcher.tell_probes)
                 ctx.every(SAMPLE_S, lambda: _count_traffic(ctx))
+                ctx.every(zone_log.EVERY_S, lambda: _count_zones(ctx, site))
                 ctx.every(HEALTH_S, watcher.tell_health)
                 ctx.ready()
                 await asyncio.Event().wait()  # until the run ends
@@ -126,6 +127,14 @@ async def _look_after(ctx: RunContext, keeper: Keeper) -> None:
         await _to_its_end(ctx.to_thread(keeper.refresh))
     except Exception:
         ctx.log.exception("looking after the certificates failed; it is tried again")
+
+
+def _count_zones(ctx: RunContext, site: Site) -> None:
+    rows = site.rows(recent=False)
+    if rows is None or site.monitor() != "ok":
+        return  # what nobody knows is a gap, not an outage
+    for row in zone_log.as_rows(zone_log.count(rows), site.now()):
+        ctx.store.append(zone_log.TABLE, row)
 
 
 def _count_traffic(ctx: RunContext) -> None:
