@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Sequence
+from functools import partial
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -42,6 +43,11 @@ EX_CONFIG = 78
 @click.option(
     "--user", metavar="NAME", help="Started as root, become this user; the same as --set appliance.user=NAME."
 )
+@click.option(
+    "--trace-hooks",
+    is_flag=True,
+    help="For authors: print what plugins contribute and each of their states, and load edited ones of --plugin-dir again.",
+)
 @click.option("--safe-mode", is_flag=True, help="Only the plugins that came with the appliance.")
 @click.option(
     "--allow-public-setup",
@@ -55,6 +61,7 @@ def run(
     user: str | None,
     safe_mode: bool,
     allow_public_setup: bool,
+    trace_hooks: bool,
     log_format: str,
 ) -> None:
     """Run the appliance in the foreground until SIGTERM."""
@@ -67,7 +74,13 @@ def run(
         raise click.UsageError("run needs --config FILE (or use `timeball demo`)")
     sys.exit(
         _serve(
-            Path(options["config"]), options.get("state_dir"), assignments, plugin_dirs, safe_mode, log_format
+            Path(options["config"]),
+            options.get("state_dir"),
+            assignments,
+            plugin_dirs,
+            safe_mode,
+            log_format,
+            trace_hooks=trace_hooks,
         )
     )
 
@@ -88,10 +101,12 @@ def demo(context: click.Context, assignments: tuple[str, ...]) -> None:
 
 
 def _serve(config_file: Path, state: str | None, assignments: tuple[str, ...], plugin_dirs: tuple[Path, ...],
-           safe_mode: bool, log_format: str, *, shipped: bool = False) -> int:  # fmt: skip
+           safe_mode: bool, log_format: str, *, shipped: bool = False,
+           trace_hooks: bool = False) -> int:  # fmt: skip
     from appliance.core import logs
     from appliance.core.config import BadConfig
     from appliance.dataplane import choose
+    from appliance.host import trace
     from appliance.host.app import Host
     from appliance.host.process import AGAIN, begin_anew, serve
     from appliance.settings.sources import Sources
@@ -134,10 +149,16 @@ def _serve(config_file: Path, state: str | None, assignments: tuple[str, ...], p
 
     host = Host(config, plugins, plane, version=version("timeball"), sources=sources)
     host.starts = starts
+    if trace_hooks:
+        host.beside += [partial(trace.tell, host, _say), partial(trace.watch, host, reread, _say)]
     code = asyncio.run(serve(host, reread))
     if code == AGAIN:
         begin_anew()
     return code
+
+
+def _say(line: str) -> None:
+    click.echo(printable(line), err=True)
 
 
 def _begin(sources: Sources) -> Starts | None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import traceback
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -74,6 +75,7 @@ class Host:
         self._admin = AdminSocket(self.state_dir / "admin.sock", self.routes) if admin else None
         self.changes = Changes(self, sources or MemorySources(config.layers, ()), patience or Patience())
         self.starts: Starts | None = None  # given by whoever runs it as a process
+        self.beside: list[Callable[[], Coroutine[Any, Any, None]]] = []  # runs from the start to the end
         self._tasks: list[asyncio.Task[Any]] = []
         self._without_tables: set[str] = set()
         self.services.provide(RouteTable, self.routes, owner="host")
@@ -95,6 +97,7 @@ class Host:
         except OSError as error:
             raise OSError(f"the state folder {self.state_dir} cannot be made: {error.strerror}") from error
         self.routes.mount("host", own_routes(self))
+        self._tasks = [spawn(beside(), name="host:beside") for beside in self.beside]
         await self.store.open()
         if self._admin is not None:
             await self._admin.start()
@@ -104,7 +107,7 @@ class Host:
             if supervised.status.state is PluginState.LOADED:
                 supervised.start()
         await self.changes.resume()
-        self._tasks = [
+        self._tasks += [
             spawn(self.lag.run(), name="host:lag"),
             spawn(self._housekeeping(), name="host:housekeeping"),
             spawn(self._watch_health(), name="host:health"),
@@ -202,6 +205,20 @@ class Host:
         self.services.withdraw(plugin_id)
         self.routes.unmount(plugin_id)
         self.shared.contributions.pop(plugin_id, None)
+
+    def forget(self, plugin_id: str) -> None:
+        """Withdraw everything of a plugin that has stopped, as if it had never been there."""
+        self._withdraw(plugin_id)
+        self.supervised.pop(plugin_id, None)
+
+    async def enter(self, loaded: Loaded) -> None:
+        """Set up a plugin that was loaded after the start, or enter why it cannot be."""
+        if loaded.error:
+            self._enter(loaded).fail(loaded.error)
+        elif not self.enabled(loaded):
+            self._enter(loaded).disable("switched off in the configuration")
+        else:
+            await self._set_up(loaded)
 
     # -- while it runs ----------------------------------------------------------------------------------------------
 

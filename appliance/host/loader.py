@@ -8,6 +8,7 @@ import importlib.metadata
 import importlib.util
 import inspect
 import sys
+import tomllib
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,24 @@ GROUP = "appliance.plugins"
 OURS = "timeball"
 
 
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Something that may be a plugin, and has not been imported yet.
+
+    Attributes:
+        name: the entry point's or file's.
+        origin: as `Loaded.origin`.
+        load: imports it.
+        source: file or folder that it consists of, where that is known without importing it.
+    """
+
+    name: str
+    origin: str
+    version: str
+    load: Callable[[], ModuleType]
+    source: Path | None = None
+
+
 @dataclass(slots=True)
 class Loaded:
     """A plugin as far as it could be loaded.
@@ -38,6 +57,7 @@ class Loaded:
         hooks: names of the hooks it implements.
         quality: its checklist, or None when it has none.
         left_out: there, and not even imported, because of safe mode.
+        candidate: where it was found.
     """
 
     id: str
@@ -51,6 +71,7 @@ class Loaded:
     builtin: bool = False
     quality: Quality | None = None
     left_out: bool = False
+    candidate: Candidate | None = None
 
 
 @dataclass(slots=True)
@@ -78,21 +99,44 @@ def discover(
     manager.add_hookspecs(hookspecs)
     plugins = Plugins(manager)
     wanted = None if only is None else set(only)
-    for name, origin, version, load in _candidates(folders):
-        if wanted is not None and name not in wanted:
+    for candidate in _candidates(folders):
+        if wanted is not None and candidate.name not in wanted:
             continue
-        loaded = Loaded(name, origin, version, builtin=origin == "built in")
+        loaded = _unloaded(candidate)
         if safe_mode and not loaded.builtin:
             loaded.left_out, loaded.error = True, "is left out: safe mode"
             plugins.found.append(loaded)
         else:
-            add(plugins, loaded, load)
+            add(plugins, loaded, candidate.load)
     return plugins
+
+
+def _unloaded(candidate: Candidate) -> Loaded:
+    builtin = candidate.origin == "built in"
+    return Loaded(candidate.name, candidate.origin, candidate.version, builtin=builtin, candidate=candidate)
+
+
+def load_again(plugins: Plugins, loaded: Loaded) -> Loaded:
+    """Import an edited plugin anew, in place of what was imported before; failure is recorded, never raised."""
+    candidate = loaded.candidate
+    assert candidate is not None
+    assert candidate.source is not None
+    if loaded.module is not None:
+        plugins.manager.unregister(loaded.module)
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if file and (Path(file) == candidate.source or candidate.source in Path(file).parents):
+            del sys.modules[name]
+            # Bytecode is taken for current when second and size agree: two edits in one second would not be seen.
+            Path(importlib.util.cache_from_source(file)).unlink(missing_ok=True)
+    importlib.invalidate_caches()
+    plugins.found.remove(loaded)
+    return add(plugins, _unloaded(candidate), candidate.load)
 
 
 def strangers(folders: Sequence[Path] = ()) -> list[str]:
     """Plugins that did not come with the appliance, "name (origin)", without importing any."""
-    return [f"{name} ({origin})" for name, origin, _, _ in _candidates(folders) if origin != "built in"]
+    return [f"{c.name} ({c.origin})" for c in _candidates(folders) if c.origin != "built in"]
 
 
 def add(plugins: Plugins, loaded: Loaded, load: Callable[[], ModuleType]) -> Loaded:
@@ -114,20 +158,48 @@ def add(plugins: Plugins, loaded: Loaded, load: Callable[[], ModuleType]) -> Loa
     return loaded
 
 
-def _candidates(folders: Sequence[Path]) -> Iterable[tuple[str, str, str, Callable[[], ModuleType]]]:
+def _candidates(folders: Sequence[Path]) -> Iterable[Candidate]:
     points = sorted(importlib.metadata.entry_points(group=GROUP), key=lambda p: p.name)
     for point in points:
         dist = point.dist.name if point.dist else "?"
         version = point.dist.version if point.dist else ""
         origin = "built in" if dist == OURS else f"{dist} {version}"
-        yield point.name, origin, version, point.load
+        yield Candidate(point.name, origin, version, point.load)
     for folder in folders:
         if not folder.is_dir():
+            continue
+        if project := _of_project(folder):
+            yield from project
             continue
         for path in sorted(folder.iterdir()):
             source = path / "__init__.py" if path.is_dir() else path
             if source.suffix == ".py" and source.is_file() and not path.name.startswith(("_", ".")):
-                yield path.stem, str(path), "", _file_loader(path.stem, source)
+                yield Candidate(path.stem, str(path), "", _file_loader(path.stem, source), path)
+
+
+def _of_project(folder: Path) -> list[Candidate]:
+    """The plugins that a project's pyproject.toml names, imported as they will be once they are installed."""
+    try:
+        project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
+        points = project["project"]["entry-points"][GROUP]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    root = (folder / "src" if (folder / "src").is_dir() else folder).resolve()
+    return [
+        Candidate(
+            name, str(folder), "", _module_loader(root, str(value)), root / str(value).replace(".", "/")
+        )
+        for name, value in points.items()
+    ]
+
+
+def _module_loader(root: Path, name: str) -> Callable[[], ModuleType]:
+    def load() -> ModuleType:
+        if str(root) not in sys.path:
+            sys.path.append(str(root))
+        return importlib.import_module(name)
+
+    return load
 
 
 def load_file(name: str, source: Path) -> ModuleType:
