@@ -7,7 +7,7 @@ import base64
 import json
 import os
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ class Tab:
 
     Attributes:
         complaints: console errors, uncaught exceptions, blocked content and failed requests, in words.
+        watchers: each is called with the name and the values of every event of the protocol.
     """
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
@@ -33,6 +34,7 @@ class Tab:
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._loaded = asyncio.Event()
         self.complaints: list[str] = []
+        self.watchers: list[Callable[[str, Mapping[str, Any]], None]] = []
         self._reader = asyncio.get_running_loop().create_task(self._read())
 
     async def close(self) -> None:
@@ -62,6 +64,8 @@ class Tab:
                 self._note(value["method"], value.get("params", {}))
 
     def _note(self, method: str, params: Mapping[str, Any]) -> None:
+        for watcher in self.watchers:
+            watcher(method, params)
         if method == "Page.loadEventFired":
             self._loaded.set()
         elif method == "Runtime.consoleAPICalled" and params["type"] in ("error", "warning", "assert"):
@@ -112,10 +116,25 @@ class Tab:
         async with asyncio.timeout(30):
             await self._loaded.wait()
 
-    async def evaluate(self, expression: str) -> Any:
+    async def settled(self) -> None:
+        """Wait until two frames have been drawn and nothing moves any more: what was asked for is on the screen."""
+        await self.evaluate(
+            "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => Promise.allSettled(document.getAnimations().filter((a) => a.effect.getComputedTiming().endTime < 2000).map((a) => a.finished)).then(() => done(true)))))"
+        )
+
+    async def world(self, name: str) -> int:
+        """A world of our own beside the page's scripts: the same document, other globals. It ends with the page."""
+        tree = await self.ask("Page.getFrameTree")
+        made = await self.ask(
+            "Page.createIsolatedWorld", frameId=tree["frameTree"]["frame"]["id"], worldName=name
+        )
+        return int(made["executionContextId"])
+
+    async def evaluate(self, expression: str, world: int | None = None) -> Any:
         """A JavaScript expression's value; works also while the page's own scripts are off."""
+        where = {} if world is None else {"contextId": world}
         result = await self.ask(
-            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
+            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True, **where
         )
         if "exceptionDetails" in result:
             raise RuntimeError(str(result["exceptionDetails"]))
@@ -137,6 +156,11 @@ class Tab:
             await self.ask("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
         async with asyncio.timeout(30):
             await self._loaded.wait()
+
+    async def press(self, key: str, code: int) -> None:
+        """Press a key that writes nothing, such as "Tab" (9) or "Enter" (13)."""
+        for kind in ("keyDown", "keyUp"):
+            await self.ask("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
 
     async def picture(self, path: Path, *, whole: bool = True) -> None:
         """Save a PNG of the screen, or of the whole page."""

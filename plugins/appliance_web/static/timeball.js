@@ -54,6 +54,12 @@
   zoneButton(); stamp(); tick();
   setInterval(tick, 1000);
 
+  // -- wide tables and examples: where nothing inside can be reached by the keyboard, they can themselves, to be moved sideways
+  function reach() {
+    for (const wide of document.querySelectorAll(".scroll:not([tabindex]), pre:not([tabindex])")) if (!wide.querySelector("a, button, input, select")) wide.tabIndex = 0;
+  }
+  reach();
+
   // -- fresh parts: fetch this very page and swap what is marked ---------------------------------------------------
   let loading = false, again = false, last = 0;
   function busy(node) { return node.contains(document.activeElement) && document.activeElement !== document.body; }

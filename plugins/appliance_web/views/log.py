@@ -12,7 +12,8 @@ from appliance.api.model import Member
 from appliance_web import words
 from appliance_web.views.standing import Probe, Sentence
 
-SHOWN = 100
+#: Probes on one page, which stays below 1,500 elements with them.
+SHOWN = 60
 
 
 #: What can be shown, with its name in the form. A full step is +1; whoever earns less settles below the best score.

@@ -1,0 +1,81 @@
+"""Every page that there is, in each state of the box, light and dark, at three widths: nothing to complain about.
+
+Console and policy complaints are counted as the page is, axe-core looks from a world of its own.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.plugins.web.whole_box import State, whole
+from tests.support import axe
+from tests.support.browser import Tab, browser
+from tests.support.programs import REPOSITORY, need
+
+CHECKS = (REPOSITORY / "tests" / "support" / "page_checks.js").read_text(encoding="utf-8")
+WIDTHS = (1280, 360, 320)
+#: Statuses that some pages have on purpose; the browser writes each into its console.
+REFUSALS = ("404", "401", "403")
+
+
+def expected(complaint: str) -> bool:
+    """The browser's own line about the status of a page that was refused on purpose."""
+    return "Failed to load resource" in complaint and any(
+        f"status of {code}" in complaint for code in REFUSALS
+    )
+
+
+async def judge(tab: Tab, base: str, path: str, *, widths: tuple[int, ...] = WIDTHS) -> list[tuple[str, str]]:
+    """Everything that is wrong with one page: where, and what."""
+    wrong: list[tuple[str, str]] = []
+    for dark in (False, True) if len(widths) > 1 else (True,):
+        await tab.look(width=widths[0], dark=dark)
+        await tab.open(base + path)
+        await tab.settled()
+        for width in widths:
+            await tab.look(width=width, dark=dark)
+            if width < 500:  # what is folded away must be in order too
+                await tab.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+            await tab.settled()
+            where = f"{path} {width} px {'dark' if dark else 'light'}"
+            wrong += [(where, line) for line in await tab.evaluate(CHECKS)]
+            if width != WIDTHS[-1] or len(widths) == 1:
+                wrong += [(where, f"axe {line}") for line in await axe.violations(tab)]
+        wrong += [(path, line) for line in tab.complaints if not expected(line)]
+        tab.complaints.clear()
+    return wrong
+
+
+async def judged(folder: Path, state: State, *, widths: tuple[int, ...] = WIDTHS) -> str:
+    """What is wrong with the pages of a box in that state; each complaint once, with the places where it holds."""
+    found: dict[str, list[str]] = {}
+    async with (
+        whole(folder, state) as box,
+        browser(need("chromium")) as chromium,
+        chromium.tab() as tab,
+    ):
+        await box.enter(tab)
+        for path in box.pages:
+            for where, line in await judge(tab, box.base, path, widths=widths):
+                found.setdefault(line, []).append(where)
+    return "\n".join(f"{line}\n    {said(places)}" for line, places in found.items())
+
+
+def said(places: list[str]) -> str:
+    """Some of them, and how many there are."""
+    return "; ".join(places[:3]) + (f"; and {len(places) - 3} more" if len(places) > 3 else "")
+
+
+async def test_every_page_of_a_small_pool_is_in_order_on_the_smallest_screen(tmp_path):
+    """One look at each page, for everyday use: 320 px, dark, everything unfolded."""
+    wrong = await judged(tmp_path, "demo", widths=(320,))
+    assert not wrong, "\n" + wrong
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("state", ["fresh", "empty", "demo", "many"])
+async def test_no_page_in_no_state_has_anything_to_complain_about(tmp_path, state):
+    wrong = await judged(tmp_path, state)
+    assert not wrong, "\n" + wrong

@@ -1,0 +1,228 @@
+"""The whole appliance with every plugin, in each state that a person may find it in, and the addresses of all its pages.
+
+The pages come from the live route table: a page that is new is judged by every gate from its first day, and one whose
+address has a part that nobody can fill in here fails the gates until it is written down in `FILLED`.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import aiohttp
+
+from appliance.api.services import Members, ScoreBoard
+from appliance.core.routes import Reply
+from appliance.testing import RunningAppliance, running, wait_until
+from appliance_people.claim import Claim
+from tests.plugins.people.bed import OWNER_PASSWORD
+from tests.plugins.web.visiting import address
+from tests.support.programs import free_port
+
+State = Literal["fresh", "empty", "demo", "many"]
+#: Probes in the chart of one server: more than a chart draws.
+HISTORY = 3000
+_CONFIG = """
+[plugins.web]
+listen = "127.0.0.1:0"
+listen_tls = []
+trust_loopback = "no"
+reads_per_minute = 100000
+changes_per_minute = 100000
+max_streams = 200
+[plugins.clock]
+source = "local"
+[plugins.ntp]
+listen = ["127.0.0.1:{ntp}"]
+[plugins.dns]
+zone = "pool.example.org"
+listen = ["127.0.0.1:{dns}"]
+[plugins.monitor]
+interval_s = {interval_s}
+samples = 1
+[plugins.demo]
+enabled = {simulated}
+port = {port}
+member = [{faults}]
+"""
+
+
+@dataclass
+class Box:
+    """The appliance as an owner's browser sees it.
+
+    Attributes:
+        base: address, without the last slash.
+        cookie: name and value of the owner's session; None while nobody owns the box.
+        member: id of a server with a long history, or "".
+        pages: every page that there is, as it is asked for.
+    """
+
+    app: RunningAppliance
+    base: str
+    state: State
+    cookie: tuple[str, str] | None = None
+    member: str = ""
+    pages: tuple[str, ...] = ()
+
+    async def enter(self, tab: Any) -> None:
+        """Give a browser's tab the owner's session."""
+        if self.cookie is not None:
+            name, value = self.cookie
+            await tab.ask(
+                "Network.setCookie", name=name, value=value, url=self.base, httpOnly=True, sameSite="Strict"
+            )
+
+
+@asynccontextmanager
+async def whole(
+    folder: Path, state: State, *, config: str = "", history: bool = True, **options: Any
+) -> AsyncIterator[Box]:
+    """Run the appliance in that state.
+
+    Args:
+        folder: a folder for this test alone.
+        state: "fresh": nobody owns it and it has no servers; "empty": an owner and no servers; "demo": three simulated
+            servers of which one is wrong; "many": 500.
+        config: more of the configuration file.
+        history: one server gets a long history.
+        options: handed on to `running`.
+    """
+    port = free_port()
+    text = _config(state, port) + config
+    async with running(None, text, state_dir=folder, config_file=folder / "config.toml", **options) as app:
+        await app.until_running()
+        box = Box(app, address(app), state)
+        if state != "fresh":
+            box.cookie = await _claim(app, box.base)
+        if state in ("demo", "many"):
+            board, members = app.service(ScoreBoard), app.service(Members)
+            wrong = members.find(f"127.0.0.13:{port}").id if state == "demo" else ""
+            box.member = members.find(f"127.0.0.11:{port}").id
+            await wait_until(
+                lambda: len(board.recent(wrong or box.member)) >= (3 if wrong else 1),
+                "some probes",
+                timeout_s=120,
+            )
+            if history:
+                now = board.recent(box.member)[0]["ts"]
+                await app.store.write(lambda db: _history(db, box.member, now))
+        box.pages = await _pages(box)
+        yield box
+
+
+def _config(state: State, port: int) -> str:
+    addresses = {
+        "demo": ["127.0.0.11", "127.0.0.12", "127.0.0.13"],
+        "many": ["127.0.0.11", *(f"127.9.{i // 250}.{i % 250 + 1}" for i in range(499))],
+    }.get(state, [])
+    faults = ", ".join(
+        f'{{ address = "{a}"{", offset_s = 0.3" if a == "127.0.0.13" else ""} }}'
+        for a in addresses or ["127.0.0.11"]
+    )
+    entries = "".join(
+        f'[[plugins.members.member]]\naddress = "{a}"\nport = {port}\n'
+        + (f'operator = "Harbour Office {i % 9}"\n' if i % 3 else "")
+        for i, a in enumerate(addresses)
+    )
+    return (
+        _CONFIG.format(
+            ntp=free_port(), dns=free_port(), port=port, faults=faults,
+            simulated=str(bool(addresses)).lower(), interval_s=1 if state == "demo" else 60,
+        )
+        + entries
+    )  # fmt: skip
+
+
+async def _claim(app: RunningAppliance, base: str) -> tuple[str, str]:
+    """Own the box as its first visitor does; the cookie."""
+    code, _ = app.service(Claim).current()
+    body = {"code": code, "name": "ada", "password": OWNER_PASSWORD}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(
+            f"{base}/api/v1/setup/claim", json=body, headers={"Sec-Fetch-Site": "same-origin"}
+        ) as reply,
+    ):
+        assert reply.status == 200, await reply.text()
+        name, _, rest = reply.headers["Set-Cookie"].partition("=")
+        return name, rest.partition(";")[0]
+
+
+def _history(db: Any, member: str, now: float) -> None:
+    """A day of probes, one each half minute, with gaps and a spell of wrong time."""
+    rng = random.Random(1)
+    rows = []
+    for i in range(HISTORY):
+        lost, wrong = rng.random() < 0.02, 400 < i < 460
+        rows.append((
+            now - 60 - i * 28.0, member, "local", None if lost else 0.3 if wrong else rng.gauss(0.0004, 0.0006),
+            None if lost else 0.004 + rng.random() / 500, None if lost else 2, None if lost else 0, -5.0 if lost or wrong else 1.0,
+            3.0 if wrong else 19.0, "timeout" if lost else None, "no_response" if lost else "offset_ok",
+        ))  # fmt: skip
+    db.conn.executemany(
+        "insert into monitor__probes (ts, member, monitor, offset_s, rtt_s, stratum, leap, step, score, error, rule) "
+        "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        rows,
+    )
+
+
+async def _filled(box: Box) -> Mapping[str, tuple[str, ...]]:
+    """What stands for the parts of addresses that name something: paths by pattern; none when the box has no such thing."""
+    member = f"/members/{box.member}"
+    found = box.app.service(Members).table.get().get(box.member)
+    tables = tuple(f"/settings/{name}" for name in ("appliance", "web", "monitor", "members", "demo"))
+    changed = await box.app.ask("PATCH", "/api/v1/config", body={"set": {"plugins.web.max_streams": 201}})
+    changes = ()
+    if isinstance(changed, Reply) and changed.status < 300:
+        listed = (await box.app.ask("GET", "/api/v1/config/changes")).value
+        rows = listed.get("changes", listed) if isinstance(listed, Mapping) else listed
+        changes = tuple(f"/settings/changes/{row['id']}" for row in list(rows)[:1])
+    checks = (await box.app.ask("GET", "/api/v1/doctor")).value["checks"]
+    mends = [f"/doctor/{c['id']}/fix" for c in checks if c.get("fix")]
+    return {
+        "/members/{id}": (member, f"{member}?range=1d", f"{member}?range=7d") if box.member else (),
+        "/scores/{ip}": (f"/scores/{found.address}",) if found else (),
+        "/settings/{table}": tables,
+        "/settings/changes/{id}": changes,
+        "/doctor/{id}/fix": tuple(mends[:1]),
+        "/help/{name}": ("/help/web", "/help/operations-list", "/help/config"),
+        "/help/{folder}/{name}": (),
+        "/static/{file}": (),
+        "/verify/{token}": (),
+        "/members": ("/members", "/members?state=attention", "/members?sort=-score"),
+        "/dns": ("/dns", "/dns?name=pool.example.org&type=A&from=192.0.2.7", "/dns?name=nowhere.example.com"),
+        "/nothing": ("/nothing",),
+    }
+
+
+async def _pages(box: Box) -> tuple[str, ...]:
+    """Every page, as it is asked for."""
+    filled = await _filled(box)
+    table = box.app.host.routes.routes()
+    patterns = [m.path for m in table if m.route.page and m.route.method == "GET"]
+    missing = [p for p in patterns if "{" in p and p not in filled]
+    assert not missing, (
+        f"say in tests/plugins/web/whole_box.py what to fill into {missing}: no gate looks at them"
+    )
+    paths = [path for pattern in [*patterns, "/nothing"] for path in filled.get(pattern, (pattern,))]
+    if box.state == "fresh":
+        # Nobody has signed in: what is shown then are these, and one refusal for all others.
+        public = {m.path for m in table if m.scope in ("public", "setup:run")}
+        paths = [p for p in paths if re.sub(r"\?.*", "", p) in public | {"/", "/nothing"}]
+    # Once there is an owner, nobody is asked for the code any more.
+    paths = [path for path in paths if not (box.state != "fresh" and path == "/setup")]
+    jar = dict([box.cookie]) if box.cookie else {}
+    async with aiohttp.ClientSession(cookies=jar, cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
+        return tuple([path for path in paths if await _is_page(session, box.base + path)])
+
+
+async def _is_page(session: aiohttp.ClientSession, url: str) -> bool:
+    """Whether a browser shows it: not a file to keep, and not plain text."""
+    async with session.get(url, headers={"Accept": "text/html"}) as reply:
+        return reply.content_type == "text/html" and "Content-Disposition" not in reply.headers
