@@ -7,7 +7,7 @@ from typing import Any
 
 from appliance.api.actor import acting
 from appliance.api.contrib import Route
-from appliance.api.errors import NotFound, StoreError
+from appliance.api.errors import StoreError
 from appliance.api.services import AnswerTable
 from appliance.core.routes import Reply, Request
 from appliance_web import zone_log
@@ -77,11 +77,7 @@ class PublicPages:
         return Reply(text, 200, dict(_KEEP), "text/html")
 
     async def badge(self, request: Request) -> Reply:
-        """Of the pool, or of one zone.
-
-        Raises:
-            NotFound: there is no such zone.
-        """
+        """Of the pool, or of one zone; one that there is not is told in the picture, where a page could not be read."""
         found = await self._public()
         zone = request.params.get("zone", "").removesuffix(".svg")
         if not zone:
@@ -90,7 +86,7 @@ class PublicPages:
         for line in found.zones:
             if line.name == zone or line.name.removesuffix(f".{found.name}") == zone:
                 return Reply(view.badge(line.name, line.word, line.shape), 200, dict(_KEEP), "image/svg+xml")
-        raise NotFound("there is no such zone")
+        return Reply(view.badge("zone", "not here", "none"), 404, content_type="image/svg+xml")
 
     async def atom(self, request: Request) -> Reply:
         return Reply(view.as_atom(await self._public(), "/status"), 200, dict(_KEEP), "application/atom+xml")

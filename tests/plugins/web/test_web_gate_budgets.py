@@ -71,7 +71,7 @@ async def test_every_page_with_500_servers_keeps_to_its_budget(tmp_path):
     assert over == [], "\n".join(over)
 
 
-async def test_the_public_status_is_small(tmp_path):
+async def test_the_public_status_is_small_and_has_no_script(tmp_path):
     """For everybody: what a stranger sees, with 500 servers."""
     async with (
         whole(tmp_path, "many", history=False) as box,
@@ -81,5 +81,7 @@ async def test_the_public_status_is_small(tmp_path):
         await tab.look(width=360, height=780)
         weight = await weigh(tab, box.base + "/status")
         assert weight.bytes <= PUBLIC_STATUS
+        assert weight.script_bytes + weight.library_bytes == 0
+        assert await tab.evaluate("document.scripts.length") == 0
         assert weight.requests <= REQUESTS
         assert weight.away == ()

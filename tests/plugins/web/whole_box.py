@@ -172,7 +172,7 @@ def _history(db: Any, member: str, now: float) -> None:
     )
 
 
-async def _filled(box: Box) -> Mapping[str, tuple[str, ...]]:
+async def _filled(box: Box) -> dict[str, tuple[str, ...]]:
     """What stands for the parts of addresses that name something: paths by pattern; none when the box has no such thing."""
     member = f"/members/{box.member}"
     found = box.app.service(Members).table.get().get(box.member)
@@ -194,6 +194,7 @@ async def _filled(box: Box) -> Mapping[str, tuple[str, ...]]:
         "/help/{name}": ("/help/web", "/help/operations-list", "/help/config"),
         "/help/{folder}/{name}": (),
         "/static/{file}": (),
+        "/status/badge/{zone}": ("/status/badge/nowhere.svg",),
         "/verify/{token}": (),
         "/members": ("/members", "/members?state=attention", "/members?sort=-score"),
         "/dns": ("/dns", "/dns?name=pool.example.org&type=A&from=192.0.2.7", "/dns?name=nowhere.example.com"),
@@ -206,6 +207,9 @@ async def _pages(box: Box) -> tuple[str, ...]:
     filled = await _filled(box)
     table = box.app.host.routes.routes()
     patterns = [m.path for m in table if m.route.page and m.route.method == "GET"]
+    # What belongs to one server is looked at for the server with the long history.
+    of_server = {p: p.replace("{id}", box.member) for p in patterns if p.startswith("/members/{id}/")}
+    filled |= {p: (path,) if box.member and "{" not in path else () for p, path in of_server.items()}
     missing = [p for p in patterns if "{" in p and p not in filled]
     assert not missing, (
         f"say in tests/plugins/web/whole_box.py what to fill into {missing}: no gate looks at them"
