@@ -50,11 +50,17 @@ def setup(ctx: SetupContext) -> None:
 
 @hookimpl
 def routes(ctx: SetupContext) -> Iterable[Route]:
+    from appliance_web.console import console_routes
     from appliance_web.routes import web_routes
     from appliance_web.tls.operations import tls_routes
     from appliance_web.traffic import traffic_routes
 
-    return (*web_routes(ctx), *tls_routes(ctx), *traffic_routes(ctx, ctx.get(Traffic)))
+    return (
+        *web_routes(ctx),
+        *console_routes(ctx.get(Site)),
+        *tls_routes(ctx),
+        *traffic_routes(ctx, ctx.get(Traffic)),
+    )
 
 
 @hookimpl
@@ -110,11 +116,12 @@ def health_checks(ctx: SetupContext) -> Iterable[HealthCheck]:
 
 @hookimpl
 def commands(cli: click.Group) -> None:
-    from appliance_web import status_cli
+    from appliance_web import console_cli, status_cli
     from appliance_web.tls.commands import add_commands
 
     add_commands(cli)
     status_cli.add_commands(cli)
+    cli.add_command(console_cli.show_console)
 
 
 @hookimpl

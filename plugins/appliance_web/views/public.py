@@ -111,9 +111,8 @@ def zones(counts: Mapping[str, tuple[int, int]], days: Mapping[str, Sequence[str
             else "ok"
         )
         name = pool if zone == "@" else f"{zone}.{pool}"
-        found.append(
-            Named(name, shape, f"{inside} of {words.plural(members, 'server')} in", days.get(zone, ()))
-        )
+        word = f"{inside} of {words.plural(members, 'server')} in"
+        found.append(Named(name, shape, word, _with_now(days.get(zone, ()), shape)))
     return found
 
 

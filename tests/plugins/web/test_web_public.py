@@ -180,3 +180,11 @@ def test_any_text_makes_a_badge_and_a_feed_that_parse(name, text):
 @pytest.mark.parametrize("days", [[], ["none"] * 90])
 def test_a_new_server_has_no_share_yet(days):
     assert public.Named("x", "ok", "in", days).share == "new"
+
+
+def test_today_shows_what_is_now_before_the_first_reading():
+    [pool, zone] = public.zones(
+        {"@": (4, 1), "de": (2, 2)}, {"@": ["none"] * 90, "de": ["none", "failing"]}, "pool.example"
+    )
+    assert (pool.days[-1], zone.days[-1]) == ("degraded", "failing")
+    assert (pool.name, zone.name, zone.word) == ("pool.example", "de.pool.example", "2 of 2 servers in")
