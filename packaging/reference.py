@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import hook_pages
 from pydantic import BaseModel
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,6 +32,7 @@ def pages() -> dict[str, str]:
         "operations-list.md": asyncio.run(operations()),
         "roles.md": roles(),
         "problems.md": problems(),
+        **hook_pages.pages(MADE),
     }
 
 
@@ -258,6 +260,7 @@ def main() -> int:
             differ += 1
             print(f"{path.relative_to(ROOT)} {'written' if write else 'differs from the code'}")
             if write:
+                path.parent.mkdir(exist_ok=True)
                 path.write_text(text, encoding="utf-8")
     return 0 if write or not differ else 1
 

@@ -10,9 +10,13 @@ from pathlib import Path
 
 import click
 import pytest
+from aiohttp import web
 from click.testing import CliRunner
 
+from appliance.api.events import VerdictChanged
+from appliance.api.model import Member, Verdict
 from appliance.cli import build
+from appliance.testing import contract, running, wait_until
 from tests.support.tree import ROOT, tracked
 
 PAGES = [path for path in tracked() if path.suffix == ".md" and "fixtures" not in path.parts]
@@ -162,3 +166,64 @@ async def test_the_plugin_of_the_manual_works(tmp_path: Path, monkeypatch) -> No
             await value(tmp_path / name)
     finally:
         sys.modules.pop("hello", None)
+
+
+def named_blocks(page: str, folder: Path) -> list[Path]:
+    """Write the Python blocks of a page that begin with "# file.py" as those files."""
+    found = []
+    for language, text in BLOCK.findall((ROOT / "appliance/docs" / page).read_text(encoding="utf-8")):
+        name = re.match(r"# (\w+\.py)\n", text)
+        if language == "python" and name:
+            found.append(folder / name[1])
+            found[-1].write_text(text, encoding="utf-8")
+    return found
+
+
+async def test_the_tutorial_works_as_it_is_written(tmp_path: Path, monkeypatch) -> None:
+    """Its plugin passes the tests that it shows, the contract among them."""
+    assert [path.name for path in named_blocks("plugins/tutorial.md", tmp_path)] == [
+        "worries.py",
+        "test_worries.py",
+    ]
+    monkeypatch.syspath_prepend(str(tmp_path))
+    try:
+        names = vars(importlib.import_module("test_worries"))
+        tests = {name: value for name, value in names.items() if name.startswith("test_")}
+        assert len(tests) == 2
+        for name, value in tests.items():
+            await value(tmp_path / name)
+    finally:
+        for name in ("worries", "test_worries"):
+            sys.modules.pop(name, None)
+
+
+async def test_the_webhook_of_the_recipes_tells_a_real_server(tmp_path: Path, monkeypatch) -> None:
+    named_blocks("plugins/recipes.md", tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    heard = []
+
+    async def hear(request: web.Request) -> web.Response:
+        heard.append(await request.json())
+        return web.Response()
+
+    server = web.Application()
+    server.router.add_post("/", hear)
+    runner = web.AppRunner(server)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}/"
+    try:
+        webhook = importlib.import_module("webhook")
+        config = {"url": url, "timeout_s": 60.0}
+        async with running([webhook], {"plugins": {"webhook": config}}, state_dir=tmp_path / "state") as app:
+            await app.until_running("webhook")
+            after = Verdict("m", 3.0, in_pool=False, reason="its time is wrong", code="wrong_time")
+            app.host.bus.publish(VerdictChanged(Member("m", "192.0.2.1"), None, after))
+            await wait_until(lambda: heard, "the webhook to be told")
+        assert heard == [{"member": "192.0.2.1", "in_pool": False, "why": "its time is wrong"}]
+        outcomes = await contract.examine(webhook, config, state_dir=tmp_path / "contract")
+        assert contract.broken(outcomes) == []
+    finally:
+        sys.modules.pop("webhook", None)
+        await runner.cleanup()

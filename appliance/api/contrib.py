@@ -98,6 +98,7 @@ class Panel:
 
     Attributes:
         id: unique within the plugin.
+        title: above the card.
         data: async callable; returns JSON-able values for `kind`.
         kind: "facts" -> {"verdict": str, "level": "ok|degraded|failing", "facts": [[label, value], ...],
             "spark": [numbers] (optional)}; "table" -> {"columns": [...], "rows": [[...], ...]}.
@@ -119,6 +120,9 @@ class Metric:
 
     Attributes:
         name: without the product's prefix; base units; counters end in "_total".
+        help: one line for whoever finds it.
+        kind: a counter only ever grows.
+        labels: names of the labels, or none.
         read: must not block; returns a number, or pairs of (label values, number) when `labels` is given.
     """
 
@@ -178,6 +182,8 @@ class HealthCheck:
     """A question with an answer in words.
 
     Attributes:
+        name: of the question, unique within the plugin.
+        timeout_s: an answer that takes longer counts as wrong.
         ping: returns None when all is well, else what is wrong: a sentence, a `Finding`, or several; raising counts as wrong.
         level: how bad it is when wrong.
         remedy: what a person can do.
@@ -196,7 +202,12 @@ class HealthCheck:
 
 @dataclass(frozen=True, slots=True)
 class Rollup:
-    """Keep summaries of `bucket_s` seconds for `keep_days` (None: for ever)."""
+    """Summaries that remain when rows go.
+
+    Attributes:
+        bucket_s: seconds that each summary covers.
+        keep_days: how long they live; None: for ever.
+    """
 
     bucket_s: int
     keep_days: float | None
@@ -223,7 +234,12 @@ class Retention:
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One step of a plugin's schema, applied once, in order, in a transaction, before any `run`."""
+    """One step of a plugin's schema, applied once, in order, in a transaction, before any `run`.
+
+    Attributes:
+        name: of the step, for ever: it is remembered which were applied.
+        apply: does it to a `sqlite_utils.Database`.
+    """
 
     name: str
     apply: Callable[[Any], None]
@@ -247,6 +263,9 @@ class ScoreRule:
     """Judges a probe. Rules are asked in order; the first that returns a Step decides.
 
     Attributes:
+        name: what probes and pages call it.
+        apply: a pure function; None leaves it to the next rule.
+        order: small numbers first.
         profile: rules of one profile belong together ("ntppool"); "" adds to every profile, before its rules.
     """
 
@@ -258,7 +277,14 @@ class ScoreRule:
 
 @dataclass(frozen=True, slots=True)
 class AnswerRecord:
-    """One static record in the pool's zone: owner relative to the zone ("@" is the zone itself), type, text, TTL."""
+    """One static record in the pool's zone.
+
+    Attributes:
+        owner: relative to the zone; "@" is the zone itself.
+        rrtype: such as "TXT".
+        rdata: as in a zone file: texts in double quotes.
+        ttl_s: seconds that resolvers may keep it.
+    """
 
     owner: str
     rrtype: str
@@ -268,7 +294,14 @@ class AnswerRecord:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A member as the answer table weighs it: `weight` 0 means out, `reason` says why in either case."""
+    """A member as the answer table weighs it.
+
+    Attributes:
+        member: who.
+        verdict: what the monitor says; None when it says nothing.
+        weight: 0 means out.
+        reason: why it is in or out, for people.
+    """
 
     member: Member
     verdict: Verdict | None
@@ -278,7 +311,14 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class AnswerSource:
-    """Adds records to the zone, or reweighs candidates; pure, run when inputs change, never per query."""
+    """Adds records to the zone, or reweighs candidates; pure, run when inputs change, never per query.
+
+    Attributes:
+        name: for `timeball dns answer` and the log.
+        records: static records for the zone of that name, or None.
+        reweigh: the candidates with other weights and reasons, none more and none fewer; or None.
+        order: small numbers first.
+    """
 
     name: str
     records: Callable[[str], Iterable[AnswerRecord]] | None = None
@@ -340,6 +380,7 @@ class PacketPolicy:
     """Rules for packets as data, compiled into the data plane.
 
     Attributes:
+        rules: what holds.
         order: of equal prefixes in two policies that of the lower order counts.
         current: asked about once a second when the rules can change; then `rules` is what holds at the start.
     """

@@ -158,6 +158,8 @@ class Host:
 
     async def _set_up(self, loaded: Loaded) -> None:
         """The synchronous phase of one plugin: all of it, or nothing."""
+        for line in loaded.deprecated:
+            log.warning("the plugin %s (%s) uses what will go: %s", loaded.id, loaded.origin, line)
         supervised = self._enter(loaded)
         ctx = supervised.ctx
         assert loaded.info is not None

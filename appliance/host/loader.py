@@ -10,6 +10,7 @@ import inspect
 import sys
 import tomllib
 import traceback
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,6 +59,7 @@ class Loaded:
         quality: its checklist, or None when it has none.
         left_out: there, and not even imported, because of safe mode.
         candidate: where it was found.
+        deprecated: hooks and arguments it implements that will go, each with what to use in its place.
     """
 
     id: str
@@ -72,6 +74,7 @@ class Loaded:
     quality: Quality | None = None
     left_out: bool = False
     candidate: Candidate | None = None
+    deprecated: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -153,7 +156,10 @@ def add(plugins: Plugins, loaded: Loaded, load: Callable[[], ModuleType]) -> Loa
     if not loaded.error:
         loaded.module = module
         loaded.quality = of_module(module)
-        plugins.manager.register(module, name=loaded.id)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            plugins.manager.register(module, name=loaded.id)
+        loaded.deprecated = tuple(str(warning.message) for warning in caught)
         loaded.hooks = tuple(sorted(name for name, _ in _implementations(plugins.manager, module)))
     return loaded
 

@@ -62,12 +62,13 @@ def own_routes(host: Host) -> tuple[Route, ...]:
         )
 
     async def get_plugins(request: Request) -> list[Any]:
-        quality = {loaded.id: as_dict(loaded.quality) for loaded in host.plugins.good()}
+        good = {loaded.id: loaded for loaded in host.plugins.good()}
         return [
             {
                 **_status(host, key),
                 "contributions": {h: len(c) for h, c in host.shared.contributions.get(key, {}).items()},
-                "quality": quality.get(key),
+                "quality": as_dict(good[key].quality) if key in good else None,
+                "deprecated": list(good[key].deprecated) if key in good else [],
             }
             for key in host.supervised
         ]

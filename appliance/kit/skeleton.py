@@ -84,6 +84,29 @@ def with_needs(hooks: Iterable[str]) -> tuple[str, ...]:
     return tuple(hook for hook in HOOKS if hook in chosen)
 
 
+@dataclass(frozen=True, slots=True)
+class Example:
+    """How a hook is used.
+
+    Attributes:
+        code: the hook, and the module of its own that it brings.
+        test: of it.
+    """
+
+    code: tuple[str, ...]
+    test: str
+
+
+def example(hook: str) -> Example:
+    """The example of one hook, as it stands in a plugin named `hello` that has all of them."""
+    part = _part("base.txt" if hook == "setup" else f"hooks/{hook}.txt")
+    hello = Wanted("hello", HOOKS)
+    code = [hello.fill(part.sections["hook"])]
+    if part.module[0]:
+        code.append(f"# {part.module[0]}.py\n" + hello.fill(part.sections["module-code"]))
+    return Example(tuple(code), hello.fill(part.sections["test"]))
+
+
 def package(wanted: Wanted) -> dict[str, str]:
     """Every file of a package, by its path below the folder."""
     parts = _parts(wanted)

@@ -75,14 +75,16 @@ class _Examination:
         self._rng = rng
         self._exempt = exempt
 
-    def _tell(self, check: str, faults: Iterable[str], *, applies: bool = True) -> None:
+    def _tell(self, check: str, faults: Iterable[str], *, applies: bool = True, besides: str = "") -> None:
         found = list(faults)
         if not applies:
             self.outcomes.append(Outcome(check, "skipped", "there is nothing of the kind"))
         elif found and check in self._exempt:
             self.outcomes.append(Outcome(check, "exempt", self._exempt[check]))
         else:
-            self.outcomes.append(Outcome(check, "failed" if found else "passed", "; ".join(found[:5])))
+            self.outcomes.append(
+                Outcome(check, "failed" if found else "passed", "; ".join(found[:5]) or besides)
+            )
 
     async def all(
         self, plugin: str | ModuleType, config: dict[str, Any], provide: Mapping[type, object]
@@ -92,7 +94,7 @@ class _Examination:
         if loaded.error or module is None or loaded.info is None:
             return
         own = {**COMPANIONS.get(loaded.id, {}), "enabled": True, **config} if loaded.builtin else config
-        self._tell("hooks", described.hook_faults(module, loaded))
+        self._tell("hooks", described.hook_faults(module, loaded), besides="; ".join(loaded.deprecated))
         self._tell(
             "config", described.config_faults(loaded.info, own), applies=loaded.info.config is not None
         )
