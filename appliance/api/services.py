@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from appliance.api.actor import Actor
+from appliance.api.actor import NOBODY, Actor
 from appliance.api.model import ClockState, Health, Member, PluginStatus, ProbeResult, Target, Verdict
 from appliance.api.packets import Samples
 from appliance.core.cells import Cell
@@ -167,6 +167,25 @@ class Identity(Protocol):
 
         Raises:
             ApiError: what is shown is wrong, or shown too often; says no more than that.
+        """
+        ...
+
+
+class AuditWitness(Protocol):
+    """Writes down what was turned away before it reached any operation (plugin `people`)."""
+
+    def refused(
+        self, reason: str, status: int, *, address: str, what: str, request: str = "", actor: Actor = NOBODY
+    ) -> None:
+        """One request that was refused at the door. Never waits, never raises; a flood of them is counted, not listed.
+
+        Args:
+            reason: the error's code.
+            status: HTTP status of the answer.
+            address: it came from.
+            what: method and path, as far as they were understood. Hostile text possible, no secret.
+            request: its id, as in the answer and the log.
+            actor: who it was, where that was known already.
         """
         ...
 

@@ -69,12 +69,12 @@ def authorise(request: Request, mounted: Mounted) -> None:
         Unconfirmed: the password must be given again first.
     """
     actor, route = request.actor, mounted.route
-    # A token stands in a header that no browser adds by itself: a page elsewhere cannot make use of it.
-    if route.same_origin and request.foreign and actor.kind != "token":
-        raise CrossSite(f"nothing was changed: {request.foreign}")
     if not actor.may(mounted.scope):
         what = f"{request.method} {request.path} needs the scope {mounted.scope}"
         raise Unknown(f"{what}: sign in first") if actor.kind == "nobody" else Refused(what)
+    # A token stands in a header that no browser adds by itself: a page elsewhere cannot make use of it.
+    if route.same_origin and request.foreign and actor.kind != "token":
+        raise CrossSite(f"nothing was changed: {request.foreign}")
     if route.confirm and not actor.confirmed:
         raise Unconfirmed(f"{request.method} {request.path} needs your password again")
 
@@ -147,6 +147,9 @@ class RouteTable:
             value = await self._do(request, mounted)
         except ApiError as error:
             await self.witness.saw(request, mounted, error.status)
+            raise
+        except Exception:  # a fault of ours: how far it came nobody knows, but that it was tried
+            await self.witness.saw(request, mounted, 500)
             raise
         await self.witness.saw(request, mounted, value.status)
         return value

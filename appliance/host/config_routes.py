@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from appliance.api.contrib import Route
 from appliance.api.errors import Invalid
-from appliance.core.config import BadConfig, Config
+from appliance.core.config import MISSING, BadConfig, Config, look_up, merge
 from appliance.core.routes import Reply, Request, problem
 from appliance.host.explain import explain
 from appliance.settings import asked, tables
@@ -63,6 +63,7 @@ def config_routes(host: Host) -> tuple[Route, ...]:
             "Set and take back keys; with dry_run only the difference and what it would do",
             body=ChangeBody,
             max_body=2_000_000,
+            secret=True,
         ),
         Route("GET", f"{base}/tables", asking.tables, read, "Every table with the keys that differ from their defaults"),
         Route(
@@ -74,7 +75,7 @@ def config_routes(host: Host) -> tuple[Route, ...]:
         Route("POST", f"{base}/changes/{{id}}/keep", asking.keep, write, "Confirm a change that is taken back otherwise"),
         Route("POST", f"{base}/changes/{{id}}/undo", asking.undo, write, "Take a change back", body=UndoBody),
         Route("GET", f"{base}/{{key}}", asking.key, read, "One key: value, meaning, and the layers that set it"),
-        Route("PUT", f"{base}/{{key}}", asking.put, write, "Set one key", body=ValueBody),
+        Route("PUT", f"{base}/{{key}}", asking.put, write, "Set one key", body=ValueBody, secret=True),
         Route("DELETE", f"{base}/{{key}}", asking.delete, write, "Take one key back to its default"),
     )  # fmt: skip
 
@@ -167,7 +168,8 @@ class ConfigOperations:
         changes = self._host.changes
         plan, effects, entry = await changes.plan_undo(_number(request))
         answer = self._planned(plan, effects)
-        request.note.target, request.note.after = f"change {entry.id}", {"diff": plan.diff}
+        request.note.target = f"change {entry.id}"
+        await self._tell(request, plan)
         if request.body.dry_run or not plan.files:
             return answer | {"change": None}
         made = await changes.apply(plan, str(request.actor), undoes=entry.id)
@@ -191,11 +193,24 @@ class ConfigOperations:
         answer = self._planned(plan, effects)
         if dry_run or not plan.files:
             return Reply(answer | {"change": None}, headers=_tag(plan.revision))
-        request.note.after = {"diff": plan.diff}
+        await self._tell(request, plan)
         made = await changes.apply(plan, str(request.actor))
         return Reply(answer | {"change": self._told(made)})
 
     # -- parts ------------------------------------------------------------------------------------------------------
+
+    async def _tell(self, request: Request, plan: Plan) -> None:
+        """What a plan turns into what, for the audit trail: by key, without secrets; None where it is not set."""
+        mask = self._host.changes.editor.mask
+        fresh, _ = await self._on_disk()
+        before, after = (merge(config.layers) for config in (fresh or self._host.config, plan.config))
+        paths = {key: parse_key(key) for key in plan.keys}
+        found = [
+            {key: None if (value := look_up(values, path)) is MISSING else mask(plain_value(value), path)
+             for key, path in paths.items()}
+            for values in (before, after)
+        ]  # fmt: skip
+        request.note.before, request.note.after = found
 
     async def _on_disk(self) -> tuple[Config | None, str]:
         """What the files say now, checked, with their revision; None when they are broken."""

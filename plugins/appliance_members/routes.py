@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from appliance.api.context import SetupContext
@@ -206,7 +207,9 @@ class Operations:
     # -- parts ---------------------------------------------------------------------------------------------------
 
     def _asked(self, request: Request) -> Member:
-        return self._roster.find(request.params["id"])
+        member = self._roster.find(request.params["id"])
+        request.note.target, request.note.before = f"{member.address} {member.id}", member
+        return member
 
     def _verdicts(self) -> Mapping[str, Verdict]:
         board = self._ctx.find(ScoreBoard)  # type: ignore[type-abstract]
@@ -229,11 +232,19 @@ class Operations:
 
     def _done(self, request: Request, what: str, member: Member) -> dict[str, Any]:
         self._note(request, what, [member])
+        request.note.before, request.note.after = turned(request.note.before, member)
         return self._row(member)
 
     def _note(self, request: Request, what: str, members: Iterable[Member]) -> None:
         for member in members:
             self._ctx.log.info("%s %s %s port %d", request.actor, what, member.address, member.port)
+
+
+def turned(before: Member, after: Member) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a change turned into what: the fields that differ, before and after."""
+    old, new = asdict(before), asdict(after)
+    names = [name for name in old if old[name] != new[name]]
+    return {name: old[name] for name in names}, {name: new[name] for name in names}
 
 
 def _console(request: Request) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from appliance.api.plugin import PluginInfo, hookimpl
-from appliance.api.services import Frame, Identity
+from appliance.api.services import AuditWitness, Frame, Identity
 from appliance.core.routes import RouteTable
 from appliance_people.claim import Claim
 from appliance_people.config import PeopleConfig
@@ -26,7 +26,7 @@ plugin = PluginInfo(
     title="People",
     api=1,
     config=PeopleConfig,
-    provides=(Identity, People, Claim, Trail),
+    provides=(AuditWitness, Identity, People, Claim, Trail),
     after=("web",),
 )
 
@@ -47,6 +47,7 @@ def setup(ctx: SetupContext) -> None:
     ctx.provide(Claim, Claim(people, ctx.store, ctx.clock, file))
     trail = Trail(ctx.store, ctx.clock, ctx.state_dir)
     ctx.provide(Trail, trail)
+    ctx.provide(AuditWitness, trail)  # type: ignore[type-abstract]
     ctx.get(
         RouteTable
     ).witness = trail  # from the first request on; rows wait until there is a table for them

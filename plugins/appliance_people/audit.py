@@ -173,7 +173,9 @@ def as_text(value: Any) -> str:
 def is_secret(name: str) -> bool:
     """Whether something of this name is nobody's business."""
     lower = name.lower()
-    return any(part in lower for part in _SECRET_NAMES)
+    return (
+        lower == "key" or lower.endswith(("_key", "apikey")) or any(part in lower for part in _SECRET_NAMES)
+    )
 
 
 def _digest(row: Row) -> str:

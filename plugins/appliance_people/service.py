@@ -19,6 +19,7 @@ from appliance_people.trail import Trail
 from appliance_people.users import Users
 
 _FLUSH_S = 5.0
+_REFUSALS_S = 1.0
 _SWEEP_S = 3600.0
 _PRESEED = local("preseed")
 
@@ -35,6 +36,7 @@ async def serve(ctx: RunContext) -> None:
     settings = await _take_preseed(ctx, Path(config.preseed)) if config.preseed else {}
     await claim.begin()
     ctx.every(_FLUSH_S, trail.flush)
+    ctx.every(_REFUSALS_S, trail.write_refusals)
     ctx.every(_SWEEP_S, people.sweep)
     if not people.claimed:
         code, _ = claim.current()
@@ -46,7 +48,10 @@ async def serve(ctx: RunContext) -> None:
     ctx.ready()
     if settings:
         await _configure(ctx, settings)
-    await asyncio.Event().wait()  # until the run ends
+    try:
+        await asyncio.Event().wait()  # until the run ends
+    finally:
+        await trail.write_refusals(end=True)
 
 
 async def _take_preseed(ctx: RunContext, file: Path) -> dict[str, object]:

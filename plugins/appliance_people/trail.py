@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
+from appliance.api.actor import NOBODY, Actor
 from appliance.api.errors import StoreError
 from appliance.api.services import Store
 from appliance.core.clock import Clock
@@ -30,10 +31,11 @@ from appliance_people.audit import (
     masked,
     sealed,
 )
+from appliance_people.turned_away import MINUTE_S, Line, Refusal, Room, TurnedAway
 
-#: Refusals of who did not sign in: so many a minute are rows of their own; what is over is only counted. A stranger must
-#: not be able to fill the disk.
-STRANGERS_A_MINUTE = 60
+#: Operations refused to who did not sign in: so many at once are rows of their own, then so many a minute; what is over is
+#: only counted. A stranger must not be able to fill the disk.
+STRANGERS_AT_ONCE, STRANGERS_A_MINUTE = 60, 2.0
 #: Rows that wait while the database cannot be written; older ones are still in the system's journal.
 _WAITING = 1000
 #: Rows that are verified together: some hundredths of a second.
@@ -52,16 +54,48 @@ class Trail:
         self._waiting: deque[Row] = deque(maxlen=_WAITING)
         self._lock = asyncio.Lock()
         self._head: Head | None = None
-        self._strangers: deque[float] = deque(maxlen=STRANGERS_A_MINUTE)
+        self._strangers = Room(STRANGERS_AT_ONCE, STRANGERS_A_MINUTE)
         self._unrecorded = 0
+        self._turned_away = TurnedAway()
+
+    def refused(
+        self, reason: str, status: int, *, address: str, what: str, request: str = "", actor: Actor = NOBODY
+    ) -> None:
+        """See `appliance.api.services.AuditWitness`; `write_refusals` writes it down."""
+        self._turned_away.refused(Refusal(reason, status, address, what, request, actor), self._now_s())
+
+    async def write_refusals(self, *, end: bool = False) -> None:
+        """Write what was refused at the door since the last time; `end`: also what is still being counted."""
+        for line in self._turned_away.due(self._now_s(), end=end):
+            await self._write_refusal(line)
+
+    async def _write_refusal(self, line: Line) -> None:
+        refusal = line.refusal
+        if refusal is None:
+            counted = {"count": sum(line.others.values()), "reasons": line.others, "within_s": MINUTE_S}
+            await self.write(
+                actor=NOBODY.name, kind=NOBODY.kind, action="refused at the door", after=as_text(counted), status=403
+            )  # fmt: skip
+            return
+        many = {"count": line.more, "within_s": MINUTE_S} if line.more else None
+        actor = refusal.actor
+        await self.write(
+            actor=actor.name, kind=actor.kind, account=actor.account, via=actor.via, address=refusal.address,
+            action=f"refused {refusal.reason}", target=refusal.what, after=as_text(many), status=refusal.status,
+            request="" if line.more else refusal.request,
+        )  # fmt: skip
 
     async def saw(self, request: Request, mounted: Mounted, status: int) -> None:
         """Record one operation. Never raises: what was done is done."""
         actor = request.note.actor or request.actor
-        if actor.kind == "nobody" and status >= 400 and not self._room_for_stranger():
+        if actor.kind == "nobody" and status >= 400 and not self._strangers.take(self._now_s()):
             self._unrecorded += 1
             return
-        after: Any = request.note.after if request.note.after is not None else _body(request)
+        after: Any = request.note.after
+        if after is None:
+            # What a secret's operation did not come to may hold the secret in any place, so that its names say nothing.
+            hidden = mounted.route.secret and status >= 400
+            after = _only_names(request, mounted) if hidden else _body(request)
         if any(is_secret(value) for value in request.params.values()):
             after = HIDDEN if after else None  # it is the value of something that is called a secret
         if self._unrecorded:
@@ -168,12 +202,8 @@ class Trail:
         except (OSError, ValueError, KeyError, TypeError):
             return Head(0, BEGINNING)
 
-    def _room_for_stranger(self) -> bool:
-        now_s = self._clock.monotonic_ns() / 1e9
-        if len(self._strangers) == STRANGERS_A_MINUTE and now_s - self._strangers[0] < 60:
-            return False
-        self._strangers.append(now_s)
-        return True
+    def _now_s(self) -> float:
+        return self._clock.monotonic_ns() / 1e9
 
 
 def _follow(check: Check, rows: list[Row]) -> None:
@@ -193,6 +223,15 @@ def _body(request: Request) -> Any:
         return json.loads(request.content)
     except (ValueError, RecursionError):
         return {"bytes": len(request.content)}
+
+
+def _only_names(request: Request, mounted: Mounted) -> Any:
+    """Which fields of the operation were sent, without their values."""
+    sent, model = _body(request), mounted.route.body
+    if isinstance(sent, dict) and model is not None:
+        known = {field.alias or name for name, field in model.model_fields.items()} | set(model.model_fields)
+        return dict.fromkeys(sorted(known & set(sent)), HIDDEN)
+    return {"bytes": len(request.content)} if request.content else None
 
 
 def _plain(value: Any) -> Any:

@@ -90,6 +90,7 @@ class Doorman(asyncio.Protocol):
         lobby: where it is counted.
         inner: makes the protocol behind.
         context: what the handshake is done with, asked anew for each connection; None for plain HTTP.
+        too_slow: told when a request was begun and not brought to its end in time.
     """
 
     def __init__(
@@ -97,8 +98,11 @@ class Doorman(asyncio.Protocol):
         lobby: Lobby,
         inner: Callable[[], asyncio.Protocol],
         context: Callable[[], ssl.SSLContext] | None = None,
+        too_slow: Callable[[Doorman], None] = lambda _doorman: None,
     ) -> None:
         self._lobby = lobby
+        self._too_slow = too_slow
+        self._heard = False
         self._make = inner
         self._context = context
         self._inner: asyncio.Protocol | None = None
@@ -182,12 +186,15 @@ class Doorman(asyncio.Protocol):
 
     def _out_of_patience(self) -> None:
         self._patience = None
+        if self._heard:  # a connection that a browser only keeps ready says nothing, and does nothing wrong
+            self._too_slow(self)
         if self._transport is not None:
             self._transport.close()
         elif self._raw is not None:
             self._raw.abort()
 
     def data_received(self, data: bytes) -> None:
+        self._heard = True
         if self._inner is not None:
             self._inner.data_received(data)
         elif not self._gone:

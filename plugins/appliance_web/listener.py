@@ -16,6 +16,7 @@ from aiohttp import web
 
 from appliance.api.actor import NOBODY, Actor
 from appliance.api.errors import ApiError
+from appliance.api.services import AuditWitness
 from appliance.core.http import REQUEST_ID, answer, as_response, body_of
 from appliance.core.routes import CrossSite, Mounted, Reply, RouteTable, problem
 from appliance.dataplane.interface import Endpoint
@@ -57,6 +58,7 @@ class Door:
         changes: how often one visitor may change something.
         context: for the next TLS handshake.
         repeats: answers by Idempotency-Key.
+        witness: writes down who was turned away, asked each time; None: nobody does.
         hsts: whether browsers are told to insist on HTTPS, asked for each answer.
         most: connections.
         most_each: connections of one address.
@@ -69,6 +71,7 @@ class Door:
     changes: Rates = field(default_factory=lambda: Rates("changes", 120))
     context: Callable[[], ssl.SSLContext] | None = None
     repeats: Repeats | None = None
+    witness: Callable[[], AuditWitness | None] = lambda: None
     hsts: Callable[[], bool] = lambda: False
     most: int = 256
     most_each: int = 96
@@ -128,7 +131,13 @@ class Listener:
 
         async def bind(endpoint: Endpoint, context: Callable[[], ssl.SSLContext] | None) -> Endpoint:
             def arrives() -> Doorman:
-                return Doorman(self.lobby, lambda: Speaker(manager, loop), context)
+                def speaks() -> Speaker:
+                    return Speaker(
+                        manager, loop, lambda error, request: self._turned_away(error, doorman.peer, request=request)
+                    )  # fmt: skip
+
+                doorman = Doorman(self.lobby, speaks, context, self._too_slow)
+                return doorman
 
             sock = handed.over(endpoint)
             if sock is not None:
@@ -211,9 +220,8 @@ class Listener:
             mine = mounted is not None and actor.may(mounted.scope) and not foreign
             response = await (self._once(raw, way, actor, content, first) if mine else first())
         except ApiError as error:
-            self.book.note(
-                error.code, way.remote, f"{raw.method} {raw.rel_url.raw_path[:100]}: {error}", _now()
-            )
+            what = f"{raw.method} {raw.rel_url.raw_path[:100]}"
+            self._turned_away(error, way.remote, what, raw[REQUEST_ID], actor)
             response = as_response(problem(error, raw[REQUEST_ID]))
             if isinstance(error, refusals.TooMany):
                 allowance = error.allowance
@@ -234,6 +242,17 @@ class Listener:
             return as_page(response, self._error_page)
         return response
 
+    def _turned_away(
+        self, error: ApiError, remote: str, what: str = "", request: str = "", actor: Actor = NOBODY
+    ) -> None:
+        """Count one that was refused before any operation saw it, and have it written down."""
+        self.book.note(error.code, remote, f"{what}: {error}" if what else str(error), _now())
+        if (witness := self.door.witness()) is not None:
+            witness.refused(error.code, error.status, address=remote, what=what, request=request, actor=actor)
+
+    def _too_slow(self, doorman: Doorman) -> None:
+        self._turned_away(refusals.TooSlow("the head of the request did not come in time"), doorman.peer)
+
     async def _once(
         self,
         raw: web.Request,
@@ -248,7 +267,8 @@ class Listener:
             return await first()
         owner = actor.account or f"{actor.name} {neighbourhood(address_of(way.remote))}"
         mounted = self._table.find(raw.method, raw.rel_url.raw_path)
-        if mounted is not None and mounted.route.secret:
+        secret = mounted is not None and mounted.route.secret
+        if secret:
             content = b""  # not even its hash is kept: a password could be guessed from it
         found = await repeats.begin(owner, key, raw.method, raw.rel_url.raw_path_qs, content)
         if isinstance(found, Reply):
@@ -256,7 +276,8 @@ class Listener:
         kept: Reply | None = None
         try:
             response = await first()
-            if isinstance(response, web.Response) and isinstance(response.body, bytes):
+            told_back = secret and response.status >= 400  # a refusal quotes what was sent
+            if isinstance(response, web.Response) and isinstance(response.body, bytes) and not told_back:
                 kept = Reply(response.body, response.status, dict(response.headers), response.content_type)
             return response
         finally:

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from appliance.api.actor import Actor
 from appliance.api.context import RunContext, SetupContext
-from appliance.api.services import Identity
+from appliance.api.services import AuditWitness, Identity
 from appliance_web import visitors
 from appliance_web.config import WebConfig
 from appliance_web.front import Front
@@ -44,6 +44,7 @@ def door(ctx: RunContext, shown: Front) -> Door:
         changes=Rates("changes", config.changes_per_minute),
         context=context,
         repeats=Repeats(ctx.store, lambda: ctx.clock.wall_ns() / 1e9),
+        witness=lambda: ctx.find(AuditWitness),  # type: ignore[type-abstract]
         hsts=lambda: config.hsts == "auto" and shown.hsts(),
         most=config.max_connections,
         most_each=config.max_connections_per_address,

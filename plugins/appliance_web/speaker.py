@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from collections.abc import Callable
 from typing import cast
 
 from aiohttp import web
@@ -38,11 +39,23 @@ class HeadTooLarge(ApiError):
 
 
 class Speaker(RequestHandler):
-    """One connection."""
+    """One connection.
 
-    __slots__ = ()
+    Args:
+        manager: of the library.
+        loop: that runs it.
+        turned_away: told what was no request, with the request's id.
+    """
 
-    def __init__(self, manager: web.Server, loop: asyncio.AbstractEventLoop) -> None:
+    __slots__ = ("_turned_away",)
+
+    def __init__(
+        self,
+        manager: web.Server,
+        loop: asyncio.AbstractEventLoop,
+        turned_away: Callable[[ApiError, str], None] = lambda _error, _request: None,
+    ) -> None:
+        self._turned_away = turned_away
         super().__init__(
             manager,
             loop=loop,
@@ -71,10 +84,13 @@ class Speaker(RequestHandler):
             error = Broken("something went wrong inside; the log has it")
         elif isinstance(exc, LineTooLong) or "too many headers" in str(exc).lower():
             error = HeadTooLarge("the head of the request is too large")
-        response = as_response(problem(error))
+        request_id = secrets.token_hex(6)
+        if status < 500:
+            self._turned_away(error, request_id)
+        response = as_response(problem(error, request_id))
         response.headers.update(SECURITY_HEADERS)
         response.headers.update(
-            {"Server": "timeball", "X-Request-Id": secrets.token_hex(6), "Cache-Control": "no-store"}
+            {"Server": "timeball", "X-Request-Id": request_id, "Cache-Control": "no-store"}
         )
         response.force_close()
         return response

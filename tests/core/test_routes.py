@@ -7,7 +7,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from appliance.api.actor import NOBODY, Actor, acting, covers, local
 from appliance.api.contrib import Route
@@ -150,10 +150,43 @@ async def test_a_browsers_request_from_elsewhere_changes_nothing_but_a_token_is_
 
     reply = await post(acting("owner"))
     assert (reply.status, reply.value["code"]) == (403, "cross_site")
-    assert (await post(NOBODY)).value["code"] == "cross_site"
+    # Who may not anyway is told that first: it is what a program without a token has to hear.
+    assert (await post(NOBODY)).value["code"] == "login_required"
+    assert (await post(acting("viewer"))).value["code"] == "refused"
     assert (await post(dataclasses.replace(acting("owner"), kind="token"))).status == 200
     looked = Request("GET", "/api/v1/things", actor=NOBODY, foreign="of evil.example")
     assert (await table().dispatch(looked)).status == 200
+
+
+class Watching:
+    """A witness that remembers."""
+
+    def __init__(self):
+        self.seen = []
+
+    async def saw(self, request, mounted, status):
+        self.seen.append((mounted.id, status))
+
+
+async def test_a_fault_inside_an_operation_is_witnessed_too(caplog):
+    async def broken(request):
+        raise RuntimeError("a fault")
+
+    class Fragile(BaseModel):
+        @model_validator(mode="before")
+        @classmethod
+        def _break(cls, value):
+            raise RuntimeError("a fault in judging the body")
+
+    made = RouteTable()
+    made.witness = Watching()
+    made.mount(
+        "things", (Route("POST", "a", broken, "public"), Route("POST", "b", echo, "public", body=Fragile))
+    )
+    assert (await made.dispatch(Request("POST", "/p/things/a"))).status == 500
+    with pytest.raises(RuntimeError):
+        await made.dispatch(Request("POST", "/p/things/b", content=b"{}"))
+    assert made.witness.seen == [("POST /p/things/a", 500), ("POST /p/things/b", 500)]
 
 
 async def test_a_risky_operation_wants_the_password_again():

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from appliance.api.context import SetupContext
 from appliance.api.contrib import Route
-from appliance.api.errors import ApiError, Invalid, NotFound
+from appliance.api.errors import ApiError, Invalid, NotFound, Unconfirmed
 from appliance.core.routes import Reply, Request
 from appliance_web.front import Front
 from appliance_web.tls import authority as made
@@ -60,32 +60,49 @@ class Operations:
 
     async def renew(self, request: Request) -> dict[str, Any]:
         body: Renewal = request.body
-        await asyncio.to_thread(lambda: _running(self._front).renew(authority=body.authority))
+        if body.authority and not request.actor.confirmed:
+            raise Unconfirmed("a new authority, which everybody has to trust anew, needs your password again")
+        keeper = _running(self._front)
+        request.note.target, request.note.before = "certificate", self._fingerprints()
+        await asyncio.to_thread(lambda: keeper.renew(authority=body.authority))
+        request.note.after = self._fingerprints()
         return await self.show(request)
 
     async def upload(self, request: Request) -> dict[str, Any]:
         body: OwnCertificate = request.body
         request.note.target, request.note.after = "certificate", {"certificate": "refused"}
         keeper = _running(self._front)
+        request.note.before = self._fingerprints()
         try:
-            checked = await asyncio.to_thread(keeper.upload, body.certificate, body.key)
+            await asyncio.to_thread(keeper.upload, body.certificate, body.key)
         except BadChain as bad:
             raise Invalid("this certificate cannot be used; nothing was changed", errors=bad.errors) from None
         except OSError as error:
             raise _NoDisk(f"the certificate cannot be kept ({error.strerror}); nothing was changed") from None
-        request.note.after = {"certificate": made.fingerprint(checked.pair.certificate)}
+        request.note.after = self._fingerprints()
         return await self.show(request)
 
     async def reset(self, request: Request) -> dict[str, Any]:
         keeper = _running(self._front)
+        request.note.target, request.note.before = "certificate", self._fingerprints()
         if not await asyncio.to_thread(keeper.reset):
             raise NotFound("no certificate of your own is served: the box's own one is")
+        request.note.after = self._fingerprints()
         return await self.show(request)
 
     async def authority(self, request: Request) -> Reply:
         content = await asyncio.to_thread(_running(self._front).give_out_authority)
         name = {"Content-Disposition": 'attachment; filename="timeball-authority.crt"'}
         return Reply(content, headers=name, content_type="application/x-x509-ca-cert")
+
+    def _fingerprints(self) -> dict[str, str]:
+        """What is served and who vouches for it, for the audit trail."""
+        keeper = _running(self._front)
+        assert keeper.serving is not None
+        return {
+            "certificate": made.fingerprint(keeper.serving.pair.certificate),
+            "authority": made.fingerprint(keeper.authority.certificate),
+        }
 
     def _now_s(self) -> float:
         return self._ctx.clock.wall_ns() / 1e9
@@ -175,9 +192,9 @@ def tls_routes(ctx: SetupContext) -> tuple[Route, ...]:
         Route("POST", f"{path}/renew", op.renew, "config:write", "A new certificate of the box's own", body=Renewal, returns=_SHOWN),
         Route(
             "PUT", f"{path}/certificate", op.upload, "config:write", "Serve a certificate of your own",
-            body=OwnCertificate, returns=_SHOWN, max_body=3 * MOST_BYTES,
+            body=OwnCertificate, returns=_SHOWN, max_body=3 * MOST_BYTES, secret=True, confirm=True,
         ),
-        Route("DELETE", f"{path}/certificate", op.reset, "config:write", "Back to the box's own certificate", returns=_SHOWN),
+        Route("DELETE", f"{path}/certificate", op.reset, "config:write", "Back to the box's own certificate", returns=_SHOWN, confirm=True),
         Route(
             "GET", f"{path}/authority.crt", op.authority, "public", "The authority's certificate, to be trusted",
             produces=("application/x-x509-ca-cert",),

@@ -173,9 +173,16 @@ class Visitor:
 
 
 @asynccontextmanager
-async def box(tmp_path: Path, config: str = "", plugins: tuple[Any, ...] = ("people",)) -> AsyncIterator[Box]:
+async def box(
+    tmp_path: Path,
+    config: str = "",
+    plugins: tuple[Any, ...] = ("people",),
+    config_file: Path | None = None,
+) -> AsyncIterator[Box]:
     """Run the box."""
     clock = FakeClock()
-    async with running(list(plugins), config, state_dir=tmp_path, clock=clock) as app:
+    async with running(
+        list(plugins), config, state_dir=tmp_path, clock=clock, config_file=config_file
+    ) as app:
         await app.until_running("people")
         yield Box(app, clock)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.testing import wait_until
 from appliance_people import passwords, preseed
 from tests.plugins.people.bed import OWNER_PASSWORD, box
+from tests.support.wait import wait_for
 
 FILE = f"""# my box
 [owner]
@@ -113,16 +113,16 @@ async def test_the_pools_name_and_the_roles_become_configuration(tmp_path):
             rows[:] = [r for r in await b.rows() if r["action"] == "PATCH /api/v1/config"]
             return bool(rows)
 
-        for _ in range(200):
-            if await asked():
-                break
-            await b.clock.advance(10)
-        assert rows
+        await wait_for(asked, "the change of the configuration to be asked for")
         assert rows[0]["actor"] == "local:preseed"
         assert rows[0]["status"] == 200
-        await wait_until(
-            lambda: b.app.host.config.plugins["dns"].zone == "pool.harbour.example", "the new zone"
-        )
+
+        async def carried_out():
+            # Only this clock moves the half second between the answer and the change.
+            await b.clock.advance(0.1)
+            return b.app.host.config.plugins["dns"].zone == "pool.harbour.example"
+
+        await wait_for(carried_out, "the new zone")
 
 
 @given(st.binary(max_size=400))

@@ -8,7 +8,7 @@ import sqlite3
 import pytest
 
 from appliance.api.errors import StoreError
-from appliance_people.trail import STRANGERS_A_MINUTE
+from appliance_people.trail import STRANGERS_AT_ONCE
 from tests.plugins.people.bed import AFAR, LAN, OWNER_PASSWORD, box
 
 
@@ -49,6 +49,28 @@ async def test_before_and_after_of_a_change(tmp_path):
             {"role": "viewer"},
             {"role": "admin"},
         )
+
+
+async def test_before_and_after_of_a_member_and_of_the_configuration(tmp_path):
+    config = tmp_path / "timeball.toml"
+    config.write_text('[plugins.web]\nlisten = "127.0.0.1:0"\n')
+    async with box(tmp_path / "state", plugins=("people", "members", "web"), config_file=config) as b:
+        reply = await b.locally("POST", "/api/v1/members", {"address": "192.0.2.1", "force": True})
+        key = reply.value["created"][0]["id"]
+        await b.locally("PATCH", f"/api/v1/members/{key}", {"netspeed": 250, "note": "in the attic"})
+        row = (await b.rows())[0]
+        assert row["target"] == f"192.0.2.1 {key}"
+        assert json.loads(row["before"]) == {"netspeed": 1000, "note": ""}
+        assert json.loads(row["after"]) == {"netspeed": 250, "note": "in the attic"}
+        await b.locally("DELETE", f"/api/v1/members/{key}")
+        row = (await b.rows())[0]
+        assert json.loads(row["before"])["netspeed"] == 250
+        assert row["after"] == ""
+        reply = await b.locally("PATCH", "/api/v1/config", {"set": {"plugins.web.reads_per_minute": 777}})
+        assert reply.status == 200, reply.value
+        row = (await b.rows())[0]
+        assert json.loads(row["before"]) == {"plugins.web.reads_per_minute": None}
+        assert json.loads(row["after"]) == {"plugins.web.reads_per_minute": 777}
 
 
 async def test_a_forged_form_is_refused_and_leaves_a_row(tmp_path):
@@ -108,9 +130,9 @@ async def test_a_failed_sign_in_leaves_a_row_with_the_name_that_was_tried(tmp_pa
 async def test_strangers_cannot_fill_the_disk_with_refusals(tmp_path):
     async with box(tmp_path, plugins=("people", "members")) as b:
         await b.owner()
-        for _ in range(STRANGERS_A_MINUTE + 40):
+        for _ in range(STRANGERS_AT_ONCE + 40):
             await b.visitor(AFAR).post("/api/v1/members", {"address": "192.0.2.1"})
-        assert len(await b.rows(limit=1000)) == 1 + STRANGERS_A_MINUTE
+        assert len(await b.rows(limit=1000)) == 1 + STRANGERS_AT_ONCE
         await b.locally("POST", "/api/v1/users-unlock", {"user": "ada"})
         assert (
             json.loads((await b.rows())[0]["after"])["refusals_of_strangers_only_counted_before_this"] == 40

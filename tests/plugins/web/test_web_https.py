@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 import ssl
 
@@ -306,6 +307,35 @@ async def test_a_tls_port_that_nobody_asked_for_may_be_taken(tmp_path):
         server.close()
         await server.wait_closed()
         await app.until_running("web")
+
+
+async def test_whose_password_was_given_long_ago_gives_it_again_for_what_is_served_and_trusted(tmp_path):
+    async with visited(tmp_path) as visitor:
+        from appliance.api.actor import acting
+        from appliance.core.routes import Request
+
+        certificate, key = texts(issue(by=MIDDLE, begins_s=1.7e9, ends_s=4e9))
+        late = dataclasses.replace(acting("owner"), confirmed=False)
+
+        async def ask(method, path, body, actor=late):
+            content = json.dumps(body).encode()
+            return await visitor.app.host.routes.dispatch(Request(method, path, content=content, actor=actor))
+
+        risky = (
+            ("PUT", "/api/v1/tls/certificate", {"certificate": certificate, "key": key}),
+            ("DELETE", "/api/v1/tls/certificate", {}),
+            ("POST", "/api/v1/tls/renew", {"authority": True}),
+        )
+        before = keeper(visitor).authority.certificate, keeper(visitor).serving
+        for method, path, body in risky:
+            reply = await ask(method, path, body)
+            assert (reply.status, reply.value["code"]) == (403, "confirm_password")
+        assert (keeper(visitor).authority.certificate, keeper(visitor).serving) == before
+        assert (await ask("POST", "/api/v1/tls/renew", {})).status == 200
+        for method, path, body in risky:
+            assert (await ask(method, path, body, acting("owner"))).status == 200
+        page = await visitor.app.host.routes.dispatch(Request("GET", "/tls", actor=late))
+        assert page.value.count('name="my_password"') == 1
 
 
 async def test_the_page_uploads_refuses_and_goes_back(tmp_path):

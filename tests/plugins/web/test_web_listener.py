@@ -65,7 +65,7 @@ async def test_a_rebound_name_is_refused_in_words(tmp_path):
     [{"Origin": "http://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}, {}],
     ids=str,
 )
-@pytest.mark.parametrize("path", ["/members/add", "/members/m00001/pause", "/api/v1/plugins/web/retry"])
+@pytest.mark.parametrize("path", ["/members/add", "/members/m00001/pause"])
 async def test_a_foreign_form_changes_nothing(tmp_path, path, headers):
     async with (
         visited(tmp_path) as visitor,
@@ -73,6 +73,15 @@ async def test_a_foreign_form_changes_nothing(tmp_path, path, headers):
     ):
         assert reply.status == 403
         assert "nothing was changed" in await reply.text()
+
+
+async def test_who_may_not_do_it_anyway_is_told_to_sign_in_wherever_the_form_comes_from(tmp_path):
+    async with (
+        visited(tmp_path) as visitor,
+        visitor.session.post(visitor.base + "/api/v1/plugins/web/retry", headers={"Origin": "null"}) as reply,
+    ):
+        assert reply.status == 401
+        assert "sign in first" in await reply.text()
 
 
 async def test_strange_methods_are_refused(tmp_path):
