@@ -1,0 +1,154 @@
+"""`timeball inspector`: what was noticed, what to do about it, rules, captures."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from appliance.api.cli import Failure, admin, emit, printable
+from appliance.api.errors import Invalid
+
+_BASE = "/api/v1/inspector"
+
+
+def register(cli: click.Group) -> None:
+    """Add the commands to `cli`."""
+
+    @cli.group("inspector", help="Sampled packets, judged by rules: alerts, what would stop them, captures.")
+    def inspector() -> None: ...
+
+    @inspector.command("status", help="Show how the inspector and its child process do.")
+    def status() -> None:
+        emit(admin().get(_BASE), _print_status)
+
+    @inspector.command("alerts", help="List what was noticed, the latest first.")
+    def alerts() -> None:
+        emit(admin().get(f"{_BASE}/alerts"), _print_alerts)
+
+    @inspector.command("show", help="Show the alert ID with its sample.")
+    @click.argument("alert_id", metavar="ID")
+    def show(alert_id: str) -> None:
+        emit(admin().get(f"{_BASE}/alerts/{alert_id}"), _print_alert)
+
+    @inspector.command("apply", help="Ignore NTP packets from the network that the alert ID speaks of.")
+    @click.argument("alert_id", metavar="ID")
+    @click.option(
+        "--hours", default=24.0, show_default=True, type=click.FloatRange(1 / 60, 2160), help="For how long."
+    )
+    def apply(alert_id: str, hours: float) -> None:
+        emit(admin().post(f"{_BASE}/alerts/{alert_id}/apply", {"for_s": hours * 3600}), _print_applied)
+
+    @inspector.command("ignored", help="List the networks that are ignored because of alerts.")
+    def ignored() -> None:
+        emit(admin().get(f"{_BASE}/ignored"), _print_ignored)
+
+    @inspector.command("undo", help="Ignore the network with the id ID no longer.")
+    @click.argument("ignored_id", metavar="ID")
+    def undo(ignored_id: str) -> None:
+        emit(
+            admin().delete(f"{_BASE}/ignored/{ignored_id}"),
+            lambda e: click.echo(f"{e['prefix']} is answered again"),
+        )
+
+    @inspector.command("capture", help="Capture all packets from PREFIX.")
+    @click.argument("prefix")
+    @click.option(
+        "--service",
+        type=click.Choice(["ntp", "dns"]),
+        default="ntp",
+        show_default=True,
+        help="Whose packets.",
+    )
+    @click.option(
+        "--seconds", default=60.0, show_default=True, type=click.FloatRange(0.1, 3600), help="For how long."
+    )
+    @click.option(
+        "--most", default=10_000, show_default=True, type=click.IntRange(1, 100_000), help="Packets at most."
+    )
+    def capture(prefix: str, service: str, seconds: float, most: int) -> None:
+        wanted = {"prefix": prefix, "service": service, "for_s": seconds, "most": most}
+        emit(admin().post(f"{_BASE}/captures", wanted), _print_capture)
+
+    @inspector.command("captures", help="List the captures.")
+    def captures() -> None:
+        emit(admin().get(f"{_BASE}/captures"), _print_captures)
+
+    @inspector.group("rules", help="Rules of your own.")
+    def rules() -> None: ...
+
+    @rules.command("check", help="Say what is wrong with the rules in FILE.")
+    @click.argument("file", type=click.Path(path_type=Path))
+    def check(file: Path) -> None:
+        from appliance_inspector.rules import read_rules
+
+        try:
+            found = read_rules(file)
+        except Invalid as error:
+            raise Failure(str(error), 78) from error
+        emit(
+            [rule.model_dump() for rule in found],
+            lambda rows: click.echo(f"{file}: {len(rows)} rules, all good"),
+        )
+
+
+def _when(epoch_s: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(epoch_s))
+
+
+def _print_status(status: dict[str, Any]) -> None:
+    click.echo(printable(status["verdict"]))
+    samples = status["samples"]
+    click.echo("samples: " + ", ".join(f"{count:,} {name}" for name, count in samples.items()))
+    if status["running"]:
+        memory = status["memory_bytes"] or 0
+        click.echo(
+            f"child {status['pid']}: {memory / 1e6:.0f} MB, {status['cpu_s'] or 0:.1f} s of processor time"
+        )
+    click.echo(f"{status['alerts']} alerts; the child was started {status['starts']} times")
+
+
+def _print_alerts(alerts: list[dict[str, Any]]) -> None:
+    if not alerts:
+        click.echo("nothing was noticed")
+    for alert in alerts:
+        click.echo(
+            f"{alert['id']}  {alert['severity']:<6}  {_when(alert['last'])}  {printable(alert['text'])}"
+        )
+        click.echo(f"            would stop it: {printable(alert['policy']['says'])}")
+
+
+def _print_alert(alert: dict[str, Any]) -> None:
+    _print_alerts([alert])
+    click.echo(f"\n{printable(alert['why'])}\n\nsample: {alert['sample']}")
+    for line in alert["dissected"].splitlines():
+        click.echo(printable(line))
+
+
+def _print_applied(entry: dict[str, Any]) -> None:
+    click.echo(f"{entry['prefix']} is ignored until {_when(entry['until_s'])}")
+    click.echo(f"take it back with: timeball inspector undo {entry['id']}")
+
+
+def _print_ignored(entries: list[dict[str, Any]]) -> None:
+    if not entries:
+        click.echo("nothing is ignored because of an alert")
+    for entry in entries:
+        click.echo(f"{entry['id']}  {entry['prefix']}  until {_when(entry['until_s'])}  ({entry['rule']})")
+
+
+def _print_capture(capture: dict[str, Any]) -> None:
+    state = "running" if capture["running"] else "done"
+    click.echo(
+        f"{capture['id']}  {capture['service']} from {capture['prefix']}: {state}, {capture['packets']:,} packets, "
+        f"{capture['bytes']:,} bytes; GET {_BASE}/captures/{capture['id']}/pcap"
+    )
+
+
+def _print_captures(captures: list[dict[str, Any]]) -> None:
+    if not captures:
+        click.echo("there is no capture; `timeball inspector capture PREFIX` makes one")
+    for capture in captures:
+        _print_capture(capture)
