@@ -284,7 +284,7 @@ def load(
     extra = named.get("plugin_dirs", [])
     folders += [Path(str(folder)) for folder in extra] if isinstance(extra, list) else []
     folders += plugin_dirs
-    if starts:
+    if starts and not safe_mode:
         starts.loaded(loader.strangers(folders))  # before any of them is imported, and may end the process
     plugins = loader.discover(folders, safe_mode=safe_mode or named.get("safe_mode") is True)
     return validated(layers, plugins), plugins

@@ -151,7 +151,7 @@ def _call(command: Sequence[str], *, path: Path | None = None) -> None:
         environment["PYTHONPATH"] = str(path)  # what is installed there already counts as there
     try:
         done = subprocess.run(  # noqa: S603 - pip, with arguments that are no options
-            [*command, "--quiet"],
+            [*command],
             env=environment,
             capture_output=True,
             text=True,
@@ -161,5 +161,12 @@ def _call(command: Sequence[str], *, path: Path | None = None) -> None:
     except subprocess.TimeoutExpired:
         raise CannotInstall(f"pip was not done after {LONGEST_S:.0f} s") from None
     if done.returncode != 0:
-        said = [line for line in done.stderr.splitlines() if line.strip()]
-        raise CannotInstall("pip refused:\n  " + "\n  ".join(said[-8:]))
+        raise CannotInstall("pip refused:\n  " + "\n  ".join(_reason(done.stdout, done.stderr)))
+
+
+def _reason(out: str, err: str) -> list[str]:
+    """The lines that say why, and not how far it got."""
+    _, conflict, rest = out.partition("The conflict is caused by:\n")
+    if conflict:
+        return [line.strip() for line in rest.partition("\n\n")[0].splitlines()]
+    return [line for line in err.splitlines() if line.strip()][-8:]

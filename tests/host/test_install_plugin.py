@@ -18,6 +18,7 @@ from appliance.kit.installed import CannotInstall, Installed, Root
 from tests.host.test_new_plugin import written
 from tests.support.tree import ROOT
 from tests.support.wait import wait_until
+from tests.support.wheels import make_wheel
 
 
 def command(state, *words):
@@ -94,6 +95,70 @@ def test_what_cannot_be_a_plugin_is_refused_and_nothing_changes(tmp_path, source
     done = command(tmp_path, "install", source, "--no-index")
     assert (done.exit_code, says in done.output) == (1, True), done.output
     assert list((tmp_path / "plugins.d").iterdir()) == []
+
+
+PLUGIN = """
+import pebble
+from appliance import PluginInfo
+
+plugin = PluginInfo(id="skip", title=pebble.TITLE, api=1)
+"""
+
+
+def pebble(folder, *, title="Skip"):
+    return make_wheel(folder, "pebble", "1.0", {"pebble.py": f'TITLE = "{title}"\n'})
+
+
+def skipping(folder, *requires, version="1.0", **files):
+    return make_wheel(
+        folder, "skip-stones", version, {"appliance_skip.py": PLUGIN, **files},
+        requires=("pebble", *requires), plugins={"skip": "appliance_skip"},
+    )  # fmt: skip
+
+
+def test_what_a_plugin_needs_comes_with_it_and_goes_with_it(tmp_path):
+    pebble(tmp_path / "wheels")
+    offline = ["--no-index", "--find-links", str(tmp_path / "wheels")]
+    done = command(tmp_path, "install", str(skipping(tmp_path)), *offline)
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["brought"] == {"pebble": "1.0"}
+    done = command(tmp_path, "install", str(skipping(tmp_path, version="2.0")), *offline)
+    assert done.exit_code == 0, done.output
+    assert [r["version"] for r in listed(tmp_path)["installed"]] == ["2.0"]
+    assert command(tmp_path, "remove", "skip-stones").exit_code == 0
+    left = sorted(path.name for path in (tmp_path / "plugins.d/current").iterdir())
+    assert left == ["lock.json"]
+
+
+def test_a_plugin_cannot_move_what_the_appliance_brings(tmp_path):
+    pebble(tmp_path / "wheels")
+    make_wheel(tmp_path / "wheels", "aiohttp", "1.0", {"aiohttp/__init__.py": "old = True\n"})
+    source = skipping(tmp_path, "aiohttp<2")
+    done = command(tmp_path, "install", str(source), "--no-index", "--find-links", str(tmp_path / "wheels"))
+    assert done.exit_code == 1
+    assert "(constraint) aiohttp==" in done.output
+    assert list((tmp_path / "plugins.d").iterdir()) == []
+
+
+def test_a_file_of_a_plugin_that_is_called_like_ours_takes_no_place(tmp_path):
+    """Its folder stands behind the appliance's own packages on the import path."""
+    pebble(tmp_path / "wheels")
+    source = skipping(tmp_path, **{"aiohttp.py": "raise SystemExit('mine')\n"})
+    done = command(tmp_path, "install", str(source), "--no-index", "--find-links", str(tmp_path / "wheels"))
+    assert done.exit_code == 0, done.output
+    line = "import sys; from pathlib import Path; from appliance.kit.installed import on_path; "
+    line += (
+        "on_path(Path(sys.argv[1])); import aiohttp, appliance_skip; print(aiohttp.ClientSession.__name__)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", line, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "ClientSession\n", done.stderr
+
+
+def test_a_wheel_that_is_no_plugin_is_refused(tmp_path):
+    done = command(tmp_path, "install", str(pebble(tmp_path)), "--no-index")
+    assert (done.exit_code, "names none in the entry points" in done.output) == (1, True), done.output
 
 
 def test_without_pip_it_says_what_to_do(tmp_path, monkeypatch):
