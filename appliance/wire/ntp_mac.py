@@ -11,9 +11,6 @@ import hmac
 from collections.abc import Callable
 from enum import Enum
 
-from cryptography.hazmat.primitives.ciphers.algorithms import AES
-from cryptography.hazmat.primitives.cmac import CMAC
-
 KEY_ID_BYTES = 4
 #: Of a digest in version 4: 24 bytes of MAC without the key id (RFC 7822 section 3).
 MAX_DIGEST_V4 = 20
@@ -51,6 +48,10 @@ def digester(kind: MacType, secret: bytes) -> Callable[[bytes | bytearray | memo
     if kind.key_bytes and len(secret) != kind.key_bytes:
         raise ValueError(f"a key of type {kind.label} has {kind.key_bytes} bytes, this one {len(secret)}")
     if kind.key_bytes:
+        # Imported here: few have keys, and the library takes ten megabytes.
+        from cryptography.hazmat.primitives.ciphers.algorithms import AES
+        from cryptography.hazmat.primitives.cmac import CMAC
+
         keyed = CMAC(AES(secret))
 
         def cmac(message: bytes | bytearray | memoryview) -> bytes:

@@ -10,11 +10,12 @@ import re
 import secrets
 import unicodedata
 from collections.abc import Collection
-
-from cryptography.exceptions import InvalidKey
-from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+from typing import TYPE_CHECKING
 
 from appliance_people.guessing import guess_bits
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 LEAST = 8
 ADVISED = 15
@@ -59,8 +60,14 @@ def hashed(password: str) -> str:
 
 def matches(password: str, kept: str | None) -> bool:
     """Whether `kept` was made from `password`. Blocks, as long for an account that does not exist (None). Blocks."""
+    # Imported where it is used: the library takes ten megabytes, and on most days nobody signs in.
+    from cryptography.exceptions import InvalidKey
+    from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+
+    # Also for an account that exists: the first sign-in of all pays for it, whoever tries, and tells nothing.
+    nobodys = _nobodys()
     try:
-        Argon2id.verify_phc_encoded(_bytes(password), kept or _nobodys())
+        Argon2id.verify_phc_encoded(_bytes(password), kept or nobodys)
     except InvalidKey:
         return False
     return kept is not None
@@ -86,6 +93,8 @@ def generated() -> str:
 
 
 def _argon2(salt: bytes) -> Argon2id:
+    from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+
     return Argon2id(salt=salt, length=32, iterations=PASSES, lanes=LANES, memory_cost=MEMORY_KIB)
 
 

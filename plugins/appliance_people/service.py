@@ -31,8 +31,6 @@ async def serve(ctx: RunContext) -> None:
     people.hashing.in_thread = ctx.to_thread
     ctx.on_stop(lambda: setattr(people.hashing, "in_thread", None))
     await people.recall()
-    # What is compared with where there is no account has to be there before the first stranger comes.
-    await people.hashing.matches("", None)
     settings = await _take_preseed(ctx, Path(config.preseed)) if config.preseed else {}
     await claim.begin()
     ctx.every(_FLUSH_S, trail.flush)

@@ -86,7 +86,7 @@ def metrics(ctx: SetupContext) -> Iterable[Metric]:
 
     def expiry() -> float:
         serving = ctx.get(Front).keeper.serving
-        return serving.pair.certificate.not_valid_after_utc.timestamp() if serving else 0.0
+        return serving.life.ends_s if serving else 0.0
 
     return (
         Metric("web_streams", "Live pages that are open", "gauge", lambda: len(ctx.get(Hub))),

@@ -34,6 +34,7 @@ from appliance_web.listener import Listener
 from appliance_web.operations import Operations
 from appliance_web.site import Site
 from appliance_web.stream import Hub
+from appliance_web.tls import errand
 from appliance_web.tls.keeper import Keeper
 from appliance_web.traffic import SAMPLE_S, Traffic
 from appliance_web.traffic import TABLE as TRAFFIC
@@ -58,7 +59,7 @@ async def serve(ctx: RunContext) -> None:
     config: WebConfig = ctx.config
     hub, journal, shown = ctx.get(Hub), ctx.get(Journal), ctx.get(Front)
     site = ctx.get(Site)
-    await _to_its_end(ctx.to_thread(shown.keeper.refresh))
+    await _to_its_end(_certificates(ctx, shown.keeper))
     listener = Listener(ctx.get(RouteTable), site.error_page, opening.door(ctx, shown))
     listener.book = shown.book
     listener.log_requests = config.access_log
@@ -121,10 +122,17 @@ async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
         raise
 
 
+async def _certificates(ctx: RunContext, keeper: Keeper) -> None:
+    """See that there are certificates and that they hold; what has to be made is made in another process."""
+    if not await ctx.to_thread(keeper.quiet):
+        await errand.run(keeper)
+    await ctx.to_thread(keeper.refresh)
+
+
 async def _look_after(ctx: RunContext, keeper: Keeper) -> None:
     """Renew what is due; what fails now is tried again."""
     try:
-        await _to_its_end(ctx.to_thread(keeper.refresh))
+        await _to_its_end(_certificates(ctx, keeper))
     except Exception:
         ctx.log.exception("looking after the certificates failed; it is tried again")
 

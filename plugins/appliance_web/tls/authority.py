@@ -13,11 +13,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from appliance_web.tls.known import RELEASED_S, Life
 from appliance_web.tls.names import Address, Interface, Names, Network
 
-#: No clock that is right shows an earlier time: a board without a battery wakes up in 1970. What is made then is dated
-#: from here, so that an authority made at a first boot with a wrong clock stays good.
-RELEASED_S = 1_767_225_600.0  # 2026-01-01
 LEAF_S = 90 * 86400.0
 AUTHORITY_S = 20 * 365 * 86400.0
 #: Readers' clocks may be somewhat behind ours.
@@ -185,16 +183,17 @@ def covers(certificate: x509.Certificate, host: str) -> bool:
     return host in dns or (bool(above) and f"*.{above}" in dns)
 
 
+def life(certificate: x509.Certificate) -> Life:
+    """From when to when it holds."""
+    return Life(
+        begins_s=certificate.not_valid_before_utc.timestamp(),
+        ends_s=certificate.not_valid_after_utc.timestamp(),
+    )
+
+
 def is_valid(certificate: x509.Certificate, now_s: float) -> bool:
     """Whether the certificate holds at `now_s`, epoch seconds."""
-    return certificate.not_valid_before_utc.timestamp() <= now_s < certificate.not_valid_after_utc.timestamp()
-
-
-def two_thirds_over(certificate: x509.Certificate, now_s: float) -> bool:
-    """Whether it is time to renew: two thirds of its life are over."""
-    begins_s = certificate.not_valid_before_utc.timestamp()
-    life_s = certificate.not_valid_after_utc.timestamp() - begins_s
-    return now_s >= begins_s + life_s * 2 / 3
+    return life(certificate).holds(now_s)
 
 
 # -- parts ------------------------------------------------------------------------------------------------------------

@@ -14,26 +14,13 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from appliance_web.tls.authority import Pair, covers, names_in, public_bytes
 from appliance_web.tls.names import Names
+from appliance_web.tls.refused import MOST_BYTES, BadChain
 
-#: More is no chain.
-MOST_BYTES = 64 * 1024
 MOST_CERTIFICATES = 10
 #: Smaller RSA keys are refused by browsers (CA/Browser Forum Baseline Requirements section 6.1.5).
 LEAST_RSA_BITS = 2048
 _CURVES = ("secp256r1", "secp384r1", "secp521r1")
 _BROKEN_HASHES = ("md5", "sha1")
-
-
-class BadChain(Exception):
-    """It cannot be used.
-
-    Attributes:
-        errors: what is wrong, by field: "certificate", "key".
-    """
-
-    def __init__(self, errors: dict[str, str]) -> None:
-        super().__init__("; ".join(errors.values()))
-        self.errors = errors
 
 
 @dataclass(frozen=True, slots=True)

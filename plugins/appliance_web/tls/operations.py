@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cryptography import x509
 from pydantic import BaseModel, ConfigDict, Field
 
 from appliance.api.context import SetupContext
@@ -14,9 +13,11 @@ from appliance.api.contrib import Route
 from appliance.api.errors import ApiError, Invalid, NotFound, Unconfirmed
 from appliance.core.routes import Reply, Request
 from appliance_web.front import Front
-from appliance_web.tls import authority as made
-from appliance_web.tls.chain import MOST_BYTES, BadChain
 from appliance_web.tls.keeper import Keeper, Serving
+from appliance_web.tls.refused import MOST_BYTES, BadChain
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 
 class Renewal(BaseModel):
@@ -97,11 +98,13 @@ class Operations:
 
     def _fingerprints(self) -> dict[str, str]:
         """What is served and who vouches for it, for the audit trail."""
+        from appliance_web.tls.authority import fingerprint
+
         keeper = _running(self._front)
         assert keeper.serving is not None
         return {
-            "certificate": made.fingerprint(keeper.serving.pair.certificate),
-            "authority": made.fingerprint(keeper.authority.certificate),
+            "certificate": keeper.serving.fingerprint,
+            "authority": fingerprint(keeper.authority.certificate),
         }
 
     def _now_s(self) -> float:
@@ -118,6 +121,8 @@ def told(front: Front, now_s: float) -> dict[str, Any]:
     }
     if serving is None:
         return found
+    from appliance_web.tls.authority import uncovered
+
     top = front.keeper.authority.certificate
     return {
         **found,
@@ -129,13 +134,15 @@ def told(front: Front, now_s: float) -> dict[str, Any]:
         "authority": {
             **_certificate(top, now_s),
             "given_out": front.keeper.given_out,
-            "not_covered": made.uncovered(top, front.keeper.names()),
+            "not_covered": uncovered(top, front.keeper.names()),
         },
     }
 
 
 def _certificate(certificate: x509.Certificate, now_s: float) -> Mapping[str, Any]:
-    dns, addresses = made.names_in(certificate)
+    from appliance_web.tls.authority import fingerprint, names_in
+
+    dns, addresses = names_in(certificate)
     begins_s = certificate.not_valid_before_utc.timestamp()
     ends_s = certificate.not_valid_after_utc.timestamp()
     return {
@@ -145,7 +152,7 @@ def _certificate(certificate: x509.Certificate, now_s: float) -> Mapping[str, An
         "not_before": begins_s,
         "not_after": ends_s,
         "days_left": round((ends_s - now_s) / 86400, 1),
-        "fingerprint_sha256": made.fingerprint(certificate),
+        "fingerprint_sha256": fingerprint(certificate),
     }
 
 
@@ -154,7 +161,7 @@ SOON_S = 21 * 86400.0
 
 
 def _late(serving: Serving, now_s: float) -> list[str]:
-    left_s = serving.pair.certificate.not_valid_after_utc.timestamp() - now_s
+    left_s = serving.life.ends_s - now_s
     if serving.source != "uploaded" or left_s > SOON_S:
         return []
     return ["it has expired" if left_s <= 0 else f"it expires in {left_s / 86400:.0f} days"]

@@ -149,7 +149,7 @@ async def test_a_browser_that_trusts_the_authority_loads_the_pages_by_name_and_a
             forged = issue(
                 "other.test", by=stolen, names=("other.test",), begins_s=now_s - 60, ends_s=now_s + 86400 * 30
             )
-            context = context_for(Pair(forged[1], (forged[0], stolen[0])))
+            context = context_for(Pair(forged[1], (forged[0], stolen[0])).pem())
             server = await asyncio.start_server(lambda r, w: w.close(), "127.0.0.1", 0, ssl=context)
             with pytest.raises(RuntimeError, match="ERR_CERT_INVALID"):
                 await tab.open(f"https://other.test:{server.sockets[0].getsockname()[1]}/")

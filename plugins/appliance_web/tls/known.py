@@ -1,0 +1,95 @@
+"""What is known of the certificates that are kept, so that as long as all is in order nothing has to read them.
+
+The library that reads certificates takes ten megabytes of memory for good. Most days nothing is to be done; then these
+facts, written whenever something was made, are enough to serve.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from appliance_web.tls.names import Names
+
+Source = Literal["local", "uploaded"]
+
+#: No clock that is right shows an earlier time: a board without a battery wakes up in 1970. What is made then is dated
+#: from here, so that an authority made at a first boot with a wrong clock stays good.
+RELEASED_S = 1_767_225_600.0  # 2026-01-01
+AUTHORITY, LEAF, UPLOADED, KNOWN = "authority.pem", "leaf.pem", "uploaded.pem", "known.json"
+
+
+class Life(BaseModel):
+    """From when to when a certificate holds, epoch seconds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    begins_s: float
+    ends_s: float
+
+    def holds(self, now_s: float) -> bool:
+        return self.begins_s <= now_s < self.ends_s
+
+    def two_thirds_over(self, now_s: float) -> bool:
+        """Whether it is time to renew."""
+        return now_s >= self.begins_s + (self.ends_s - self.begins_s) * 2 / 3
+
+
+class Known(BaseModel):
+    """What was found when the certificates were last looked at in earnest.
+
+    Attributes:
+        names: what the box was called.
+        digests: SHA-256 of each file, "" where there is none.
+        source: which certificate is served.
+        fingerprint: of it, as browsers show it.
+        warnings: of an uploaded one.
+        missing: names that an authority somebody trusts may not vouch for.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    names: list[str]
+    digests: dict[str, str]
+    source: Source
+    fingerprint: str
+    serving: Life
+    leaf: Life
+    authority: Life
+    warnings: list[str]
+    missing: list[str]
+
+    @staticmethod
+    def read(folder: Path) -> Known | None:
+        """What was written last; None when there is nothing that can be read."""
+        try:
+            return Known.model_validate_json((folder / KNOWN).read_bytes())
+        except (OSError, ValidationError):
+            return None
+
+    def in_order(self, folder: Path, names: Names, now_s: float) -> bool:
+        """Whether nothing is to be done: same files, same names, and the clock is where all of them hold."""
+        return (
+            self.names == spelled(names)
+            and self.leaf.holds(max(now_s, RELEASED_S))
+            and not self.leaf.two_thirds_over(now_s)
+            and self.authority.holds(max(now_s, RELEASED_S))
+            and self.digests == digests(folder)
+        )
+
+
+def spelled(names: Names) -> list[str]:
+    """The names as text, to be compared."""
+    return [*names.dns, *map(str, names.interfaces)]
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of each file that there is."""
+    found = {}
+    for name in (AUTHORITY, LEAF, UPLOADED):
+        try:
+            found[name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        except OSError:
+            found[name] = ""
+    return found

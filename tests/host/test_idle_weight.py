@@ -1,0 +1,58 @@
+"""What an idle appliance has in memory: large libraries come when they are used, not before."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.support.wait import wait_until
+
+#: Ten megabytes each, or the ground for more: for keys and passwords, for a captured packet, for tests.
+RARELY_USED = ("cryptography", "scapy", "hypothesis", "pytest")
+
+CONFIG = """
+[appliance]
+state_dir = "{folder}/state"
+[plugins.clock]
+source = "local"
+[plugins.ntp]
+listen = ["127.0.0.1:0"]
+[plugins.dns]
+zone = "pool.example.org"
+listen = ["127.0.0.1:0"]
+[plugins.web]
+listen = "127.0.0.1:0"
+"""
+
+
+def settled(config: Path) -> bool:
+    """Whether every plugin does its work."""
+    asked = subprocess.run(
+        [sys.executable, "-m", "appliance", "plugin", "list", "--json", "--config", config], capture_output=True, check=False
+    )  # fmt: skip
+    return asked.returncode == 0 and all(
+        plugin["state"] in ("running", "stopped", "disabled") for plugin in json.loads(asked.stdout)
+    )
+
+
+def test_an_idle_appliance_does_without_what_is_rarely_used(tmp_path):
+    """Certificates are made by another process, at the first boot too."""
+    config, log = tmp_path / "timeball.toml", tmp_path / "log"
+    config.write_text(CONFIG.format(folder=tmp_path))
+    for boot in ("first", "second"):
+        with log.open("w") as out:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "appliance", "run", "--config", config], stdout=out, stderr=out
+            )
+            try:
+                wait_until(
+                    lambda: "HTTPS with the own certificate" in log.read_text(), "the web listener", 60
+                )
+                wait_until(lambda: settled(config), "every plugin", 60, interval_s=0.5)
+                mapped = Path(f"/proc/{process.pid}/maps").read_text()
+            finally:
+                process.terminate()
+                process.wait(30)
+        assert [name for name in RARELY_USED if f"/{name}/" in mapped] == [], f"at the {boot} boot"
