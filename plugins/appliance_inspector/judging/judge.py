@@ -9,12 +9,13 @@ from typing import Any
 
 from appliance_inspector.judging.facts import Facts, facts_of
 from appliance_inspector.judging.frames import Packet
-from appliance_inspector.judging.windows import Windows
+from appliance_inspector.judging.windows import Window, Windows
 
 #: Somebody who goes on is told of again after so long.
 AGAIN_NS = 60 * 10**9
 #: Packets that a single alert shows.
 SHOWN_BYTES = 512
+_FEW, _NEARLY_ALL = 5, 0.8
 _NONE = object()
 
 _TESTS: dict[str, Callable[[Any, Any], bool]] = {
@@ -69,7 +70,7 @@ class Judge:
         key = key_of(packet, facts, rule.by)
         value = str(facts.get(rule.count_of, "")) if rule.count_of else None
         window = rule.windows.add(key, packet.rx_ns, packet.every, value)
-        seen = len(window.different) if rule.count_of else window.packets
+        seen = _different(window, rule.count, packet.every) if rule.count_of else window.packets
         if seen < rule.count or 0 <= packet.rx_ns - window.told_ns < AGAIN_NS:
             return None
         window.told_ns = packet.rx_ns
@@ -85,6 +86,16 @@ class Judge:
             "sample": packet.content[:SHOWN_BYTES].hex(),
             "shown": self._describe(packet),
         }
+
+
+def _different(window: Window, enough: int, every: int) -> int:
+    """How many different values there were among all packets, of which one in `every` was seen.
+
+    Where nearly each sample has another value there were more among the packets between; a few samples prove no such thing.
+    """
+    seen = len(window.different)
+    proven = seen >= max(_FEW, enough / 4) and seen >= _NEARLY_ALL * window.samples
+    return seen * every if proven else seen
 
 
 def key_of(packet: Packet, facts: Facts, by: str) -> str:

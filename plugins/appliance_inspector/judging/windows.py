@@ -12,14 +12,15 @@ class Window:
     Attributes:
         since_ns: when the window began.
         packets: what was seen, each sample counted for the packets that it stands for.
+        samples: what was seen, each sample counted as one.
         different: different values that were seen, up to a bound.
     """
 
-    __slots__ = ("different", "packets", "since_ns", "told_ns")
+    __slots__ = ("different", "packets", "samples", "since_ns", "told_ns")
 
     def __init__(self, since_ns: int) -> None:
         self.since_ns = since_ns
-        self.packets = 0
+        self.packets = self.samples = 0
         self.different: set[str] = set()
         self.told_ns = 0
 
@@ -47,6 +48,7 @@ class Windows:
             window.told_ns = told_ns
         self._windows.move_to_end(key)
         window.packets += packets
+        window.samples += 1
         if value is not None and len(window.different) < self._values:
             window.different.add(value)
         return window

@@ -50,6 +50,20 @@ def test_the_shipped_rules_are_silent_about_honest_clients():
     assert told(honest(random.Random(7))) == set()
 
 
+@pytest.mark.parametrize(
+    "attack", ["ntp-burst", "dns-random-names", "dns-tunnel", "dns-tunnel-answers", "dns-any"]
+)
+def test_attacks_are_found_in_one_packet_of_ten(attack):
+    packets = [p._replace(every=10) for n, p in enumerate(ATTACKS[attack](random.Random(1))) if n % 10 == 0]
+    assert attack in told(packets)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_one_packet_of_ten_of_honest_clients_raises_no_alarm(seed):
+    dice = random.Random(seed)
+    assert told(p._replace(every=10) for p in honest(dice) if dice.randrange(10) == 0) == set()
+
+
 def test_who_goes_on_is_told_of_once_a_minute_and_not_with_each_packet():
     packets = [ntp_packet(b"\x17\x00\x03\x2a" + bytes(4), ATTACKER, START_NS + n * 10**9) for n in range(150)]
     asked = judge()
