@@ -48,6 +48,9 @@ class ManyMembers(Body):
     members: list[dict[str, Any]] = []
     csv: str = ""
     force: bool = False
+    preview: bool = Field(
+        default=False, description="Only say what the rows mean; nobody is asked, nothing is added"
+    )
     partial: bool = Field(default=False, description="Add those that pass the live check when others do not")
 
 
@@ -84,6 +87,15 @@ class ListQuery(BaseModel):
     sort: str = Field("address", description=f"one of {', '.join(standing.SORTS)}; - in front for descending")
     limit: int | None = Field(None, ge=1, le=100_000)
     offset: int = Field(0, ge=0)
+
+
+class LookupQuery(BaseModel):
+    """What to look up."""
+
+    model_config = ConfigDict(extra="forbid")
+    host: str = Field(
+        min_length=1, max_length=300, description="A host name or an address, with a port behind it or not"
+    )
 
 
 class ExportQuery(BaseModel):

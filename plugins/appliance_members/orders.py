@@ -100,6 +100,12 @@ def orders_of(rows: Iterable[Mapping[str, Any]]) -> list[Order]:
     return orders
 
 
+def told(order: Order, member: str | None) -> dict[str, Any]:
+    """An order as it was understood; `member` is the id of whoever holds that address already."""
+    asked = {key: order.details.get(key) for key in (*_DETAILS, "paused")}
+    return {"address": order.address, "name": order.name, "port": order.port, "member": member, **asked}
+
+
 def rows_of_csv(text: str) -> list[dict[str, Any]]:
     """Read a CSV file with a line of column names; comma or semicolon; lists are separated by spaces.
 

@@ -19,6 +19,7 @@ from appliance_members import orders, standing
 from appliance_members.bodies import (
     ExportQuery,
     ListQuery,
+    LookupQuery,
     ManyMembers,
     MemberChange,
     NewMember,
@@ -101,6 +102,31 @@ class Operations:
             for name in sorted(wanted)
         ]
 
+    async def look_up(self, request: Request) -> dict[str, Any]:
+        """Every address of a host, and which of them are members already; nobody is asked for the time."""
+        query: LookupQuery = request.query_model
+        order = orders.order_of({"address": query.host})
+        addresses: Iterable[str] = [order.address]
+        if not order.address:
+            try:
+                addresses = await self._registrar.lookup(order.name)
+            except OSError as error:
+                raise Invalid(str(error), errors={"host": str(error)}) from None
+        known = self._roster.registry.by_endpoint()
+        return {
+            "host": query.host,
+            "addresses": [
+                {
+                    "address": address,
+                    "port": order.port,
+                    "family": 6 if ":" in address else 4,
+                    "name": order.name,
+                    "member": known[address, order.port].id if (address, order.port) in known else None,
+                }
+                for address in addresses
+            ],
+        }
+
     async def export_members(self, request: Request) -> Reply:
         query: ExportQuery = request.query_model
         rows = orders.exported(self._roster.table.get().values())
@@ -130,6 +156,14 @@ class Operations:
         wanted = orders.orders_of(body.members or orders.rows_of_csv(body.csv))
         if not wanted:
             raise Invalid("there is no row to import")
+        if body.preview:
+            known = self._roster.registry.by_endpoint()
+            held = {
+                (o.address, o.port): known[o.address, o.port].id
+                for o in wanted
+                if (o.address, o.port) in known
+            }
+            return Reply({"rows": [orders.told(o, held.get((o.address, o.port))) for o in wanted]})
         outcome = await self._registrar.admit(
             wanted, console=_console(request), force=body.force, partial=body.partial
         )
@@ -367,6 +401,14 @@ def member_routes(operations: Operations) -> tuple[Route, ...]:
             "servers:read",
             "Host names of members and what they point to",
             returns=array,
+        ),
+        Route(
+            "GET",
+            "/api/v1/lookup",
+            o.look_up,
+            "servers:write",
+            "The addresses of a host, and which of them are members",
+            query=LookupQuery,
         ),
         Route(
             "GET",

@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs, quote
 
-from appliance.api.errors import ApiError, Invalid, NotFound
-from appliance.api.services import Members
+from appliance.api.errors import ApiError, Invalid
 from appliance.core.routes import Reply, Request
 from appliance_web.operations import refusal
 from appliance_web.site import Site
-from appliance_web.views.look import target
 
 #: A form has a handful of short fields; more is not from our pages.
 _MOST_BYTES = 64 * 1024
@@ -63,20 +61,6 @@ class Actions:
     async def resume(self, request: Request) -> Reply:
         return await self._done(request, "resume", "resumed")
 
-    async def probe(self, request: Request) -> Reply:
-        """Look at a member besides its schedule; its page shows what was found. No score moves."""
-        registry = self._site.ctx.find(Members)  # type: ignore[type-abstract]
-        if registry is None:
-            raise NotFound("the member registry is not running")
-        member = registry.find(request.params["id"])
-        reply = await self._site.operations.ask(
-            request, "POST", "/api/v1/probe", body={"target": target(member)}
-        )
-        if reply.status >= 300:
-            raise as_error(reply)
-        self._site.looks.keep(member.id, self._site.now(), reply.value)
-        return redirect(f"/members/{quote(member.id)}#look")
-
     # -- parts ------------------------------------------------------------------------------------------------------
 
     async def _done(self, request: Request, verb: str, notice: str, body: Any = None) -> Reply:
@@ -98,7 +82,9 @@ class Actions:
 _KNOWN = frozenset({"address", *_TEXT_FIELDS, *_LIST_FIELDS, *_NUMBER_FIELDS})
 
 
-def read_form(request: Request, *, most_bytes: int = _MOST_BYTES) -> dict[str, str]:
+def read_form(
+    request: Request, *, most_bytes: int = _MOST_BYTES, most_fields: int = _MOST_FIELDS
+) -> dict[str, str]:
     """The fields of an HTML form, the last value of each.
 
     Raises:
@@ -111,7 +97,7 @@ def read_form(request: Request, *, most_bytes: int = _MOST_BYTES) -> dict[str, s
         raise Invalid("the form is too large")
     try:
         fields = parse_qs(
-            request.content.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS, errors="strict"
+            request.content.decode(), keep_blank_values=True, max_num_fields=most_fields, errors="strict"
         )
     except ValueError:
         raise Invalid("the form cannot be read") from None

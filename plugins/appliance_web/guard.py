@@ -24,7 +24,7 @@ SECURITY_HEADERS: Mapping[str, str] = {
 }
 #: What other sites may show in a frame or as an image, and read: the same for everybody, without a cookie's worth in it.
 _FOR_OTHERS = frozenset({"/status/embed", "/status/badge.svg", "/status/feed.atom", "/api/v1/public"})
-_BADGES = "/status/badge/"
+_BADGES = ("/status/badge/", "/badge/")
 _OTHERS_HEADERS: Mapping[str, str] = {
     **SECURITY_HEADERS,
     "Content-Security-Policy": (

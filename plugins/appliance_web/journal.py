@@ -61,8 +61,12 @@ class Journal:
             if (entry.ts, entry.kind, entry.text) not in known:
                 self._entries.append(entry)
 
-    def latest(self, limit: int, *, member: str | None = None) -> list[Entry]:
-        chosen = (e for e in self._entries if member is None or e.member == member)
+    def latest(self, limit: int, *, member: str | None = None, kind: str | None = None) -> list[Entry]:
+        chosen = (
+            e
+            for e in self._entries
+            if (member is None or e.member == member) and (kind is None or e.kind == kind)
+        )
         return [e for e, _ in zip(chosen, range(limit), strict=False)]
 
 

@@ -11,19 +11,20 @@ from appliance.api.services import Members
 from appliance.core.routes import Reply, Request
 from appliance_web import charts, words
 from appliance_web.actions import redirect
-from appliance_web.charts.scale import Arcsinh, Span, offset_axis
+from appliance_web.charts.scale import Arcsinh, offset_axis
 from appliance_web.drawing import Drawing
 from appliance_web.site import Site
 from appliance_web.views import member as member_view
 from appliance_web.views import members as members_view
 from appliance_web.views import overview as overview_view
-from appliance_web.views import picture
-from appliance_web.views.standing import Probe, Row, member_sentence, pool_sentence, worst_first
+from appliance_web.views.standing import Row, pool_sentence, worst_first
 
 #: A card that is not ready by then says so; the page does not wait for it.
 PANEL_S = 2.0
 _SHORT = 8
 _RECENT = 20
+#: Cells of a row's strip, one for each of the last probes.
+_CELLS = 48
 #: Points of a drawing made here; with a script the browser asks for as many as it has pixels.
 _POINTS = 400
 
@@ -67,63 +68,10 @@ class Pages:
             page=page,
             states=members_view.STATES,
             columns=_COLUMNS,
-            sparks=self._sparks(page.rows if page else ()),
-        )  # fmt: skip
-
-    async def member(self, request: Request) -> Reply:
-        site = self._site
-        registry = site.ctx.find(Members)  # type: ignore[type-abstract]
-        if registry is None:
-            raise NotFound("the member registry is not running")
-        found = registry.find(request.params["id"])
-        if found.id != request.params["id"]:
-            return redirect(f"/members/{found.id}")
-        rows = {r.member.id: r for r in site.rows() or ()}
-        row = rows[found.id]
-        now = site.now()
-        look = site.looks.fresh(found.id, now)
-        classic = found.address if found.port == 123 else found.id  # addresses may be shared by ports
-        chosen = member_view.RANGES.get(
-            request.query.get("range", ""), member_view.RANGES[member_view.DEFAULT_RANGE]
-        )
-        drawn = await self._drawing.gather(request, found.id, now - chosen.length_s, now, _POINTS)
-        points = picture.points(drawn.series)
-        start = member_view.beginning(points, now, chosen)
-        span, limits = Span(start, now), drawn.lines
-        strips = [
-            (str(one["monitor"]), member_view.cells(picture.points([one]), start, now, limits))
-            for one in drawn.series
-        ]
-        return await site.page(
-            request, "member.html", row.called, here="/members", live="verdict probes member", topic="web",
-            same=[
-                ("CLI", f"timeball member show {found.id}"),
-                ("CLI", f"timeball probe {row.place}"),
-                ("API", f"GET /api/v1/members/{found.id}"),
-                ("NTP Pool", f"GET /scores/{classic}/json"),
-            ],
-            row=row,
-            look=look,
-            samples=[(s, member_view.shape(s, limits)) for s in look.samples] if look else [],
-            cell_s=(now - start) / member_view.CELLS,
-            classic=classic,
-            said=member_sentence(row, now),
-            facts=member_view.facts(row, now),
-            siblings=[rows[m.id] for m in member_view.siblings(found, registry.table.get().values()) if m.id in rows],
-            ranges=member_view.RANGES.values(),
-            chosen=chosen,
-            csv=f"/api/v1/members/{found.id}/history.csv?range={chosen.key}",
-            points=points,
-            limits=limits,
-            marks=drawn.marks,
-            offset_chart=charts.offset_chart(
-                points, span, limits, flags=[charts.Flag(m.ts, m.kind, words.printable(m.text)) for m in drawn.marks]
-            ),
-            score_chart=charts.score_chart(points, span, limits),
-            rtt_chart=charts.rtt_chart(points, span),
-            strips=[(name, charts.strip(cells, f"The last {chosen.label} as {name} saw them, cell by cell")) for name, cells in strips],
-            probes=[Probe.read(p) for p in site.recent(found.id, _RECENT)],
-            events=site.journal.latest(10, member=found.id),
+            sizes=members_view.SIZES,
+            sparks=self._histories(page.rows if page else (), await site.thresholds(request)),
+            problems=self._last_problems(page.rows if page else ()),
+            may_change=request.actor.may("servers:write"),
         )  # fmt: skip
 
     async def scores(self, request: Request) -> Reply:
@@ -142,6 +90,32 @@ class Pages:
             return redirect(f"/members/{found.id}")
 
     # -- parts ------------------------------------------------------------------------------------------------------
+
+    def _histories(self, rows: Sequence[Row], limits: charts.Thresholds | None) -> dict[str, object]:
+        """For each row the latest offsets, all on one axis so that rows compare, over the last probes as cells."""
+        recents = {r.member.id: list(reversed(self._site.recent(r.member.id, _CELLS))) for r in rows}
+        lines = {key: [p.get("offset_s") for p in probes[-_RECENT:]] for key, probes in recents.items()}
+        wide = offset_axis([v for values in lines.values() for v in values if v is not None], (), 16.0)
+        axis = Arcsinh(max(wide.limit, 0.1), wide.knee, 16.0)
+        found: dict[str, object] = {}
+        for key, probes in recents.items():
+            if probes:
+                cells = ["none"] * (_CELLS - len(probes)) + [
+                    member_view.cell(p.get("offset_s"), limits) for p in probes
+                ]
+                good = sum(cell == "ok" for cell in cells)
+                title = f"{good} of the last {words.plural(len(probes), 'probe')} good; the latest {words.offset(lines[key][-1])}"
+                found[key] = charts.history(lines[key], cells, title, axis, zero=0.0)
+        return found
+
+    def _last_problems(self, rows: Sequence[Row]) -> dict[str, str]:
+        """For each row whose newest probe is good, what was wrong last and when, as far as memory reaches."""
+        now, found = self._site.now(), {}
+        for row in rows:
+            bad = next((p for p in self._site.recent(row.member.id, _CELLS) if p.get("error")), None)
+            if bad is not None and not row.last.error:
+                found[row.member.id] = f"{bad['error']} {words.ago(bad.get('ts'), now)}"
+        return found
 
     def _sparks(self, rows: Sequence[Row]) -> dict[str, object]:
         """A line of the latest offsets for each row, all on one axis so that rows compare."""

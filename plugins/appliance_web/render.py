@@ -12,6 +12,7 @@ from appliance.api.actor import Actor
 from appliance.core.routes import Reply
 from appliance_web import charts, words
 from appliance_web.assets import Assets
+from appliance_web.views import check
 
 #: Name in the navigation, address.
 NAVIGATION = (
@@ -86,6 +87,7 @@ class Renderer:
                 "ticks",
             )
         }
+        self._env.filters["good_offsets"] = check.offsets
         self._env.globals |= {
             "ago": words.ago,
             "plural": words.plural,

@@ -19,14 +19,18 @@ from appliance_web.clock_page import ClockPage
 from appliance_web.dns_page import DnsPage
 from appliance_web.doctor import DoctorPage
 from appliance_web.drawing import ChartQuery, Drawing
+from appliance_web.following import CheckStream
+from appliance_web.many import IMPORT_BYTES, Many
 from appliance_web.pages import Pages
 from appliance_web.public_pages import PublicPages
 from appliance_web.reaching import UPLOAD_BYTES, Reaching
+from appliance_web.server import ServerPage
 from appliance_web.settings import FORM_BYTES, Settings
 from appliance_web.site import Site
 from appliance_web.stream import Hub, TooManyStreams
 from appliance_web.tools import Tools
 from appliance_web.use_page import UsePage
+from appliance_web.wizard import Wizard
 
 #: A stream whose reader takes nothing for so long is ended.
 WRITE_S = 20.0
@@ -54,12 +58,20 @@ def web_routes(ctx: SetupContext) -> tuple[Route, ...]:
     return (
         page("/", pages.overview),
         page("/members", pages.members),
-        page("/members/add", actions.add_form, scope="servers:write"),
+        page("/members/add/form", actions.add_form, scope="servers:write"),
         page("/members/add", actions.add, "POST", "servers:write"),
-        page("/members/{id}", pages.member),
+        *_servers(ServerPage(site), Wizard(site), Many(site), page),
         page("/members/{id}/pause", actions.pause, "POST", "servers:write"),
         page("/members/{id}/resume", actions.resume, "POST", "servers:write"),
-        page("/members/{id}/probe", actions.probe, "POST", "monitors:probe"),
+        Route(
+            "GET",
+            "/checks/{check}/stream",
+            CheckStream(site).handle,
+            "monitors:probe",
+            "A live check, line by line",
+            page=True,
+            stream=True,
+        ),
         page("/scores/{ip}", pages.scores),
         page("/time", tools.time, scope="time:read"),
         page("/clock", ClockPage(site).show, scope="clock:read"),
@@ -96,6 +108,27 @@ def web_routes(ctx: SetupContext) -> tuple[Route, ...]:
             "What happens, as server-sent events",
             stream=True,
         ),
+    )
+
+
+def _servers(server: ServerPage, wizard: Wizard, many: Many, page: Callable[..., Route]) -> tuple[Route, ...]:
+    """A server's page with its forms, and the steps that add one."""
+    read, write = "servers:read", "servers:write"
+    return (
+        page("/members/{id}", server.show, scope=read),
+        page("/members/{id}/change", server.change, "POST", write),
+        page("/members/{id}/remove-at", server.remove_at, "POST", write),
+        page("/members/{id}/keep", server.keep, "POST", write),
+        page("/members/{id}/verify", server.verify, "POST", write),
+        page("/members/{id}/probe", server.probe, "POST", "monitors:probe"),
+        page("/badge/{id}", server.badge, scope="scores:read"),
+        page("/members/bulk", many.bulk, "POST", write),
+        page("/members/import", many.form, scope=write),
+        page("/members/import", many.take, "POST", write, max_body=IMPORT_BYTES),
+        page("/members/add", wizard.start, scope=write),
+        page("/members/add/look", wizard.begin, "POST", write),
+        page("/members/add/{draft}/{step}", wizard.show, scope=write),
+        page("/members/add/{draft}/{step}", wizard.save, "POST", write),
     )
 
 

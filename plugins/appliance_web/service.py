@@ -86,6 +86,7 @@ async def serve(ctx: RunContext) -> None:
                     "probes", watcher.count(queues.enter_context(ctx.subscribe(ProbeFinished, maxsize=4096)))
                 )
                 ctx.spawn("clock", watcher.watch_clock())
+                ctx.spawn("checks", site.checks.run())
                 ctx.spawn("config", _take_changes(ctx, listener))
                 ctx.every(HEARTBEAT_S, hub.beat)
                 ctx.every(CERTIFICATES_S, lambda: _look_after(ctx, shown.keeper))

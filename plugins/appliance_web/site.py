@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from appliance.api.context import SetupContext
-from appliance.api.model import Member
+from appliance.api.model import Member, Verdict
 from appliance.api.services import Identity, Members, ScoreBoard, TimeSource
 from appliance.core.routes import Reply, Request, RouteTable
 from appliance_web import manual
 from appliance_web.assets import Assets
 from appliance_web.charts import Thresholds
+from appliance_web.checking import Checks
 from appliance_web.journal import Journal
 from appliance_web.operations import Operations
 from appliance_web.render import Renderer, navigation
@@ -24,6 +25,13 @@ from appliance_web.views.visitor import visitor
 #: What a form that worked says on the page it leads to; the address line carries only the word.
 NOTICES = {
     "added": "The server was added. It is watched from now on and answered once its score is high enough.",
+    "changed": "The change is made.",
+    "leaving": "The server will be removed then. Until it leaves the answers it is used as before.",
+    "kept": "The server stays.",
+    "vouched": "The server is vouched for.",
+    "imported": "The servers were added.",
+    "paused-many": "The servers are paused: they are watched, but not answered.",
+    "resumed-many": "The servers are active again.",
     "paused": "The server is paused: it is watched, but not answered.",
     "resumed": "The server is active again.",
     "mended": "Mended. The checks below were made after it.",
@@ -41,12 +49,14 @@ class Site:
         operations: the API, asked from inside.
         journal: what happened lately.
         looks: what single looks at members found.
+        checks: live checks, running and lately finished.
     """
 
     def __init__(self, ctx: SetupContext, journal: Journal) -> None:
         self.ctx = ctx
         self.journal = journal
         self.looks = Looks()
+        self.checks = Checks()
         self._last_box: Mapping[str, Any] = {}
         self.assets = Assets()
         self.renderer = Renderer(self.assets)
@@ -86,6 +96,11 @@ class Site:
         if age_s == float("inf"):
             return "quiet"
         return "stale" if age_s > board.stale_after_s() else "ok"
+
+    def verdicts(self) -> Mapping[str, Verdict]:
+        """How everybody stands, by member id; nothing while no monitor is there."""
+        board = self.ctx.find(ScoreBoard)  # type: ignore[type-abstract]
+        return {} if board is None else board.verdicts.get()
 
     def recent(self, member_id: str, limit: int) -> Sequence[Mapping[str, Any]]:
         """A member's last probes from memory, newest first."""

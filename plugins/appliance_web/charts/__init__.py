@@ -7,11 +7,13 @@ outer `<svg>` has no viewBox, and what needs a path lives in an inner one that s
 from __future__ import annotations
 
 from appliance_web.charts.history import Flag, Thresholds, offset_chart, rtt_chart, score_chart
-from appliance_web.charts.marks import share_bar, sparkline, strip
+from appliance_web.charts.marks import dot_plot, history, share_bar, sparkline, strip
 
 __all__ = [
     "Flag",
     "Thresholds",
+    "dot_plot",
+    "history",
     "offset_chart",
     "rtt_chart",
     "score_chart",

@@ -169,14 +169,14 @@
       const top = nice(Math.max(1e-6, ...series.flatMap((one) => one.rtt_s.filter((v) => v != null))));
       scales.y = { range: () => [0, top] };
       axes.push({ ...lined(), scale: "y", size: left, splits: () => [0, top / 2, top], values: (u, all) => all.map((v) => short(v).replace("+", "")) });
-      series.forEach((one, i) => add(one.rtt_s, { label: called("Round trip", i), stroke: tone(i), dash: DASHES[i % 4], width: 1.2, value: (u, v) => seconds(v) }));
+      series.forEach((one, i) => add(one.rtt_s, { label: called("Round trip", i), stroke: tone(i), dash: DASHES[i % 4], width: 1.2, points: { show: true, size: 3.5, width: 0, fill: tone(i) }, value: (u, v) => seconds(v) }));
     }
     if (kind === "score" || (kind === "offset" && classic)) {
       const key = kind === "score" ? "y" : "score", top = (data.lines ? data.lines.top : 20) + 1, bottom = data.lines ? data.lines.bottom : -100;
       scales[key] = { distr: 100, fwd: (v) => -Math.sqrt(Math.max(0, top - v)), bwd: (v) => top - v * v, range: () => [bottom, top] };
       const marked = [...new Set([top - 1, data.lines ? data.lines.enter_score : 10, 0, -20, -50, bottom])];
       axes.push({ ...lined(), scale: key, size: key === "y" ? left : 34, side: key === "y" ? 3 : 1, grid: { show: key === "y", stroke: colour("--line"), width: 1 }, splits: () => marked, values: (u, all) => all.map((v) => minus(String(v))) });
-      series.forEach((one, i) => add(one.score, { scale: key, label: called("Score", i), stroke: key === "y" ? tone(i) : colour("--ball"), dash: DASHES[i % 4], width: 2, paths: uPlot.paths.stepped({ align: 1 }), value: (u, v) => (v == null ? "–" : minus(v.toFixed(1))) }));
+      series.forEach((one, i) => add(one.score, { scale: key, label: called("Score", i), stroke: key === "y" ? tone(i) : colour("--ball"), dash: DASHES[i % 4], width: 2, spanGaps: true, paths: uPlot.paths.stepped({ align: 1 }), value: (u, v) => (v == null ? "–" : minus(v.toFixed(1))) }));
     }
     const options = {
       width: node.clientWidth, height, scales, axes, series: specs, bands: ranges, padding: [8, kind === "offset" && classic ? 0 : 8, 0, 0],

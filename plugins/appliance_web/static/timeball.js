@@ -92,6 +92,25 @@
     timer = setTimeout(() => { timer = 0; refresh(); }, Math.max(150, least - (performance.now() - last)));
   }
 
+  // -- a check that is under way: its lines as they come ------------------------------------------------------------
+  function follow() {
+    const check = document.querySelector("[data-check]");
+    if (!check || !window.EventSource) return;
+    const lines = new EventSource(check.dataset.check);
+    lines.addEventListener("line", (event) => {
+      const { part, index, shape, text } = JSON.parse(event.data);
+      const list = document.querySelector(`[data-part="${Number(part)}"]`);
+      if (!list || list.children.length !== index) return;  // the page brought it already
+      const item = document.createElement("li"), words = document.createElement("span");
+      const mark = document.createElementNS("http://www.w3.org/2000/svg", "svg"), use = document.createElementNS("http://www.w3.org/2000/svg", "use");
+      mark.setAttribute("class", `shape ${shape}`); mark.setAttribute("aria-hidden", "true"); use.setAttribute("href", `#s-${shape}`);
+      mark.append(use); words.textContent = text; item.append(mark, words); list.append(item);
+    });
+    lines.addEventListener("done", () => { lines.close(); refresh(); });
+    addEventListener("pagehide", () => lines.close());
+  }
+  follow();
+
   // -- the stream -------------------------------------------------------------------------------------------------
   let source = null;
   function state(word) { body.dataset.stream = word; }

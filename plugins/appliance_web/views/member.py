@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from appliance.api.model import Member
+from appliance.api.model import Level, Member
 from appliance_web import words
 from appliance_web.charts import Thresholds
 from appliance_web.charts.history import Point, classed
-from appliance_web.views.standing import Probe, Row, Shape
+from appliance_web.journal import Entry
+from appliance_web.views.standing import Probe, Row, Sentence, Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,27 @@ def facts(row: Row, now: float) -> list[tuple[str, str]]:
     return [(label, value) for label, value in pairs if value]
 
 
+def since(said: Sentence, row: Row, turned: Sequence[Entry], now: float) -> Sentence:
+    """The sentence with the moment from which it holds, where the journal remembers the member's last coming or going.
+
+    Args:
+        said: how it stands.
+        row: the member.
+        turned: its newest entry of kind "verdict", or nothing.
+        now: epoch seconds.
+    """
+    if not turned or (turned[0].level is Level.OK) != row.in_pool or row.member.state != "active":
+        return said
+    when = words.moment(turned[0].ts)
+    clock = f"{when[11:16]} UTC" if now - turned[0].ts < 20 * 3600 else f"{when[:16]} UTC"
+    head, _, rest = said.text.partition(":")
+    if row.in_pool:
+        return replace(said, text=f"In the pool since {clock}{said.text.removeprefix('In the pool')}")
+    if head in ("Out", "Out of the pool."):
+        return replace(said, text=f"Out since {clock}{':' + rest if rest else '.'}")
+    return said
+
+
 def _weight_factor(row: Row) -> str | None:
     if row.verdict is None or row.verdict.weight_factor >= 1 or not row.verdict.in_pool:
         return None
@@ -83,6 +105,13 @@ def shape(probe: Probe, limits: Thresholds | None) -> Shape:
 
 
 _CELL: Mapping[str, Shape] = {"good": "ok", "fair": "degraded", "bad": "failing"}
+
+
+def cell(offset_s: float | None, limits: Thresholds | None) -> Shape:
+    """How a single probe looks in a strip."""
+    return "failing" if offset_s is None else _CELL[classed(offset_s, limits)]
+
+
 _RANK = {"none": 0, "ok": 1, "degraded": 2, "failing": 3}
 
 

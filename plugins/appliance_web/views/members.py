@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 
 from appliance_web.views.standing import NEEDS_ATTENTION, Row
 
-#: Servers on one page: with 60 it stays below 1,500 elements, which a phone lays out at once.
-PAGE = 60
+#: Rows of a page: as many as stay within 1,500 elements, and as many as somebody may ask for.
+PAGE = 50
+SIZES = (50, 100)
 
 #: The columns one can sort by, each with its key and whether it starts with the largest.
 SORTS: Mapping[str, tuple[Callable[[Row], Any], bool]] = {
@@ -43,6 +44,7 @@ class Query:
     sort: str = "state"
     down: bool = False
     page: int = 1
+    size: int = PAGE
 
     @classmethod
     def parse(cls, query: Mapping[str, str]) -> Query:
@@ -56,6 +58,7 @@ class Query:
             family=query.get("family", "") if query.get("family", "") in ("4", "6") else "",
             sort=key if key in SORTS else "state",
             down=sort.startswith("-"),
+            size=next((n for n in SIZES if str(n) == query.get("size", "")), PAGE),
             page=max(1, int(page)) if page.isascii() and page.isdigit() and len(page) < 7 else 1,
         )
 
@@ -64,6 +67,7 @@ class Query:
         values: dict[str, str | int] = {
             "q": self.q, "zone": self.zone, "state": self.state, "family": self.family,
             "sort": ("-" if self.down else "") + self.sort, "page": self.page,
+            "size": "" if self.size == PAGE else self.size,
         }  # fmt: skip
         values |= changes
         if values["sort"] == "state":
@@ -95,7 +99,7 @@ class Page:
     """One page of the table.
 
     Attributes:
-        rows: at most `PAGE`.
+        rows: at most as many as the query's size.
         matching: members that pass the filter; `total`: all.
         zones: for the filter's list.
     """
@@ -109,7 +113,7 @@ class Page:
 
     @property
     def first(self) -> int:
-        return (self.query.page - 1) * PAGE + 1 if self.rows else 0
+        return (self.query.page - 1) * self.query.size + 1 if self.rows else 0
 
     @property
     def last(self) -> int:
@@ -125,12 +129,14 @@ def choose(rows: Sequence[Row], query: Query) -> Page:
         (k for k in keyed if k[0] is not None), key=lambda k: (k[0], k[1].called), reverse=query.down
     )
     ordered = [r for _, r in known] + [r for k, r in keyed if k is None]
-    pages = max(1, -(-len(ordered) // PAGE))
+    pages = max(1, -(-len(ordered) // query.size))
     at = min(query.page, pages)
     if at != query.page:
-        query = Query(query.q, query.zone, query.state, query.family, query.sort, query.down, at)
+        query = replace(query, page=at)
     zones = sorted({z for r in rows for z in r.member.zones if z.isprintable()})
-    return Page(query, ordered[(at - 1) * PAGE : at * PAGE], len(ordered), len(rows), pages, zones)
+    return Page(
+        query, ordered[(at - 1) * query.size : at * query.size], len(ordered), len(rows), pages, zones
+    )
 
 
 def _passes(r: Row, query: Query) -> bool:
@@ -144,7 +150,16 @@ def _passes(r: Row, query: Query) -> bool:
         return True
     member = r.member
     haystack = " ".join(
-        (member.id, member.address, member.name, member.operator, member.note, *member.tags)
+        (
+            member.id,
+            member.address,
+            member.name,
+            member.operator,
+            member.note,
+            r.word,
+            *member.tags,
+            *member.zones,
+        )
     ).lower()
     return query.q.lower() in haystack
 

@@ -23,6 +23,7 @@ PAGES = (
     "/members/m00001",
     "/members/m00003",
     "/members/add",
+    "/members/add/form",
     "/time",
     "/clock",
     "/use",
@@ -90,7 +91,7 @@ async def test_everything_works_without_scripts(tmp_path):
         assert await tab.evaluate("document.querySelectorAll('tbody tr').length") == 2
         await tab.click("thead a[href*='sort=-score']")
         assert "sort=-score" in await tab.evaluate("location.search")
-        await tab.open(visitor.base + "/members/add")
+        await tab.open(visitor.base + "/members/add/form")
         await tab.evaluate("document.querySelector('#f-address').value = '192.0.2.1'")
         await tab.click("main button.primary")
         assert await tab.evaluate("location.pathname + location.search") == "/members/m00002?done=added"
