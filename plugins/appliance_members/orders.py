@@ -133,7 +133,7 @@ def rows_of_csv(text: str) -> list[dict[str, Any]]:
 def _row_of_csv(row: Mapping[Any, Any], line: int) -> dict[str, Any]:
     if None in row:
         raise Invalid(f"line {line} has more values than there are columns")
-    values: dict[str, Any] = {k: v.strip() for k, v in row.items() if v is not None and v.strip()}
+    values: dict[str, Any] = {k: _fused(v.strip()) for k, v in row.items() if v is not None and v.strip()}
     for key in _LISTS:
         if key in values:
             values[key] = values[key].split()
@@ -144,6 +144,20 @@ def _row_of_csv(row: Mapping[Any, Any], line: int) -> dict[str, Any]:
     if "paused" in values:
         values["paused"] = values["paused"].lower() in {"yes", "true", "1"}
     return values
+
+
+#: What a spreadsheet takes for the beginning of a formula.
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+
+
+def _defused(text: str) -> str:
+    """Text that no spreadsheet runs: an apostrophe goes in front of what looks like a formula, or like such an apostrophe."""
+    return f"'{text}" if text.startswith((*_FORMULA, "'")) else text
+
+
+def _fused(text: str) -> str:
+    """The text as it was before `_defused`."""
+    return text[1:] if text[:1] == "'" and text[1:].startswith((*_FORMULA, "'")) else text
 
 
 def exported(members: Iterable[Member]) -> list[dict[str, Any]]:
@@ -164,5 +178,6 @@ def csv_of(rows: Iterable[Mapping[str, Any]]) -> str:
     writer.writeheader()
     for row in rows:
         lists = {key: " ".join(row[key]) for key in _LISTS}
-        writer.writerow({**row, **lists, "paused": "yes" if row["paused"] else ""})
+        words = {**row, **lists, "paused": "yes" if row["paused"] else ""}
+        writer.writerow({k: _defused(v) if isinstance(v, str) else v for k, v in words.items()})
     return out.getvalue()

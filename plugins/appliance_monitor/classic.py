@@ -67,6 +67,8 @@ def decimal(value: float | None) -> str:
 
 def _text(value: str | None) -> str:
     """Text from the network: control characters made visible, quoted where a comma would split it."""
+    # A kiss code is four bytes of a stranger's choice: none of them begins a formula in somebody's spreadsheet.
+    value = f"'{value}" if value and value[0] in "=+-@" else value
     shown = "".join(c if c.isprintable() else f"<0x{ord(c):02X}>" for c in value or "")
     return '"' + shown.replace('"', '""') + '"' if "," in shown or '"' in shown else shown
 

@@ -62,6 +62,8 @@ def as_csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str] = COLUMNS) 
 
 def cell(value: Any) -> Any:
     """A value for a cell of a CSV file; text that a spreadsheet would run as a formula is defused."""
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
-        return "'" + value
-    return value
+    if not isinstance(value, str):
+        return value
+    # Control bytes of a stranger would end a row before its end, in some readers.
+    shown = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in value)
+    return f"'{shown}" if shown[:1] in ("=", "+", "-", "@") else shown

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from appliance.api.contrib import Panel
 from appliance.api.errors import NotFound
@@ -25,6 +26,8 @@ _SHORT = 8
 _RECENT = 20
 #: Cells of a row's strip, one for each of the last probes.
 _CELLS = 48
+#: Drawn rows that are kept, some hundred bytes each.
+_MOST_DRAWN = 2000
 #: Points of a drawing made here; with a script the browser asks for as many as it has pixels.
 _POINTS = 400
 
@@ -34,6 +37,7 @@ class Pages:
 
     def __init__(self, site: Site) -> None:
         self._site = site
+        self._drawn: dict[str, tuple[object, object]] = {}
         self._drawing = Drawing(site)
 
     async def overview(self, request: Request) -> Reply:
@@ -97,16 +101,21 @@ class Pages:
         lines = {key: [p.get("offset_s") for p in probes[-_RECENT:]] for key, probes in recents.items()}
         wide = offset_axis([v for values in lines.values() for v in values if v is not None], (), 16.0)
         axis = Arcsinh(max(wide.limit, 0.1), wide.knee, 16.0)
-        found: dict[str, object] = {}
+        drawn: dict[str, tuple[object, object]] = {}
         for key, probes in recents.items():
             if probes:
-                cells = ["none"] * (_CELLS - len(probes)) + [
-                    member_view.cell(p.get("offset_s"), limits) for p in probes
-                ]
-                good = sum(cell == "ok" for cell in cells)
-                title = f"{good} of the last {words.plural(len(probes), 'probe')} good; the latest {words.offset(lines[key][-1])}"
-                found[key] = charts.history(lines[key], cells, title, axis, zero=0.0)
-        return found
+                # A row is drawn anew only when something in it is new: most of a page of many servers is not.
+                same = (probes[0].get("ts"), probes[-1].get("ts"), len(probes), axis, limits)
+                kept = self._drawn.get(key)
+                drawn[key] = (
+                    kept
+                    if kept is not None and kept[0] == same
+                    else (same, _history(probes, lines[key], axis, limits))
+                )
+        self._drawn.update(drawn)
+        if len(self._drawn) > _MOST_DRAWN:
+            self._drawn = drawn
+        return {key: markup for key, (_, markup) in drawn.items()}
 
     def _last_problems(self, rows: Sequence[Row]) -> dict[str, str]:
         """For each row whose newest probe is good, what was wrong last and when, as far as memory reaches."""
@@ -147,6 +156,21 @@ class Pages:
         except Exception:
             self._site.ctx.log.exception("the card %r cannot be shown", panel.title)
             return overview_view.broken_card(panel, "It cannot be shown; the log says why.")
+
+
+def _history(
+    probes: Sequence[Mapping[str, Any]],
+    line: Sequence[float | None],
+    axis: Arcsinh,
+    limits: charts.Thresholds | None,
+) -> object:
+    """A row's line and strip."""
+    cells = ["none"] * (_CELLS - len(probes)) + [member_view.cell(p.get("offset_s"), limits) for p in probes]
+    good = sum(cell == "ok" for cell in cells)
+    title = (
+        f"{good} of the last {words.plural(len(probes), 'probe')} good; the latest {words.offset(line[-1])}"
+    )
+    return charts.history(line, cells, title, axis, zero=0.0)
 
 
 #: Key, heading and class of the sortable columns.
