@@ -15,7 +15,7 @@ from appliance.core.conditional import digest
 from appliance.core.paging import offsets
 from appliance.core.plain_json import to_json
 from appliance.core.routes import Reply, Request
-from appliance_members import orders, standing
+from appliance_members import looking, orders, standing
 from appliance_members.bodies import (
     ExportQuery,
     ListQuery,
@@ -103,29 +103,8 @@ class Operations:
         ]
 
     async def look_up(self, request: Request) -> dict[str, Any]:
-        """Every address of a host, and which of them are members already; nobody is asked for the time."""
         query: LookupQuery = request.query_model
-        order = orders.order_of({"address": query.host})
-        addresses: Iterable[str] = [order.address]
-        if not order.address:
-            try:
-                addresses = await self._registrar.lookup(order.name)
-            except OSError as error:
-                raise Invalid(str(error), errors={"host": str(error)}) from None
-        known = self._roster.registry.by_endpoint()
-        return {
-            "host": query.host,
-            "addresses": [
-                {
-                    "address": address,
-                    "port": order.port,
-                    "family": 6 if ":" in address else 4,
-                    "name": order.name,
-                    "member": known[address, order.port].id if (address, order.port) in known else None,
-                }
-                for address in addresses
-            ],
-        }
+        return await looking.addresses_of(query.host, self._registrar)
 
     async def export_members(self, request: Request) -> Reply:
         query: ExportQuery = request.query_model
@@ -157,13 +136,7 @@ class Operations:
         if not wanted:
             raise Invalid("there is no row to import")
         if body.preview:
-            known = self._roster.registry.by_endpoint()
-            held = {
-                (o.address, o.port): known[o.address, o.port].id
-                for o in wanted
-                if (o.address, o.port) in known
-            }
-            return Reply({"rows": [orders.told(o, held.get((o.address, o.port))) for o in wanted]})
+            return Reply({"rows": looking.rows(wanted, self._roster.registry)})
         outcome = await self._registrar.admit(
             wanted, console=_console(request), force=body.force, partial=body.partial
         )
