@@ -25,6 +25,7 @@ ELSEWHERE = {
     "/status/embed",
     "/status/badge.svg",
     "/status/badge/{zone}",
+    "/badge/{id}",
     "/status/feed.atom",
     "/api/v1/public",
 }

@@ -196,10 +196,30 @@ async def _filled(box: Box) -> dict[str, tuple[str, ...]]:
         "/static/{file}": (),
         "/status/badge/{zone}": ("/status/badge/nowhere.svg",),
         "/verify/{token}": (),
+        "/checks/{check}/stream": (),
+        "/badge/{id}": (),
+        "/members/add/{draft}/{step}": await _steps(box) if box.cookie else (),
         "/members": ("/members", "/members?state=attention", "/members?sort=-score"),
         "/dns": ("/dns", "/dns?name=pool.example.org&type=A&from=192.0.2.7", "/dns?name=nowhere.example.com"),
         "/nothing": ("/nothing",),
     }
+
+
+async def _steps(box: Box) -> tuple[str, ...]:
+    """The later steps of adding a server, with a draft to look at."""
+    jar = aiohttp.CookieJar(unsafe=True)
+    async with (
+        aiohttp.ClientSession(cookies=dict([box.cookie]), cookie_jar=jar) as session,
+        session.post(
+            f"{box.base}/members/add/look",
+            data={"address": "127.0.0.21:9 [::1]:9"},
+            headers={"Sec-Fetch-Site": "same-origin"},
+            allow_redirects=False,
+        ) as reply,
+    ):
+        assert reply.status == 303, await reply.text()
+        at = reply.headers["Location"].rpartition("/")[0]
+    return tuple(f"{at}/{step}" for step in ("check", "place", "owner", "preview"))
 
 
 async def _pages(box: Box) -> tuple[str, ...]:
