@@ -147,15 +147,24 @@ class Tab:
                 await asyncio.sleep(0.05)
         return value
 
-    async def click(self, selector: str) -> None:
-        """Click the first element that fits, as a person does, and wait for the page it leads to."""
+    async def fill(self, selector: str, text: str) -> None:
+        """Put the cursor into the first field that fits and write in place of what stands there."""
+        field = json.dumps(selector)
+        await self.evaluate(
+            f"(() => {{ const e = document.querySelector({field}); e.focus(); e.select(); }})()"
+        )
+        await self.ask("Input.insertText", text=text)
+
+    async def click(self, selector: str, *, leads: bool = True) -> None:
+        """Click the first element that fits, as a person does, and wait for the page it leads to, when it `leads` to one."""
         expression = f"(() => {{ const e = document.querySelector({json.dumps(selector)}); e.scrollIntoView({{block: 'center'}}); const r = e.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2]; }})()"
         x, y = await self.evaluate(expression)
         self._loaded.clear()
         for kind in ("mousePressed", "mouseReleased"):
             await self.ask("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
-        async with asyncio.timeout(30):
-            await self._loaded.wait()
+        if leads:
+            async with asyncio.timeout(30):
+                await self._loaded.wait()
 
     async def press(self, key: str, code: int) -> None:
         """Press a key that writes nothing, such as "Tab" (9) or "Enter" (13)."""

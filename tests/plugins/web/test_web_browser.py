@@ -6,12 +6,16 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from appliance.api.events import VerdictChanged
 from appliance.api.model import Verdict
 from appliance.api.services import Members, ScoreBoard
+from appliance.testing import wait_until
+from appliance_web.stream import Hub
 from tests.plugins.web.test_web_actions import fake_members_api
 from tests.plugins.web.visiting import Visitor, visited
 from tests.support.browser import Browser, browser
@@ -126,26 +130,49 @@ async def test_a_restarted_box_is_found_again(tmp_path):
         await tab.look()
         await tab.open(visitor.base + "/")
         await tab.until("document.body.dataset.stream === 'live'")
-        from appliance_web.stream import Hub
-
         visitor.app.host.services.get(Hub).close()
         await tab.until("document.body.dataset.stream === 'waiting'")
         await tab.until("document.body.dataset.stream === 'live'")
 
 
-async def test_times_can_be_read_in_local_time(tmp_path):
+@pytest.mark.parametrize("zone", ["Asia/Kolkata", "Pacific/Auckland", "America/St_Johns"])
+async def test_times_are_utc_and_say_so_and_can_be_read_in_local_time(tmp_path, zone):
+    """Where the clock is ahead by a day or behind by a half hour, summer time included."""
     async with window(tmp_path / "state") as (visitor, chromium), chromium.tab() as tab:
-        await tab.ask("Emulation.setTimezoneOverride", timezoneId="Asia/Kolkata")
+        await tab.ask("Emulation.setTimezoneOverride", timezoneId=zone)
         await tab.look()
         await tab.open(visitor.base + "/members/m00001")
-        before = await tab.evaluate("document.querySelector('#probes time.stamp').innerText")
+        stamp = "document.querySelector('#probes time.stamp')"
+        meant = datetime.fromisoformat(await tab.evaluate(f"{stamp}.dateTime"))
+        assert await tab.evaluate(f"{stamp}.innerText") == f"{meant.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+        assert (await tab.evaluate("document.querySelector('[data-tick]').innerText")).endswith("UTC")
         await tab.evaluate("document.querySelector('[data-tick]').click()")
-        after = await tab.evaluate("document.querySelector('#probes time.stamp').innerText")
-        moved = await tab.evaluate(
-            f"(new Date('{after}'.replace(' ', 'T') + 'Z') - new Date('{before}'.replace(' ', 'T') + 'Z')) / 60000"
-        )
-        assert moved == 330
+        local = meant.astimezone(ZoneInfo(zone))
+        assert await tab.evaluate(f"{stamp}.innerText") == f"{local:%Y-%m-%d %H:%M:%S}"
         assert (await tab.evaluate("document.querySelector('[data-tick]').innerText")).endswith("local")
+        relative = "document.querySelector('time[title]').title"
+        assert (await tab.evaluate(relative)).endswith("local")
+
+
+async def test_a_hidden_page_gives_its_stream_back(tmp_path):
+    """Fifty forgotten tabs cost nothing; looked at again, a page is fresh and live."""
+    async with window(tmp_path / "state") as (visitor, chromium), chromium.tab() as tab:
+        await tab.look()
+        await tab.open(visitor.base + "/")
+        hub = visitor.app.host.services.get(Hub)
+        await tab.until("document.body.dataset.stream === 'live'")
+        assert len(hub) == 1
+        for hidden, state, listeners in (("true", "off", 0), ("false", "live", 1)):
+            await tab.evaluate(
+                f"Object.defineProperty(document, 'hidden', {{value: {hidden}, configurable: true}}); document.dispatchEvent(new Event('visibilitychange'))"
+            )
+            await tab.until(f"document.body.dataset.stream === '{state}'")
+
+            def left(listeners: int = listeners) -> bool:
+                hub.beat()  # a reader that is gone shows itself at the next write
+                return len(hub) == listeners
+
+            await wait_until(left, f"{listeners} streams")
 
 
 async def elsewhere(reader, writer):

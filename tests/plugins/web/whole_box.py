@@ -20,6 +20,7 @@ from appliance.api.services import Members, ScoreBoard
 from appliance.core.routes import Reply
 from appliance.testing import RunningAppliance, running, wait_until
 from appliance_people.claim import Claim
+from appliance_people.people import People
 from tests.plugins.people.bed import OWNER_PASSWORD
 from tests.plugins.web.visiting import address
 from tests.support.programs import free_port
@@ -29,7 +30,7 @@ State = Literal["fresh", "empty", "demo", "many"]
 HISTORY = 3000
 _CONFIG = """
 [plugins.web]
-listen = "127.0.0.1:0"
+listen = "{listen}"
 listen_tls = []
 trust_loopback = "no"
 reads_per_minute = 100000
@@ -45,6 +46,8 @@ listen = ["127.0.0.1:{dns}"]
 [plugins.monitor]
 interval_s = {interval_s}
 samples = 1
+[plugins.members.verify]
+trusted_networks = ["127.0.0.0/8"]
 [plugins.demo]
 enabled = {simulated}
 port = {port}
@@ -60,6 +63,7 @@ class Box:
         base: address, without the last slash.
         cookie: name and value of the owner's session; None while nobody owns the box.
         member: id of a server with a long history, or "".
+        simulator: UDP port of all simulated servers.
         pages: every page that there is, as it is asked for.
     """
 
@@ -68,6 +72,7 @@ class Box:
     state: State
     cookie: tuple[str, str] | None = None
     member: str = ""
+    simulator: int = 0
     pages: tuple[str, ...] = ()
 
     async def enter(self, tab: Any) -> None:
@@ -81,7 +86,14 @@ class Box:
 
 @asynccontextmanager
 async def whole(
-    folder: Path, state: State, *, config: str = "", history: bool = True, **options: Any
+    folder: Path,
+    state: State,
+    *,
+    config: str = "",
+    history: bool = True,
+    simulated: bool = False,
+    listen: str = "127.0.0.1:0",
+    **options: Any,
 ) -> AsyncIterator[Box]:
     """Run the appliance in that state.
 
@@ -91,15 +103,17 @@ async def whole(
             servers of which one is wrong; "many": 500.
         config: more of the configuration file.
         history: one server gets a long history.
+        simulated: there is a good server at 127.0.0.11 (port `Box.simulator`), which nobody has added.
+        listen: where the pages are.
         options: handed on to `running`.
     """
     port = free_port()
-    text = _config(state, port) + config
+    text = _config(state, port, simulated=simulated, listen=listen) + config
     async with running(None, text, state_dir=folder, config_file=folder / "config.toml", **options) as app:
         await app.until_running()
-        box = Box(app, address(app), state)
+        box = Box(app, address(app), state, simulator=port)
         if state != "fresh":
-            box.cookie = await _claim(app, box.base)
+            box.cookie = None if app.service(People).claimed else await _claim(app, box.base)
         if state in ("demo", "many"):
             board, members = app.service(ScoreBoard), app.service(Members)
             wrong = members.find(f"127.0.0.13:{port}").id if state == "demo" else ""
@@ -116,7 +130,7 @@ async def whole(
         yield box
 
 
-def _config(state: State, port: int) -> str:
+def _config(state: State, port: int, *, simulated: bool, listen: str) -> str:
     addresses = {
         "demo": ["127.0.0.11", "127.0.0.12", "127.0.0.13"],
         "many": ["127.0.0.11", *(f"127.9.{i // 250}.{i % 250 + 1}" for i in range(499))],
@@ -132,8 +146,8 @@ def _config(state: State, port: int) -> str:
     )
     return (
         _CONFIG.format(
-            ntp=free_port(), dns=free_port(), port=port, faults=faults,
-            simulated=str(bool(addresses)).lower(), interval_s=1 if state == "demo" else 60,
+            listen=listen, ntp=free_port(), dns=free_port(), port=port, faults=faults,
+            simulated=str(simulated or bool(addresses)).lower(), interval_s=1 if state == "demo" else 60,
         )
         + entries
     )  # fmt: skip
