@@ -20,8 +20,18 @@ def plugin_list() -> None:
     """Every plugin with its state and why."""
 
     def show(plugins: Any) -> None:
-        rows = [(p["id"], p["state"], p["restarts"], p["origin"], p["why"] or p["text"]) for p in plugins]
-        table(("plugin", "state", "restarts", "origin", "what"), rows, right=("restarts",))
+        rows = [
+            (
+                p["id"],
+                p["state"],
+                p["restarts"],
+                p["origin"],
+                (p["quality"] or {}).get("level", ""),
+                p["why"] or p["text"],
+            )
+            for p in plugins
+        ]
+        table(("plugin", "state", "restarts", "origin", "quality", "what"), rows, right=("restarts",))
 
     emit(admin().get("/api/v1/plugins"), show)
 

@@ -11,15 +11,14 @@ from click.testing import CliRunner
 from appliance.api.services import ScoreBoard
 from appliance.cli import build
 from appliance.testing import running, wait_until
-from appliance_demo.fault import Fault
-from appliance_demo.simulator import Simulator
+from appliance.testing.pool import virtual_pool
 from tests.support.programs import free_port
 
 
 @pytest.fixture
 def pool():
-    with Simulator({"127.0.2.1": Fault(), "127.0.2.2": Fault(kiss="RATE")}) as simulator:
-        yield simulator
+    with virtual_pool({"127.0.2.1": {}, "127.0.2.2": {"kiss": "RATE"}}) as simulated:
+        yield simulated
 
 
 async def timeball(tmp_path, *words, code=0):

@@ -10,9 +10,8 @@ import pytest
 
 from appliance.api.model import ClockState, Sample, Target
 from appliance.core.clock import SystemClock
+from appliance.testing.pool import virtual_pool
 from appliance.wire.ntp import Header, ntp_from_unix_ns
-from appliance_demo.fault import Fault
-from appliance_demo.simulator import Simulator
 from appliance_monitor.probe import Sampler
 from appliance_monitor.sanity import weigh
 from tests.support.mutation import mutated
@@ -31,17 +30,17 @@ def sampler(state: ClockState | None = None) -> Sampler:
 @pytest.fixture
 def pool():
     faults = {
-        "127.0.1.1": Fault(),
-        "127.0.1.2": Fault(offset_s=0.3),
-        "127.0.1.3": Fault(silent=True),
-        "127.0.1.4": Fault(kiss="RATE"),
-        "127.0.1.5": Fault(leap=3, stratum=16),
-        "127.0.1.6": Fault(wrong_origin=True),
-        "127.0.1.7": Fault(stratum=12),
-        "127.0.1.8": Fault(leap=3, stratum=2),
+        "127.0.1.1": {},
+        "127.0.1.2": {"offset_s": 0.3},
+        "127.0.1.3": {"silent": True},
+        "127.0.1.4": {"kiss": "RATE"},
+        "127.0.1.5": {"leap": 3, "stratum": 16},
+        "127.0.1.6": {"wrong_origin": True},
+        "127.0.1.7": {"stratum": 12},
+        "127.0.1.8": {"leap": 3, "stratum": 2},
     }
-    with Simulator(faults) as simulator:
-        yield simulator
+    with virtual_pool(faults) as simulated:
+        yield simulated
 
 
 async def ask(pool, address, timeout_s=5.0) -> Sample:
