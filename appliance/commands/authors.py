@@ -31,7 +31,7 @@ def plugin_new(name: str, hooks: str | None, folder: Path | None, *, single_file
 
     if why := naming.refusal(name, _taken()):
         raise Failure(why, 2)
-    wanted = skeleton.Wanted(name, skeleton.with_needs(_hooks(hooks, ask=not yes and sys.stdin.isatty())))
+    wanted = skeleton.Wanted(name, skeleton.with_needs(_hooks(hooks, ask=not yes and _on_a_terminal())))
     if single_file:
         files, folder = skeleton.single_file(wanted), folder or Path()
         taken = [folder / file for file in files if (folder / file).exists()]
@@ -105,6 +105,10 @@ def _tell(written: Any) -> None:
         click.echo(f"  {folder / file}")
     tested = folder / written["files"][0] if len(written["files"]) == 1 else folder
     click.echo(f"Written. Now:  timeball plugin test {tested}")
+
+
+def _on_a_terminal() -> bool:
+    return sys.stdin.isatty()
 
 
 def _hooks(text: str | None, *, ask: bool) -> tuple[str, ...]:

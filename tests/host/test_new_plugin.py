@@ -125,6 +125,19 @@ def test_what_is_suggested_is_a_name(name):
     assert like == "" or naming.refusal(like, ()) == "" or "word of Python" in naming.refusal(like, ())
 
 
+def test_on_a_terminal_it_asks_what_the_plugin_shall_bring(tmp_path, monkeypatch):
+    monkeypatch.setattr("appliance.commands.authors._on_a_terminal", lambda: True)
+    words = ["plugin", "new", "hello", "--dir", str(tmp_path / "p")]
+    done = CliRunner().invoke(build(), words, input="panels, retention\n")
+    assert done.exit_code == 0, done.output
+    assert "a card on the overview page" in done.output
+    text = (tmp_path / "p/appliance_hello/__init__.py").read_text(encoding="utf-8")
+    hooks = {node.name for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)}
+    assert hooks == {"setup", "panels", "retention", "migrations"}, (
+        "retention brings the table that it is about"
+    )
+
+
 def test_an_unknown_hook_is_refused_with_those_there_are(tmp_path):
     done = new("hello", "--hooks", "panel", "--dir", str(tmp_path / "p"), where=tmp_path)
     assert (done.exit_code, "there are: run, panels" in done.output) == (2, True)
