@@ -76,6 +76,15 @@ def register(cli: click.Group) -> None:
     def captures() -> None:
         emit(admin().get(f"{_BASE}/captures"), _print_captures)
 
+    @inspector.command("traces", help="List the ways to members that left the pool, the latest first.")
+    def traces() -> None:
+        emit(admin().get(f"{_BASE}/traces"), _print_ways)
+
+    @inspector.command("trace", help="Trace the way to MEMBER now.")
+    @click.argument("member")
+    def trace(member: str) -> None:
+        emit(admin().post(f"{_BASE}/traces", {"member": member}), _print_way)
+
     @inspector.group("rules", help="Rules of your own.")
     def rules() -> None: ...
 
@@ -152,3 +161,19 @@ def _print_captures(captures: list[dict[str, Any]]) -> None:
         click.echo("there is no capture; `timeball inspector capture PREFIX` makes one")
     for capture in captures:
         _print_capture(capture)
+
+
+def _print_ways(ways: list[dict[str, Any]]) -> None:
+    if not ways:
+        click.echo("no way was traced: no member left the pool by a fault")
+    for way in ways:
+        _print_way(way)
+
+
+def _print_way(way: dict[str, Any]) -> None:
+    click.echo(
+        f"{_when(way['at'])}  {way['member']} at {way['address']} ({printable(way['because'])}): {way['verdict']}"
+    )
+    for hop in way["hops"]:
+        took = "" if hop["rtt_ms"] is None else f"{hop['rtt_ms']:.1f} ms"
+        click.echo(f"  {hop['ttl']:>2}  {hop['address'] or '*':<40}  {took:>10}  {hop['kind']}")

@@ -43,6 +43,11 @@ class InspectorConfig(PluginConfig):
         help="Whether alerts show whole addresses; else the /24 or /48 that they are in.",
         restart="plugin",
     )
+    trace: bool = setting(
+        default=True,
+        help="Whether the way to a member that leaves the pool by a fault is traced.",
+        restart="plugin",
+    )
     keep_captures_h: float = setting(
         24, help="Captured packets are deleted after so long.", unit="h", restart="plugin", gt=0, le=24 * 30
     )

@@ -19,7 +19,7 @@ def page_routes(frame: Frame, inspector: Inspector) -> list[Route]:
         return await frame.page(  # type: ignore[no-any-return]
             request, "inspector/inspector.html", "Inspector", here="/inspector", topic="inspector", status=status, why=why,
             about=inspector.summary(), alerts=[alert_shown(inspector, alert) for alert in inspector.alerts.all()[:100]],
-            ignored=inspector.ignored.all(), may=request.actor.may("inspector:operate"),
+            ways=inspector.ways.all()[:10], ignored=inspector.ignored.all(), may=request.actor.may("inspector:operate"),
             same=(("shell", "timeball inspector alerts"), ("http", "GET /api/v1/inspector/alerts")),
         )  # fmt: skip
 

@@ -11,6 +11,7 @@ from appliance.api.config import PluginConfig, checked
 from appliance.api.contrib import Route
 from appliance.api.errors import Conflict, Invalid
 from appliance.api.http import Reply, Request
+from appliance.api.services import Members
 from appliance_inspector.alerts import Alert, shown
 from appliance_inspector.service import Inspector
 
@@ -67,6 +68,29 @@ _CAPTURE = {
         "deleted_at": {"type": "number"},
     },
 }
+_WAY = {
+    "type": "object",
+    "properties": {
+        "member": {"type": "string"},
+        "address": {"type": "string"},
+        "at": {"type": "number", "description": "epoch seconds"},
+        "because": {"type": "string", "description": "why the member left the pool"},
+        "verdict": {"type": "string", "description": "where the way ends"},
+        "hops": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "ttl": _COUNT,
+                    "address": {"type": ["string", "null"]},
+                    "rtt_ms": {"type": ["number", "null"]},
+                    "kind": {"enum": ["router", "answered", "refused", "unreachable", "silent"]},
+                },
+            },
+        },
+    },
+    "required": ["member", "address", "at", "verdict", "hops"],
+}
 _STATUS = {
     "type": "object",
     "properties": {
@@ -96,6 +120,12 @@ class NewCapture(PluginConfig):
     )
     for_s: float = Field(60, gt=0, le=3600)
     most: int = Field(10_000, ge=1, le=100_000)
+
+
+class NewTrace(PluginConfig):
+    """Which member."""
+
+    member: str = Field(min_length=1, max_length=255, description="id, address or unique name of a member")
 
 
 def alert_shown(inspector: Inspector, alert: Alert) -> dict[str, Any]:
@@ -154,6 +184,18 @@ def routes(inspector: Inspector) -> list[Route]:
             content_type="application/vnd.tcpdump.pcap",
         )
 
+    async def traces(request: Request) -> list[dict[str, Any]]:
+        return [way.shown() for way in inspector.ways.all()]
+
+    async def trace(request: Request) -> dict[str, Any]:
+        ctx = inspector.run_ctx
+        members = ctx.find(Members) if ctx else None  # type: ignore[type-abstract]
+        if ctx is None or members is None:
+            raise Conflict("there are no members, or the inspector does not run")
+        # Members alone: nobody shall look at the ways to other people's machines from here.
+        way = await inspector.ways.trace(ctx, members.find(request.body.member), "a person asked")
+        return way.shown()
+
     async def delete(request: Request) -> dict[str, Any]:
         found = inspector.captures.find(request.params["id"])
         inspector.captures.remove(found.id)
@@ -167,6 +209,10 @@ def routes(inspector: Inspector) -> list[Route]:
         Route("GET", f"{_BASE}/alerts/{{id}}", alert, scope="read", returns=_ALERT, summary="One alert"),
         Route("POST", f"{_BASE}/alerts/{{id}}/apply", apply, scope="operate", body=For, returns=_IGNORED, refuses=(404, 409),
               summary="Ignore the network that an alert speaks of, for a while"),
+        Route("GET", f"{_BASE}/traces", traces, scope="read", returns={"type": "array", "items": _WAY},
+              summary="Ways to members that left the pool, the latest first"),
+        Route("POST", f"{_BASE}/traces", trace, scope="operate", body=NewTrace, returns=_WAY, refuses=(404, 409),
+              summary="Trace the way to a member, hop by hop"),
         Route("GET", f"{_BASE}/ignored", ignored, scope="read", returns={"type": "array", "items": _IGNORED},
               summary="Networks that are ignored because of alerts"),
         Route("DELETE", f"{_BASE}/ignored/{{id}}", undo, scope="operate", returns=_IGNORED,

@@ -20,6 +20,7 @@ from appliance_inspector.judging.confine import CPU_S
 from appliance_inspector.judging.frames import Packet
 from appliance_inspector.rules import Rule, all_rules
 from appliance_inspector.warden import ChildGone, Warden
+from appliance_inspector.ways import Ways
 
 _SERVICES = ("ntp", "dns")
 _BATCH = 500
@@ -57,6 +58,7 @@ class Inspector:
         self.alerts = Alerts()
         self.ignored = IgnoreList(ctx.state_dir / "ignored.json", self.now_s)
         self.captures = Captures(ctx.state_dir / "captures", self.now_s, ctx.config.keep_captures_h * 3600)
+        self.ways = Ways(self.now_s)
         self.counts = Counts()
         self.rules: dict[str, Rule] = {}
         self.warden: Warden | None = None
@@ -103,6 +105,8 @@ class Inspector:
             if (tap := self.tap(service)) is not None:
                 ctx.spawn(f"sample {service}", self._sample(service, tap, config.every, config.most_per_s))
         ctx.every(60, self.captures.expire)
+        if config.trace:
+            ctx.spawn("trace members that left", self.ways.follow(ctx))
         backoff_s = _BACKOFF_FIRST_S
         while True:
             began_ns = ctx.clock.monotonic_ns()
