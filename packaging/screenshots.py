@@ -15,7 +15,18 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.support.browser import Tab, browser
 
-PAGES = ("/", "/members", "/clock?range=1h", "/dns", "/log", "/plugins", "/help")
+PAGES = (
+    "/",
+    "/members",
+    "/time",
+    "/clock?range=1h",
+    "/dns?draws=1000",
+    "/log?show=below",
+    "/use",
+    "/status",
+    "/plugins",
+    "/help",
+)
 SCREENS = (("desk", 1280, 900), ("phone", 360, 780))
 
 

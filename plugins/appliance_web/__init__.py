@@ -51,6 +51,7 @@ def setup(ctx: SetupContext) -> None:
 @hookimpl
 def routes(ctx: SetupContext) -> Iterable[Route]:
     from appliance_web.console import console_routes
+    from appliance_web.machine import machine_routes
     from appliance_web.routes import web_routes
     from appliance_web.tls.operations import tls_routes
     from appliance_web.traffic import traffic_routes
@@ -58,6 +59,7 @@ def routes(ctx: SetupContext) -> Iterable[Route]:
     return (
         *web_routes(ctx),
         *console_routes(ctx.get(Site)),
+        *machine_routes(ctx.state_dir),
         *tls_routes(ctx),
         *traffic_routes(ctx, ctx.get(Traffic)),
     )

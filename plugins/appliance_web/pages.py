@@ -18,6 +18,7 @@ from appliance_web.site import Site
 from appliance_web.views import member as member_view
 from appliance_web.views import members as members_view
 from appliance_web.views import overview as overview_view
+from appliance_web.views import pulse
 from appliance_web.views.standing import Row, pool_sentence, worst_first
 
 #: A card that is not ready by then says so; the page does not wait for it.
@@ -52,7 +53,9 @@ class Pages:
             tally=overview_view.tally(rows or ()),
             may_examine=request.actor.may("doctor:read"),
             problems=overview_view.problems(overview_view.health(box)),
-            cards=await self._cards(),
+            cards=[*await self._cards(), *await self._machine(request)],
+            figures=await self._figures(request),
+            zones=pulse.zone_lines(rows or ()),
             rows=shown,
             total=len(rows or ()),
             sparks=self._sparks(shown or ()),
@@ -142,6 +145,18 @@ class Pages:
             for key, values in recents.items()
             if values
         }
+
+    async def _figures(self, request: Request) -> list[pulse.Figure]:
+        value = self._site.operations.value
+        return pulse.figures(
+            await value(request, "/api/v1/traffic", range="1h", points="2"),
+            await value(request, "/api/v1/clock"),
+            await value(request, "/api/v1/clock/history", range="1h", points="60"),
+        )
+
+    async def _machine(self, request: Request) -> list[overview_view.Card]:
+        card = pulse.machine_card(await self._site.operations.value(request, "/api/v1/machine"))
+        return [card] if card else []
 
     async def _cards(self) -> list[overview_view.Card]:
         panels = sorted(self._site.ctx.contributions(Panel), key=lambda p: (p.order, p.title))
