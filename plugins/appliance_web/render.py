@@ -36,6 +36,7 @@ _OPEN = {
     "/": "servers:read",
     "/members": "servers:read",
     "/time": "time:read",
+    "/clock": "clock:read",
     "/dns": "dns:read",
     "/log": "servers:read",
     "/plugins": "box:read",

@@ -218,7 +218,18 @@ async def test_text_can_be_read_against_its_background(tmp_path, dark):
     """Contrast of all text, charts included, is at least 4.5 (WCAG 2.2 AA)."""
     async with window(tmp_path / "state") as (visitor, chromium), chromium.tab() as tab:
         await tab.look(dark=dark)
-        for path in ("/", "/members", "/members/m00003", "/dns", "/plugins", "/members/add"):
+        for path in (
+            "/",
+            "/members",
+            "/members/m00003",
+            "/dns",
+            "/clock",
+            "/use",
+            "/status",
+            "/log",
+            "/plugins",
+            "/members/add",
+        ):
             await tab.open(visitor.base + path)
             assert await tab.evaluate(CONTRAST) == [], path
 
@@ -228,7 +239,7 @@ async def test_the_keyboard_reaches_everything_and_shows_where_it_is(tmp_path):
         await tab.look()
         await tab.open(visitor.base + "/members")
         reached = []
-        for _ in range(12):
+        for _ in range(24):
             for kind in ("keyDown", "keyUp"):
                 await tab.ask(
                     "Input.dispatchKeyEvent", type=kind, key="Tab", code="Tab", windowsVirtualKeyCode=9

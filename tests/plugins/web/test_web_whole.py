@@ -102,7 +102,8 @@ async def test_every_page_and_every_file_it_links_shows_the_real_pool(tmp_path):
         assert "wrong time" in seen["/"]
         for part in ("Clock", "Time service", "Monitor", "Answers", "Members"):
             assert f"{part}</" in seen["/"] or f"{part}</a>" in seen["/"], part
-        assert "0.pool.example.org" in seen["/dns"]
+        assert "pool.example.org" in seen["/dns"]
+        assert "0.pool.example.org" in seen["/use"]
         assert "Serves time as stratum" in seen["/time"]
         assert "offset_over_100ms" in seen["/log"]
         csv = next(
