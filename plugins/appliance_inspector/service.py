@@ -164,9 +164,13 @@ class Inspector:
         while True:
             self.every[service] = rate
             began_ns, taken = clock.monotonic_ns(), 0
+            undelivered = 0
             with tap.samples(every=rate) as samples:
                 async for batch in samples:
                     taken += len(batch)
+                    more, undelivered = samples.lost - undelivered, samples.lost
+                    self.counts.sampled += more
+                    self.counts.lost += more
                     self._take(batch, rate, most_per_s)
                     elapsed_s = (clock.monotonic_ns() - began_ns) / 1e9
                     if every or elapsed_s < _RATE_S:
@@ -176,7 +180,6 @@ class Inspector:
                         rate = wanted
                         break
                     began_ns, taken = clock.monotonic_ns(), 0
-                self.counts.lost += samples.lost
 
     def _take(self, batch: list[TappedPacket], every: int, most_per_s: int) -> None:
         now_ns = self._ctx.clock.monotonic_ns()
