@@ -10,6 +10,7 @@ import json
 import os
 import socket
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,10 @@ class Failure(click.ClickException):
         click.echo(f"Error: {printable(self.message)}", err=True)
         if self.remedy:
             click.echo(f"  {self.remedy}", err=True)
+
+
+#: How long a command waits for an appliance that says it is still starting, and between two looks.
+STARTING_S, LOOK_S = 20.0, 0.2
 
 
 class Admin:
@@ -65,12 +70,30 @@ class Admin:
     ) -> Any:
         """One request; the decoded JSON answer, or text when it is not JSON.
 
+        An appliance that is still starting is asked again for a while.
+
         Raises:
             Failure: nobody is there, or the appliance refused; with the right exit code.
         """
         if query:
             path += "?" + urlencode({k: v for k, v in query.items() if v is not None})
         content = None if body is None else json.dumps(body).encode()
+        end_s = time.monotonic() + STARTING_S
+        while True:
+            status, value = self._once(method, path, content, timeout_s)
+            if not _is_starting(status, value) or time.monotonic() >= end_s:
+                break
+            time.sleep(LOOK_S)  # noqa: TID251 - a command of its own process: nobody else waits
+        if status >= 400 and not (isinstance(value, dict) and "status" in value and "problems" in value):
+            raise _refusal(status, value)
+        return value
+
+    def _once(self, method: str, path: str, content: bytes | None, timeout_s: float) -> tuple[int, Any]:
+        """One try: the status, and the decoded answer.
+
+        Raises:
+            Failure: nobody is there.
+        """
         connection = _UnixConnection(self.socket_path, timeout_s)
         try:
             connection.request(method, path, body=content, headers={"Content-Type": "application/json"})
@@ -87,11 +110,11 @@ class Admin:
             if "json" in response.headers.get("Content-Type", "") and data
             else data.decode("utf-8", "replace")
         )
-        if response.status >= 400 and not (
-            isinstance(value, dict) and "status" in value and "problems" in value
-        ):
-            raise _refusal(response.status, value)
-        return value
+        return response.status, value
+
+
+def _is_starting(status: int, value: Any) -> bool:
+    return status == 503 and isinstance(value, dict) and value.get("code") == "starting"
 
 
 def unreachable(path: Path, error: Exception) -> Failure:

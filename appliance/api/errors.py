@@ -14,6 +14,7 @@ and what an operation raises to the person who asked:
       Refused      403
       Unconfirmed  403, give the password again first
       StoreError   503, nothing was kept
+      Starting     503, ask again in a moment
 """
 
 from __future__ import annotations
@@ -98,6 +99,17 @@ class Unconfirmed(Refused):
     """It is a risky one: the person must give the password again first."""
 
     code = "confirm_password"
+
+
+class Starting(ApiError):
+    """What is asked for is not there yet: the appliance still starts. Whoever asks again in a moment finds it."""
+
+    status = 503
+    code = "starting"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.headers = {"Retry-After": "1"}
 
 
 class StoreError(ApiError):

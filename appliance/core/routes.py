@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 from appliance.api.actor import scope_of
 from appliance.api.contrib import Route
-from appliance.api.errors import ApiError, NotFound, Refused, Unconfirmed, Unknown
+from appliance.api.errors import ApiError, NotFound, Refused, Starting, Unconfirmed, Unknown
 from appliance.api.http import Line, Note, Reply, Request
 from appliance.core.bodies import json_body, validated
 from appliance.core.conditional import Changed, current, tag
@@ -86,6 +86,8 @@ class RouteTable:
         self._mounted: list[Mounted] = []
         #: Between the look and the change of an update with a condition no other such update comes.
         self._one_by_one = asyncio.Lock()
+        #: More routes are about to come: what is not here may be here in a moment.
+        self.starting = False
         #: Sees every audited operation after it was done, and every refusal of one that changes something.
         self.witness: Witness | None = None
 
@@ -218,6 +220,8 @@ class RouteTable:
             others.add(mounted.route.method)
         if others:
             raise _WrongMethod(request, others)
+        if self.starting:
+            raise Starting(f"the appliance is still starting, and there is nothing at {request.path} yet")
         raise NotFound(f"there is nothing at {request.path}")
 
     def find(self, method: str, path: str) -> Mounted | None:

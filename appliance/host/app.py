@@ -99,10 +99,12 @@ class Host:
         self.routes.mount("host", own_routes(self))
         self._tasks = [spawn(beside(), name="host:beside") for beside in self.beside]
         await self.store.open()
+        self.routes.starting = True
         if self._admin is not None:
             await self._admin.start()
         for loaded in self._in_order():
             await self._set_up(loaded)
+        self.routes.starting = False
         for supervised in self.supervised.values():
             if supervised.status.state is PluginState.LOADED:
                 supervised.start()

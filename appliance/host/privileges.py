@@ -31,7 +31,7 @@ _NAMES = {
 ADVICE = 'set `user = "timeball"` under [appliance], and it keeps only the right to bind ports below 1024'
 
 #: What tells a state folder from any other.
-_OURS = {"timeball.db", "overrides.toml", "plugins"}
+_OURS = {"timeball.db", "overrides.toml", "plugins", "starts.json"}
 
 
 class User(NamedTuple):

@@ -36,6 +36,8 @@ T = TypeVar("T")
 
 __all__ = ["Client", "FakeClock", "RunningAppliance", "running", "wait_until"]
 
+#: Only a safety net under conditions: long enough for a small machine that does much else at the same time.
+PATIENCE_S = 60.0
 #: Waits of the supervisor, shrunk: tests of plugins should not wait for real backoff.
 QUICK = Timing(
     backoff_first_s=0.01, backoff_most_s=0.05, settled_s=60, strike_window_s=60, ready_s=30, stop_s=3
@@ -72,7 +74,7 @@ class RunningAppliance:
         """The database, as plugins see it."""
         return self.host.store
 
-    async def until_running(self, *plugin_ids: str, timeout_s: float = 20.0) -> None:
+    async def until_running(self, *plugin_ids: str, timeout_s: float = PATIENCE_S) -> None:
         """Wait until the plugins (all, when none is named) are RUNNING.
 
         Raises:
@@ -217,7 +219,7 @@ async def running(
         assert clean, "a plugin did not stop when it was asked to"
 
 
-async def wait_until(condition: Callable[[], bool], what: str, *, timeout_s: float = 20.0) -> None:
+async def wait_until(condition: Callable[[], bool], what: str, *, timeout_s: float = PATIENCE_S) -> None:
     """Wait for a condition, not for a time.
 
     Raises:

@@ -10,7 +10,7 @@ import logging
 import os
 from pathlib import Path
 
-from appliance.api.errors import Conflict, Refused
+from appliance.api.errors import Conflict, Refused, Starting
 from appliance.api.services import Store
 from appliance.core.clock import Clock
 from appliance_people import keeping
@@ -50,7 +50,10 @@ class Claim:
 
         Raises:
             Conflict: the box has an owner.
+            Starting: whether it has one is not known yet.
         """
+        if not self._people.known:
+            raise Starting("the appliance is still starting: whether the box has an owner is not known yet")
         if self._people.claimed:
             raise Conflict("this box has an owner; for a lost password: timeball user reset NAME")
         code, left_s = self._code.current(self._now_s())

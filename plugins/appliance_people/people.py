@@ -74,6 +74,11 @@ class People:
             )
 
     @property
+    def known(self) -> bool:
+        """Whether everybody who is kept has been read."""
+        return self._known
+
+    @property
     def claimed(self) -> bool:
         """Whether there is an owner, or was one: a database that was lost must not open the box to the next who comes."""
         return not self._known or bool(owners(self.users)) or self._mark.exists()

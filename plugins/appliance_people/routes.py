@@ -149,6 +149,7 @@ def api_routes(o: Operations) -> tuple[Route, ...]:
             "setup:code",
             "The setup code of now; on the admin socket only",
             secret=True,
+            refuses=(503,),
         ),
         Route(
             "POST",

@@ -18,6 +18,7 @@ import pytest
 
 from appliance.host import privileges
 from appliance.host.privileges import User, become, find_user, give, own_rights
+from appliance.host.starts import Starts
 from tests.support.native import need_native
 from tests.support.netns import Namespace, network
 from tests.support.programs import REPOSITORY, cannot_run, need, need_root
@@ -118,6 +119,13 @@ def test_what_root_left_in_the_state_folder_is_given_away(folder: Path, nobody: 
     give(folder, nobody)
     assert {path.stat().st_uid for path in (folder, *folder.rglob("*"))} == {nobody.uid}
     assert {path.stat().st_gid for path in (folder, *folder.rglob("*"))} == {nobody.gid}
+
+
+def test_a_folder_in_which_only_the_starts_were_counted_is_ours_too(folder: Path, nobody: User) -> None:
+    Starts(folder).begin()
+    assert (folder / "starts.json").exists()
+    give(folder, nobody)
+    assert (folder / "starts.json").stat().st_uid == nobody.uid
 
 
 def test_traps_in_the_state_folder_give_nothing_else_away(folder: Path, nobody: User) -> None:
@@ -309,6 +317,7 @@ def test_root_without_a_user_is_warned_once(folder: Path, nobody: User) -> None:
         assert appliance.process.wait(20) == 0
 
 
+@pytest.mark.timeout(400)  # its waits of a minute each come one after the other
 def test_chronyd_is_asked_by_a_user_without_privileges(folder: Path, nobody: User) -> None:
     with network() as net:
         space = net.namespace()

@@ -11,7 +11,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 #: Long enough for a loaded two-core machine; a test that needs it all has failed anyway.
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 def wait_until(
