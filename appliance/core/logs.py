@@ -56,12 +56,14 @@ class Text(logging.Formatter):
 
 
 class Journal(logging.Formatter):
-    """One priority prefix per line, as systemd reads it (sd-daemon(3))."""
+    """One priority prefix per line, as systemd reads it (sd-daemon(3)).
+
+    Further lines are indented: none of them can look as if another source had said it.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         prefix = f"<{_SYSLOG.get(record.levelno, 6)}>"
-        lines = f"{_source(record)}: {_message(record)}".split("\n")
-        return "\n".join(prefix + line for line in lines)
+        return prefix + f"{_source(record)}: {_message(record)}".replace("\n", f"\n{prefix}    ")
 
 
 class Json(logging.Formatter):

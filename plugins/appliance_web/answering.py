@@ -1,7 +1,9 @@
-"""What every answer gets on its way out: headers, a tag when it can be asked for again, compression, and a page for people."""
+"""What every answer gets on its way out: headers, a tag when it can be asked for again, compression, a page for people, and an end to waiting."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import secrets
 from collections.abc import Callable
@@ -16,6 +18,10 @@ from appliance_web.way import Way
 
 #: How the request came, kept with it.
 WAY = web.RequestKey("way", Way)
+WRITE_S = 30.0
+#: Of a body that was refused, so much more is read, for so long.
+MOST_IGNORED = 1024 * 1024
+IGNORED_S = 2.0
 _WORTH_PACKING = 1024
 _PACKABLE = ("text/", "application/json", "application/problem+json", "image/svg+xml")
 
@@ -74,3 +80,23 @@ def as_page(response: web.Response, error_page: Callable[[int, str], str]) -> we
     if response.keep_alive is False:
         page.force_close()
     return page
+
+
+async def send(raw: web.Request, response: web.StreamResponse) -> None:
+    """Sent here and not by aiohttp afterwards, so that a reader who never reads is given up."""
+    try:
+        async with asyncio.timeout(WRITE_S):
+            await response.prepare(raw)
+            await response.write_eof()
+    except TimeoutError:
+        if raw.transport is not None:
+            raw.transport.abort()
+
+
+async def read_on(raw: web.Request) -> None:
+    """Read some of a body that was refused: whoever still sends would lose the answer to a connection reset."""
+    rest = MOST_IGNORED
+    with contextlib.suppress(TimeoutError, web.RequestPayloadError, ConnectionError):
+        async with asyncio.timeout(IGNORED_S):
+            while rest > 0 and (chunk := await raw.content.readany()):
+                rest -= len(chunk)

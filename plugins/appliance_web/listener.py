@@ -21,7 +21,7 @@ from appliance.core.http import REQUEST_ID, answer, as_response, body_of
 from appliance.core.routes import CrossSite, Mounted, Reply, RouteTable, problem
 from appliance.dataplane.interface import Endpoint
 from appliance_web import guard, handed, refusals
-from appliance_web.answering import WAY, add_headers, as_page, finish, wants_page
+from appliance_web.answering import WAY, add_headers, as_page, finish, read_on, send, wants_page
 from appliance_web.doorman import Doorman, Lobby
 from appliance_web.limits import Allowance, Rates
 from appliance_web.repeats import Repeats
@@ -31,10 +31,6 @@ from appliance_web.way import Rules, Way, address_of, neighbourhood, trusted, wa
 BODY_S = 20.0
 #: A larger body may take longer, but no slower than this.
 SLOWEST_BYTES_PER_S = 16 * 1024
-WRITE_S = 30.0
-#: Of a body that was refused, so much more is read, for so long.
-MOST_IGNORED = 1024 * 1024
-IGNORED_S = 2.0
 #: Whoever may not do it anyway is not listened to for longer.
 STRANGERS_BODY = 16 * 1024
 
@@ -181,9 +177,9 @@ class Listener:
             response = await self._respond(raw, way)
             if not response.prepared:
                 finish(raw, response)
-                await _send(raw, response)
+                await send(raw, response)
                 if not raw.content.is_eof():
-                    await _read_on(raw)
+                    await read_on(raw)
         finally:
             doorman.requests -= 1
         if self.log_requests:
@@ -379,26 +375,6 @@ class Listener:
 
     async def _add_headers(self, raw: web.Request, response: web.StreamResponse) -> None:
         add_headers(raw, response, hsts=self.door.hsts())
-
-
-async def _send(raw: web.Request, response: web.StreamResponse) -> None:
-    """Sent here and not by aiohttp afterwards, so that a reader who never reads is given up."""
-    try:
-        async with asyncio.timeout(WRITE_S):
-            await response.prepare(raw)
-            await response.write_eof()
-    except TimeoutError:
-        if raw.transport is not None:
-            raw.transport.abort()
-
-
-async def _read_on(raw: web.Request) -> None:
-    """Read some of a body that was refused: whoever still sends would lose the answer to a connection reset."""
-    rest = MOST_IGNORED
-    with contextlib.suppress(TimeoutError, web.RequestPayloadError, ConnectionError):
-        async with asyncio.timeout(IGNORED_S):
-            while rest > 0 and (chunk := await raw.content.readany()):
-                rest -= len(chunk)
 
 
 def _now() -> float:
