@@ -4,7 +4,7 @@ PYTHON ?= python3
 DEV = @exec $(PYTHON) packaging/dev.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow lint native web bench fuzz fuzz-native peers lock docs changelog clean
+.PHONY: help run test test-slow lint native web bench screenshots fuzz fuzz-native peers lock docs changelog clean
 
 help:
 	@echo "make run         start a small pool on this machine and watch it in the browser"
@@ -17,10 +17,11 @@ help:
 	@echo "make fuzz-native fuzz the native plane (cargo-fuzz), TIMEBALL_FUZZ_SECONDS for each target"
 	@echo "make bench       figures, side by side with other servers where they are installed"
 	@echo "sudo make peers  install the real programs that tests and benchmarks talk to (Debian)"
+	@echo "make screenshots  pictures of every page, light and dark, phone and desk"
 	@echo "make lock        resolve the dependencies anew"
 	@echo "make docs        write the manual's reference pages from the code"
 	@echo "make changelog   what the next release brings"
 	@echo "make clean       remove .venv and what builds leave"
 
-run test test-slow lint native web bench fuzz fuzz-native peers lock docs changelog clean:
+run test test-slow lint native web bench screenshots fuzz fuzz-native peers lock docs changelog clean:
 	$(DEV) $@ $(ARGS)

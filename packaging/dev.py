@@ -135,6 +135,13 @@ def bench(arguments: list[str]) -> int:
     return call(BIN / "python", ROOT / "packaging/bench/all.py", *arguments)
 
 
+def screenshots(arguments: list[str]) -> int:
+    """Pictures of every page, light and dark, phone and desk, into build/screenshots (needs chromium)."""
+    ensure(tests=True)
+    print(browser_files.fetch(), file=sys.stderr, flush=True)
+    return call(BIN / "python", ROOT / "packaging/screenshots.py", *arguments)
+
+
 def lock(arguments: list[str]) -> int:
     """Resolve the dependencies anew and write packaging/constraints*.txt and licences.md."""
     ensure(tests=True)
@@ -190,6 +197,7 @@ COMMANDS = {
     "fuzz-native": fuzz_native,
     "bench": bench,
     "peers": peers,
+    "screenshots": screenshots,
     "lock": lock,
     "docs": docs,
     "changelog": changelog,

@@ -200,7 +200,10 @@ def printable(text: object) -> str:
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Sequence[str] = ()) -> None:
     """Print an aligned table; columns named in `right` are aligned to the right."""
-    cells = [[printable("" if cell is None else cell) for cell in row] for row in rows]
+    # A line break in a cell would let a stranger's text pass for a row of ours.
+    cells = [
+        [printable("" if cell is None else cell).replace("\n", "\ufffd") for cell in row] for row in rows
+    ]
     widths = [
         max(len(column), *(len(row[i]) for row in cells)) if cells else len(column)
         for i, column in enumerate(columns)

@@ -54,7 +54,7 @@ def _resolved(host: str) -> str:
         try:
             address = socket.getaddrinfo(name, None, type=socket.SOCK_DGRAM)[0][4][0]
         except OSError as unresolved:
-            raise Failure(f"{printable(name)} cannot be resolved: {unresolved.strerror}") from None
+            raise Failure(f"{printable(name)!r} cannot be resolved: {unresolved.strerror}") from None
         except ValueError:  # what cannot be a name never reaches the resolver
             raise Failure(f"{printable(name)!r} is neither an address nor a host name", 2) from None
         return f"[{address}]:{port or 123}"

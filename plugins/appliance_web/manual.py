@@ -46,6 +46,10 @@ def exists(name: str) -> bool:
     return any(entry.name == name for entry in _contents())
 
 
+#: Parts of every page have these names already.
+_OF_THE_FRAME = frozenset({"clock", "main"})
+
+
 def page(name: str) -> ManualPage:
     """One page by its name, such as "web" or "adr/0003-toml".
 
@@ -110,7 +114,8 @@ def to_html(source: str, name: str = "") -> Markup:
                 child.attrs["href"] = _link(str(child.attrs.get("href", "")), folder)
         if token.type == "heading_open":
             inline = tokens[tokens.index(token) + 1]
-            token.attrs["id"] = re.sub(r"[^a-z0-9]+", "-", inline.content.lower()).strip("-")
+            name = re.sub(r"[^a-z0-9]+", "-", inline.content.lower()).strip("-")
+            token.attrs["id"] = f"{name}-" if name in _OF_THE_FRAME else name
     html = parser.renderer.render(tokens, parser.options, {})
     html = html.replace("<table>", '<div class="scroll"><table>').replace("</table>", "</table></div>")
     return Markup(html)  # noqa: S704 - made by a renderer that escapes everything of the source

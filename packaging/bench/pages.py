@@ -1,0 +1,138 @@
+"""The pages with 500 members: how long the server takes for each, and what travels, compressed."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import http.client
+import json
+import re
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from _common import ROOT, Row, main
+
+MEMBERS, ROUNDS = 500, 40
+PATHS = (
+    "/",
+    "/members",
+    "/members/{id}",
+    "/dns",
+    "/log",
+    "/time",
+    "/clock",
+    "/plugins",
+    "/status",
+    "/api/v1/members",
+    "/metrics",
+)
+
+
+def free_port(kind: int) -> int:
+    with socket.socket(socket.AF_INET, kind) as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+@contextlib.contextmanager
+def members(port: int) -> Iterator[None]:
+    """500 good servers on 127.9.0.1 and on."""
+    spec = {"port": port, "members": [{"address": "127.9.0.1", "count": MEMBERS}]}
+    command = [sys.executable, "-m", "appliance_demo.child", json.dumps(spec)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        try:
+            yield
+        finally:
+            child.terminate()
+            child.wait(10)
+
+
+@contextlib.contextmanager
+def appliance(folder: Path, web: int, member_port: int) -> Iterator[None]:
+    entries = "".join(
+        f'[[plugins.members.member]]\naddress = "127.9.{i // 256}.{i % 256}"\nport = {member_port}\n'
+        for i in range(1, MEMBERS + 1)
+    )
+    config = folder / "config.toml"
+    config.write_text(
+        f'[appliance]\nstate_dir = "{folder}"\n[plugins.clock]\nsource = "local"\n'
+        f'[plugins.ntp]\nlisten = ["127.0.0.1:{free_port(socket.SOCK_DGRAM)}"]\n'
+        f'[plugins.dns]\nlisten = ["127.0.0.1:{free_port(socket.SOCK_DGRAM)}"]\n[plugins.monitor]\ninterval_s = 60\nsamples = 1\n'
+        f'[plugins.web]\nlisten = "127.0.0.1:{web}"\nlisten_tls = []\ntrust_loopback = "operate"\nreads_per_minute = 100000\n{entries}'
+    )
+    command = [str(Path(sys.executable).with_name("timeball")), "run", "--config", str(config)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT) as child:
+        try:
+            yield
+        finally:
+            child.send_signal(signal.SIGTERM)
+            child.wait(15)
+
+
+def get(connection: http.client.HTTPConnection, path: str) -> tuple[int, bytes, bytes]:
+    """Status, what travelled, and what it says."""
+    connection.request("GET", path, headers={"Accept": "text/html", "Accept-Encoding": "gzip"})
+    reply = connection.getresponse()
+    body = reply.read()
+    return (
+        reply.status,
+        body,
+        gzip.decompress(body) if reply.getheader("Content-Encoding") == "gzip" else body,
+    )
+
+
+def wait_until_there(port: int) -> http.client.HTTPConnection:
+    """A connection, once every member has been looked at."""
+    for _ in range(1200):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            status, _, text = get(connection, "/api/v1/scores")
+            if status == 200 and text.count(b'"score"') >= MEMBERS:
+                return connection
+        connection.close()
+        time.sleep(0.1)  # noqa: TID251 - between two looks
+    raise SystemExit("the members were not looked at within two minutes")
+
+
+def measure() -> Iterable[Row]:
+    web, member_port = free_port(socket.SOCK_STREAM), free_port(socket.SOCK_DGRAM)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        members(member_port),
+        appliance(Path(folder), web, member_port),
+    ):
+        connection = wait_until_there(web)
+        found = re.search(rb'href="/members/(m-[a-z0-9]+)"', get(connection, "/members")[2])
+        assert found is not None, "no member on the page of members"
+        for path in PATHS:
+            filled = path.replace("{id}", found[1].decode())
+            times, size = [], 0
+            for _ in range(ROUNDS):
+                begun = time.perf_counter()
+                status, body, _ = get(connection, filled)
+                times.append((time.perf_counter() - begun) * 1e3)
+                size = len(body)
+                assert status == 200, f"{filled}: {status}"
+            ordered = sorted(times)
+            yield Row(
+                f"{path}, {MEMBERS} members",
+                f"{ordered[int(0.95 * ROUNDS)]:.1f} ms",
+                "at most 15 ms (p95)",
+                note=f"median {statistics.median(ordered):.1f} ms of {ROUNDS}, {size / 1000:.1f} kB",
+            )
+        connection.close()
+
+
+if __name__ == "__main__":
+    main(measure)
