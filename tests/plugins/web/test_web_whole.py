@@ -152,7 +152,7 @@ async def test_a_server_is_added_looked_at_paused_and_resumed_through_forms(tmp_
         member = url.path
         status, text, _ = await post(session, base, f"{member}/probe")
         assert status == 200
-        assert "It moves no score" in text
+        assert "no score moves" in text
         status, text, _ = await post(session, base, f"{member}/pause", hours="8")
         assert "Paused: watched, not answered." in text
         assert "in 8 h" in text
