@@ -13,7 +13,7 @@ from appliance.api.context import RunContext, SetupContext
 from appliance.api.errors import ConfigError, Invalid
 from appliance.api.packets import TappedPacket
 from appliance.api.services import DnsTap, NtpTap, PacketTap
-from appliance_inspector.alerts import Alerts
+from appliance_inspector.alerts import Alert, Alerts
 from appliance_inspector.captures import Captures
 from appliance_inspector.ignored import IgnoreList
 from appliance_inspector.judging.confine import CPU_S
@@ -29,6 +29,7 @@ _BACKOFF_FIRST_S, _BACKOFF_MOST_S = 0.5, 60.0
 #: A rate of sampling is kept for so long at least.
 _RATE_S = 5.0
 _MOST_EVERY = 1 << 16
+_LINES_A_MINUTE = 10
 
 
 @dataclass(slots=True)
@@ -69,6 +70,7 @@ class Inspector:
         self._news = asyncio.Event()
         self._allowance = 0.0
         self._refilled_ns = 0
+        self._logged = (-1, 0)
 
     def now_s(self) -> float:
         return self._ctx.clock.wall_ns() / 1e9
@@ -156,7 +158,19 @@ class Inspector:
             raise
         self.counts.judged += len(batch)
         for alert in self.alerts.take(verdict.alerts, self.rules):
+            self._log(ctx, alert)
+
+    def _log(self, ctx: RunContext, alert: Alert) -> None:
+        """A line for each alert, but a few in a minute: sources can be forged, and so there may be any number."""
+        minute = ctx.clock.monotonic_ns() // (60 * 10**9)
+        if minute != self._logged[0]:
+            self._logged = (minute, 0)
+        lines = self._logged[1]
+        self._logged = (minute, lines + 1)
+        if lines < _LINES_A_MINUTE:
             ctx.log.warning("%s: %s (%s)", alert.rule.id, alert.rule.title, alert.prefix)
+        elif lines == _LINES_A_MINUTE:
+            ctx.log.warning("more alerts in this minute are on the page alone")
 
     async def _sample(self, service: str, tap: PacketTap, every: int, most_per_s: int) -> None:
         """Take samples at a rate that the child can judge."""

@@ -31,10 +31,8 @@ from appliance_inspector.judging.frames import (  # noqa: E402
     read_frame,
     unpack,
 )
-from appliance_inspector.judging.judge import Judge  # noqa: E402
+from appliance_inspector.judging.judge import MOST_ALERTS, Judge  # noqa: E402
 
-#: Alerts in one answer; more of one batch are only counted.
-MOST_ALERTS = 64
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -51,6 +49,7 @@ def main() -> int:
             _answer({"rules": len(judge.rules)})
         elif kind == PACKETS:
             packets = unpack(body)
+            judge.descriptions = MOST_ALERTS
             alerts = [alert for packet in packets for alert in judge.look(packet)]
             used = resource.getrusage(resource.RUSAGE_SELF)
             _answer(

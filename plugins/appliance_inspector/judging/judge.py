@@ -15,6 +15,8 @@ from appliance_inspector.judging.windows import Window, Windows
 AGAIN_NS = 60 * 10**9
 #: Packets that a single alert shows.
 SHOWN_BYTES = 512
+#: Alerts that one batch of packets may make; more are only counted.
+MOST_ALERTS = 64
 _FEW, _NEARLY_ALL = 5, 0.8
 _NONE = object()
 
@@ -51,11 +53,17 @@ class Judged:
 
 
 class Judge:
-    """All rules. Its memory is bounded by the number of rules."""
+    """All rules. Its memory is bounded by the number of rules.
+
+    Attributes:
+        descriptions: how many more samples are described; to be set for each batch, since forged sources make as many
+            alerts as there are packets, and describing is what takes time.
+    """
 
     def __init__(self, rules: Sequence[Mapping[str, Any]], describe: Callable[[Packet], str]) -> None:
         self.rules = [Judged(rule) for rule in rules]
         self._describe = describe
+        self.descriptions = MOST_ALERTS
 
     def look(self, packet: Packet) -> list[dict[str, Any]]:
         """The alerts that this packet is one too many for."""
@@ -84,8 +92,14 @@ class Judge:
             "count": seen,
             "service": facts["service"],
             "sample": packet.content[:SHOWN_BYTES].hex(),
-            "shown": self._describe(packet),
+            "shown": self._described(packet),
         }
+
+    def _described(self, packet: Packet) -> str:
+        if not self.descriptions:
+            return ""
+        self.descriptions -= 1
+        return self._describe(packet)
 
 
 def _different(window: Window, enough: int, every: int) -> int:

@@ -132,6 +132,15 @@ async def test_it_tells_of_an_attack_with_a_sample_in_words(scapy):
         assert 0 < verdict.memory_bytes < 512 << 20
 
 
+async def test_forged_sources_make_no_more_alerts_than_can_be_described():
+    async with child() as warden:
+        monlist = b"\x17\x00\x03\x2a" + bytes(4)
+        forged = [ntp_packet(monlist, bytes([10, n >> 8, n & 255, 1]), START_NS) for n in range(500)]
+        verdict = await warden.judge(forged)
+        assert (len(verdict.alerts), verdict.more) == (64, 500 - 64)
+        assert all(alert.shown for alert in verdict.alerts)
+
+
 async def test_killed_it_is_reported_as_such():
     async with child() as warden:
         os.kill(warden.pid, signal.SIGKILL)

@@ -118,6 +118,17 @@ async def test_a_child_that_is_killed_in_the_middle_is_started_again_and_nothing
         assert "signal 9" in inspector.why_dead or inspector.why_dead == ""
 
 
+async def test_a_flood_of_forged_sources_floods_no_log(tmp_path, caplog):
+    async with appliance(tmp_path) as app:
+        await noticed(app)
+        inspector = app.host.services.get(Inspector)
+        alert = inspector.alerts.all()[0]
+        caplog.clear()
+        for _ in range(500):
+            inspector._log(inspector.run_ctx, alert)
+        assert len([record for record in caplog.records if "monlist" in record.message]) <= 20
+
+
 @pytest.mark.parametrize(("role", "status"), [("viewer", 403), ("operator", 403), ("admin", 200)])
 async def test_captures_are_for_administrators(tmp_path, role, status):
     async with appliance(tmp_path) as app:
