@@ -87,3 +87,66 @@ async def test_every_page_of_a_small_pool_is_in_order_on_the_smallest_screen(tmp
 async def test_no_page_in_no_state_has_anything_to_complain_about(tmp_path, state):
     wrong = await judged(tmp_path, state)
     assert not wrong, "\n" + wrong
+
+
+#: Where the focus is, and whether one can see it: an outline, or nothing.
+FOCUS = """
+(() => {
+  const e = document.activeElement, s = getComputedStyle(e), box = e.getBoundingClientRect();
+  if (e === document.body) return null;
+  return [e.matches('.skip'), s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) >= 2 && box.width > 0, `${e.tagName} ${(e.textContent || e.name).trim().slice(0, 30)}`];
+})()
+"""
+
+
+@pytest.mark.slow
+async def test_the_keyboard_shows_where_it_is_on_every_page(tmp_path):
+    """The first stop leads to the content, and each of the first twenty can be seen."""
+    wrong = []
+    async with whole(tmp_path, "demo") as box, browser(need("chromium")) as chromium, chromium.tab() as tab:
+        await box.enter(tab)
+        await tab.look()
+        for path in box.pages:
+            if path in FRAGMENTS:
+                continue
+            await tab.open(box.base + path)
+            for stop in range(20):
+                await tab.press("Tab", 9)
+                found = await tab.evaluate(FOCUS)
+                if found is None:
+                    break
+                skips, seen, what = found
+                wrong += [f"{path}: stop {stop}, {what}, cannot be seen"] if not seen else []
+                wrong += [f"{path}: the first stop is {what}"] if stop == 0 and not skips else []
+    assert wrong == [], "\n".join(wrong)
+
+
+@pytest.mark.slow
+async def test_a_form_that_is_refused_is_in_order_too(tmp_path):
+    """Every form of every page, sent with nothing in it: what comes back is judged like any page."""
+    found: dict[str, list[str]] = {}
+    async with whole(tmp_path, "demo") as box, browser(need("chromium")) as chromium, chromium.tab() as tab:
+        await box.enter(tab)
+        for path in (
+            "/members/add/form",
+            "/members/import",
+            "/account",
+            "/users",
+            "/setup/server",
+            "/settings/web",
+        ):
+            await tab.look(width=360, dark=True)
+            await tab.open(box.base + path)
+            await tab.evaluate(
+                "document.querySelectorAll('main form').forEach((f) => { f.noValidate = true; f.querySelectorAll('input:not([type=hidden]):not([type=checkbox]), textarea').forEach((i) => { i.value = ''; }); })"
+            )
+            await tab.evaluate("document.querySelectorAll('main details').forEach((d) => { d.open = true; })")
+            await tab.click("main form button.primary")
+            await tab.settled()
+            for line in [*await tab.evaluate(CHECKS), *await axe.violations(tab)]:
+                found.setdefault(line, []).append(path)
+            for line in tab.complaints:
+                if "status of 4" not in line:
+                    found.setdefault(line, []).append(path)
+            tab.complaints.clear()
+    assert not found, "\n" + "\n".join(f"{line}\n    {said(places)}" for line, places in found.items())
