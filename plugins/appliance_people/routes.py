@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from appliance.api.contrib import Route
-from appliance_people import bodies
+from appliance_people import answers, bodies
 from appliance_people.operations import Operations
-
-_ARRAY = {"type": "array", "items": {"type": "object"}}
 
 
 def api_routes(o: Operations) -> tuple[Route, ...]:
@@ -21,8 +19,16 @@ def api_routes(o: Operations) -> tuple[Route, ...]:
             "Sign in; the answer sets a cookie",
             body=bodies.SignIn,
             secret=True,
+            returns=answers.SIGNED_IN,
         ),
-        Route("GET", "/api/v1/session", o.who_am_i, "self:read", "Who you are, and what you may do"),
+        Route(
+            "GET",
+            "/api/v1/session",
+            o.who_am_i,
+            "self:read",
+            "Who you are, and what you may do",
+            returns=answers.WHO,
+        ),
         Route("DELETE", "/api/v1/session", o.sign_out, "self:write", "Sign out", status=204),
         Route(
             "POST",
@@ -32,6 +38,7 @@ def api_routes(o: Operations) -> tuple[Route, ...]:
             "Give the password again",
             body=bodies.Confirm,
             secret=True,
+            returns=answers.CONFIRMED,
         ),
         Route(
             "POST",
@@ -41,6 +48,7 @@ def api_routes(o: Operations) -> tuple[Route, ...]:
             "Change the own password; ends all other sessions",
             body=bodies.OwnPassword,
             secret=True,
+            returns=answers.CHANGED,
         ),
         Route(
             "GET",
@@ -49,9 +57,16 @@ def api_routes(o: Operations) -> tuple[Route, ...]:
             "self:read",
             "Where you are signed in",
             query=bodies.WhoseQuery,
-            returns=_ARRAY,
+            returns=answers.SESSIONS,
         ),
-        Route("DELETE", open_sessions, o.end_other_sessions, "self:write", "Sign out everywhere else"),
+        Route(
+            "DELETE",
+            open_sessions,
+            o.end_other_sessions,
+            "self:write",
+            "Sign out everywhere else",
+            returns=answers.ENDED,
+        ),
         Route(
             "DELETE",
             f"{open_sessions}/{{id}}",
@@ -67,7 +82,7 @@ def api_routes(o: Operations) -> tuple[Route, ...]:
             "self:read",
             "Tokens of programs",
             query=bodies.WhoseQuery,
-            returns=_ARRAY,
+            returns=answers.TOKENS,
         ),
         Route(
             "POST",
@@ -78,9 +93,11 @@ def api_routes(o: Operations) -> tuple[Route, ...]:
             body=bodies.NewToken,
             secret=True,
             confirm=True,
+            returns=answers.NEW_TOKEN,
+            status=201,
         ),
         Route("DELETE", f"{tokens}/{{id}}", o.revoke_token, "self:write", "Revoke a token", status=204),
-        Route("GET", users, o.list_users, "users:read", "Everybody with a role", returns=_ARRAY),
+        Route("GET", users, o.list_users, "users:read", "Everybody with a role", returns=answers.USERS),
         Route(
             "POST",
             users,
@@ -90,6 +107,8 @@ def api_routes(o: Operations) -> tuple[Route, ...]:
             body=bodies.NewUser,
             secret=True,
             confirm=True,
+            returns=answers.USER,
+            status=201,
         ),
         Route(
             "PATCH",
@@ -99,6 +118,7 @@ def api_routes(o: Operations) -> tuple[Route, ...]:
             "Give another role",
             body=bodies.UserChange,
             confirm=True,
+            returns=answers.USER,
         ),
         Route(
             "DELETE",
@@ -118,6 +138,7 @@ def api_routes(o: Operations) -> tuple[Route, ...]:
             body=bodies.Reset,
             secret=True,
             confirm=True,
+            returns=answers.USER,
         ),
         Route(
             "POST",
@@ -126,9 +147,25 @@ def api_routes(o: Operations) -> tuple[Route, ...]:
             "users:write",
             "Let a user or an address try again at once",
             body=bodies.Unlock,
+            returns=answers.UNLOCKED,
         ),
-        Route("GET", "/api/v1/roles", o.list_roles, "self:read", "Roles, and every scope that there is"),
-        Route("GET", "/api/v1/audit", o.list_audit, "audit:read", "Who did what", query=bodies.AuditQuery),
+        Route(
+            "GET",
+            "/api/v1/roles",
+            o.list_roles,
+            "self:read",
+            "Roles, and every scope that there is",
+            returns=answers.ABOUT_ROLES,
+        ),
+        Route(
+            "GET",
+            "/api/v1/audit",
+            o.list_audit,
+            "audit:read",
+            "Who did what",
+            query=bodies.AuditQuery,
+            returns=answers.AUDIT,
+        ),
         Route(
             "GET",
             "/api/v1/audit.csv",
@@ -139,9 +176,21 @@ def api_routes(o: Operations) -> tuple[Route, ...]:
             produces=("text/csv",),
         ),
         Route(
-            "GET", "/api/v1/audit/verify", o.verify_audit, "audit:read", "Whether the audit trail is whole"
+            "GET",
+            "/api/v1/audit/verify",
+            o.verify_audit,
+            "audit:read",
+            "Whether the audit trail is whole",
+            returns=answers.VERIFIED,
         ),
-        Route("GET", "/api/v1/setup", o.setup_state, "public", "Whether the box has an owner"),
+        Route(
+            "GET",
+            "/api/v1/setup",
+            o.setup_state,
+            "public",
+            "Whether the box has an owner",
+            returns=answers.SETUP,
+        ),
         Route(
             "GET",
             "/api/v1/setup/code",
@@ -150,6 +199,7 @@ def api_routes(o: Operations) -> tuple[Route, ...]:
             "The setup code of now; on the admin socket only",
             secret=True,
             refuses=(503,),
+            returns=answers.SETUP_CODE,
         ),
         Route(
             "POST",
@@ -159,5 +209,6 @@ def api_routes(o: Operations) -> tuple[Route, ...]:
             "Make the first owner",
             body=bodies.ClaimBody,
             secret=True,
+            returns=answers.SIGNED_IN,
         ),
     )
