@@ -124,13 +124,12 @@ async def test_the_audit_trail_is_listed_and_verified(timeball, tmp_path):
     assert "rows 3 to 9 were written and are missing at the end" in done.stderr
 
 
-def test_the_filter_in_the_manual_finds_the_line_and_only_its_address():
+def test_the_line_in_the_manual_is_what_the_filter_that_it_names_finds():
     manual = (ROOT / "appliance/docs/security.md").read_text()
-    pattern = re.search(r"^failregex = (.*)$", manual, re.MULTILINE)[1].replace(
-        "<HOST>", r"(?P<host>[0-9a-fA-F.:]+)"
-    )
+    named = re.search(r"`(packaging/fail2ban/filter\.conf)`", manual)[1]
+    pattern = re.search(r"^failregex = (.*)$", (ROOT / named).read_text(), re.MULTILINE)[1]
     line = re.search(r"^sign-in failed: .*$", manual, re.MULTILINE)[0]
-    for prefix in ("", "21:26:43 warning login      ", "Nov 26 21:26:43 box timeball[1]: "):
-        assert re.match(pattern, prefix + line)["host"] == "203.0.113.9"
-    forged = 'sign-in failed: address=203.0.113.9 reason="unknown user" name="x? reason=?ok??sign-in failed: address=198.51.100.1 "'
-    assert re.match(pattern, forged)["host"] == "203.0.113.9"
+    found = re.match(
+        pattern.replace("<HOST>", r"(?P<host>[0-9a-fA-F.:]+)"), f"box timeball[1]: login: {line}"
+    )
+    assert found["host"] == "203.0.113.9"
