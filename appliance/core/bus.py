@@ -68,7 +68,11 @@ class Bus:
         try:
             yield subscription
         finally:
-            self._subscriptions.remove(subscription)
+            self.drop(subscription)
+
+    def drop(self, subscription: Subscription[Any]) -> None:
+        """End a subscription, whoever holds it still."""
+        self._subscriptions = [s for s in self._subscriptions if s is not subscription]
 
     def dropped(self) -> dict[str, int]:
         """Lost events by subscriber, `owner/Event`."""

@@ -15,6 +15,11 @@ current_plugin: contextvars.ContextVar[str] = contextvars.ContextVar("current_pl
 _running: set[asyncio.Task[Any]] = set()
 
 
+def held(task: asyncio.Task[Any]) -> bool:
+    """Whether it was started here: somebody knows of it, and waits for its end."""
+    return task in _running
+
+
 def spawn(
     coro: Coroutine[Any, Any, T], *, name: str, context: contextvars.Context | None = None
 ) -> asyncio.Task[T]:

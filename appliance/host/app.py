@@ -30,8 +30,10 @@ from appliance.host.admin import AdminSocket
 from appliance.host.backoff import Timing
 from appliance.host.changes import Changes, Patience
 from appliance.host.contexts import PluginContext, Shared
+from appliance.host.faults import Fault, Faults, guarded
 from appliance.host.inside import Inside
 from appliance.host.lag import LagMonitor
+from appliance.host.leftovers import belongs
 from appliance.host.loader import Loaded, Plugins
 from appliance.host.own_routes import own_routes
 from appliance.host.starts import Starts
@@ -43,6 +45,11 @@ log = logging.getLogger("timeball.host")
 
 HOUSEKEEPING_S = 60.0
 HEALTH_S = 10.0
+#: A plugin that holds the event loop for longer is named; a busy machine is late for less.
+STALL_S = 1.0
+
+_LEFT = "what a run starts, it starts with ctx.spawn and `with ctx.subscribe(...)`: then it ends with the run"
+_STALLED = "work that blocks belongs into `await ctx.to_thread(...)`"
 
 
 class Host:
@@ -68,7 +75,9 @@ class Host:
         self.services = Services()
         self.routes = RouteTable()
         self.store = Database(self.state_dir / "timeball.db", clock=self.clock)
-        self.lag = LagMonitor(SystemClock())  # the loop's lateness is real, whatever time it plays with
+        self.faults = Faults(SystemClock())
+        # The loop's lateness is real, whatever time it plays with.
+        self.lag = LagMonitor(SystemClock(), owner=self._owner_of, blame=self._stalled)
         self.health: Cell[Health] = Cell(Health(Level.OK), clock=self.clock, name="health")
         self._threads = ThreadPoolExecutor(8, thread_name_prefix="timeball-work")
         self.shared = Shared(self.clock, self.services, self.bus, self.store, self.state_dir, self._threads)
@@ -155,8 +164,22 @@ class Host:
             since=self.clock.wall_ns() / 1e9, version=loaded.version, origin=loaded.origin, hooks=loaded.hooks,
         )  # fmt: skip
         key = loaded.id if loaded.id not in self.supervised else f"{loaded.id} ({loaded.origin})"
-        self.supervised[key] = Supervised(ctx, run, status, self._timing)
+        self.supervised[key] = Supervised(
+            ctx, run, status, self._timing, module=loaded.module.__name__ if loaded.module else "",
+            on_left=lambda text: self.faults.note(Fault(loaded.id, "left-behind", text, _LEFT)),
+        )  # fmt: skip
         return self.supervised[key]
+
+    def _owner_of(self, module: str) -> str:
+        """The plugin whose code a module holds, or ""."""
+        return next(
+            (p.id for p in self.plugins.good() if p.module and belongs(p.module.__name__, module)), ""
+        )
+
+    def _stalled(self, plugin: str, late_s: float, where: str) -> None:
+        if late_s > STALL_S:
+            text = f"it held the event loop for {late_s:.1f} s, in which nothing else ran ({where})"
+            self.faults.note(Fault(plugin, "stalls", text, _STALLED))
 
     async def _set_up(self, loaded: Loaded) -> None:
         """The synchronous phase of one plugin: all of it, or nothing."""
@@ -170,7 +193,10 @@ class Host:
             if missing:
                 raise LookupError(f"needs {', '.join(missing)}, which no running plugin provides")
             collect.call(self.plugins, loaded, "setup", ctx=ctx)
-            contributed = collect.collect(self.plugins, loaded, ctx)
+            contributed = {
+                hook: tuple(guarded(self.faults, loaded.id, item) for item in items)
+                for hook, items in collect.collect(self.plugins, loaded, ctx).items()
+            }
             self.routes.mount(loaded.id, contributed.get("routes", ()))
             self.shared.contributions[loaded.id] = contributed
             await self._migrate(loaded)
@@ -209,6 +235,7 @@ class Host:
         self.services.withdraw(plugin_id)
         self.routes.unmount(plugin_id)
         self.shared.contributions.pop(plugin_id, None)
+        self.faults.forget(plugin_id)
 
     def forget(self, plugin_id: str) -> None:
         """Withdraw everything of a plugin that has stopped, as if it had never been there."""

@@ -68,7 +68,7 @@ def collect(plugins: Plugins, loaded: Loaded, ctx: Any) -> dict[str, tuple[Any, 
 
 
 def order(loaded: Iterable[Loaded]) -> list[Loaded]:
-    """Dependency order: providers before those that require them, `after` respected, otherwise by id.
+    """Dependency order: providers before those that require them, `after` respected; ours first, otherwise by id.
 
     A plugin in a cycle gets its `error` set and is left out.
     """
@@ -90,10 +90,13 @@ def order(loaded: Iterable[Loaded]) -> list[Loaded]:
                 by_id.pop(plugin_id).error = "requires itself in a ring: " + " -> ".join(ring)
             continue
         sequence: list[str] = []
+        ready: list[tuple[bool, int, str]] = []
         while graph.is_active():
-            ready = sorted(graph.get_ready())
-            sequence += ready
-            graph.done(*ready)
+            # Ours before anybody's: what takes the path of another is the one that fails, and not the pages.
+            ready += [(not by_id[p].builtin, len(sequence), p) for p in graph.get_ready()]
+            ready.sort()
+            sequence.append(ready.pop(0)[2])
+            graph.done(sequence[-1])
         return [by_id[plugin_id] for plugin_id in sequence]
 
 

@@ -8,7 +8,7 @@ import inspect
 import logging
 import os
 import random
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from appliance.api.errors import ConfigError
 from appliance.api.services import Store
-from appliance.core.bus import Bus, Overflow
+from appliance.core.bus import Bus, Overflow, Subscription
 from appliance.core.cells import Cell
 from appliance.core.clock import Clock
 from appliance.core.services import Services
@@ -122,6 +122,7 @@ class RunningContext:
         self._on_status = on_status
         self._threads = asyncio.Semaphore(2)
         self.children: list[asyncio.Task[Any]] = []
+        self._subscriptions: list[Subscription[Any]] = []
 
     def __getattr__(self, name: str) -> Any:
         # Everything of the setup phase is the same object: id, config, log, clock, get, provide, store, bus, ...
@@ -133,8 +134,24 @@ class RunningContext:
     def status(self, text: str) -> None:
         self._on_status(text)
 
-    def subscribe(self, kind: type[E], *, maxsize: int = 256, overflow: Overflow = "drop_oldest") -> Any:
-        return self._plugin.bus.subscribe(kind, owner=self._plugin.id, maxsize=maxsize, overflow=overflow)
+    @contextlib.contextmanager
+    def subscribe(
+        self, kind: type[E], *, maxsize: int = 256, overflow: Overflow = "drop_oldest"
+    ) -> Iterator[Subscription[E]]:
+        bus = self._plugin.bus
+        with bus.subscribe(kind, owner=self._plugin.id, maxsize=maxsize, overflow=overflow) as events:
+            self._subscriptions.append(events)
+            try:
+                yield events
+            finally:
+                self._subscriptions[:] = [s for s in self._subscriptions if s is not events]
+
+    def close(self) -> list[str]:
+        """End the subscriptions that the run kept open; names of their events."""
+        left, self._subscriptions = self._subscriptions, []
+        for events in left:
+            self._plugin.bus.drop(events)
+        return [events.kind.__name__ for events in left]
 
     def spawn(self, name: str, coro: Coroutine[Any, Any, Any]) -> None:
         self.children.append(self._group.create_task(coro, name=f"{self._plugin.id}:{name}"))

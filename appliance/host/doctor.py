@@ -49,7 +49,7 @@ class Doctor:
             if isinstance(check, HealthCheck)
         ]
         found = await judge.examine([*box.checks(around), ("host", self._database()), *plugins])
-        return judge.ordered([*found, *self._states(), *self._own(found)])
+        return judge.ordered([*found, *self._states(), *self._faults(), *self._own(found)])
 
     async def fix(self, key: str, actor: str) -> str:
         """Do the repair of one finding; what was done, in words.
@@ -130,6 +130,18 @@ class Doctor:
                     (f"timeball plugin retry {status.id}", f"journalctl -u timeball | grep '{status.id} '"),
                 ))  # fmt: skip
         return found
+
+    def _faults(self) -> list[Result]:
+        """What plugins do wrong besides."""
+        return [
+            Result(
+                f"{fault.plugin}.{fault.what}", "degraded", f"the plugin {fault.plugin}: {fault.text}",
+                "The other parts go on; this one needs its author.", (f"seen {fault.times} times",),
+                fault.remedy or "tell its author; the log has more",
+                (f"journalctl -u timeball | grep '{fault.plugin}'",),
+            )
+            for fault in self._host.faults
+        ]  # fmt: skip
 
     def _own(self, found: list[Result]) -> list[Result]:
         """The host's own readings, and which data plane runs, as advice."""

@@ -6,9 +6,11 @@ import asyncio
 import logging
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from appliance.core.clock import Clock
+from appliance.host.leftovers import first_of
 
 log = logging.getLogger("timeball.host")
 
@@ -37,7 +39,21 @@ class LagMonitor:
         lag: the latest reading.
     """
 
-    def __init__(self, clock: Clock, *, beat_s: float = 0.5, limit_s: float = 0.25) -> None:
+    def __init__(self, clock: Clock, *, beat_s: float = 0.5, limit_s: float = 0.25,
+                 owner: Callable[[str], str] = lambda _: "",
+                 blame: Callable[[str, float, str], None] = lambda *_: None) -> None:  # fmt: skip
+        """A monitor that does not watch yet.
+
+        Args:
+            clock: the real one.
+            beat_s: seconds between beats.
+            limit_s: lateness that counts as a stall.
+            owner: the plugin of a module's name, or "".
+            blame: told after a stall: the plugin whose code held the loop, for how many seconds, and where.
+        """
+        self._owner = owner
+        self._blame = blame
+        self._seen: tuple[int, str, str] = (0, "", "")
         self.lag = LoopLag()
         self._clock = clock
         self._beat_s = beat_s
@@ -57,6 +73,9 @@ class LagMonitor:
             while True:
                 await asyncio.sleep(self._beat_s)
                 late_s = max(0.0, (self._clock.monotonic_ns() - self._due_ns) / 1e9)
+                due_ns, plugin, where = self._seen
+                if plugin and due_ns == self._due_ns:
+                    self._blame(plugin, late_s, where)
                 self._due_ns = self._clock.monotonic_ns() + int(self._beat_s * 1e9)
                 self.lag = LoopLag(
                     late_s, max(late_s, self.lag.worst_s), self.lag.stalls, self.lag.last_culprit
@@ -75,17 +94,21 @@ class LagMonitor:
             if self.overdue_s() < self._limit_s or due_ns == told:
                 continue
             told = due_ns
-            culprit = _culprit(loop, loop_thread)
+            plugin, culprit = self._culprit(loop, loop_thread)
             if due_ns != self._due_ns:
                 continue  # it moved on while we looked: the line we saw is somebody else's
             self.lag = LoopLag(
                 self.lag.last_s, max(self.overdue_s(), self.lag.worst_s), self.lag.stalls + 1, culprit
             )
-            log.warning("the event loop stands still: %s", culprit)
+            self._seen = due_ns, plugin, culprit
+            held = f", held by the plugin {plugin}" if plugin else ""
+            log.warning("the event loop stands still%s: %s", held, culprit)
 
-
-def _culprit(loop: asyncio.AbstractEventLoop, loop_thread: int) -> str:
-    task = asyncio.current_task(loop)
-    frame = sys._current_frames().get(loop_thread)  # noqa: SLF001 - documented for exactly this
-    where = f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}" if frame else "unknown"
-    return f"{task.get_name() if task else 'a callback'} at {where}"
+    def _culprit(self, loop: asyncio.AbstractEventLoop, loop_thread: int) -> tuple[str, str]:
+        """The plugin whose code it is, or "", and task and line in words."""
+        task = asyncio.current_task(loop)
+        frame = sys._current_frames().get(loop_thread)  # noqa: SLF001 - documented for exactly this
+        where = (
+            f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}" if frame else "unknown"
+        )
+        return first_of(frame, self._owner), f"{task.get_name() if task else 'a callback'} at {where}"

@@ -67,6 +67,7 @@ def own_routes(host: Host) -> tuple[Route, ...]:
             {
                 **_status(host, key),
                 "contributions": {h: len(c) for h, c in host.shared.contributions.get(key, {}).items()},
+                "faults": [fault.text for fault in host.faults.of(key)],
                 "quality": as_dict(good[key].quality) if key in good else None,
                 "deprecated": list(good[key].deprecated) if key in good else [],
             }

@@ -26,6 +26,7 @@ from appliance.api.model import PluginState, PluginStatus
 from appliance.core.tasks import current_plugin, spawn
 from appliance.host.backoff import Timing
 from appliance.host.contexts import PluginContext, RunningContext
+from appliance.host.leftovers import end_tasks
 
 log = logging.getLogger("timeball.host")
 
@@ -45,11 +46,25 @@ class Supervised:
         status: state and reasons, for pages, CLI and health.
     """
 
-    def __init__(self, ctx: PluginContext, run: Run | None, status: PluginStatus, timing: Timing) -> None:
+    def __init__(self, ctx: PluginContext, run: Run | None, status: PluginStatus, timing: Timing, *,
+                 module: str = "", on_left: Callable[[str], None] = log.warning) -> None:  # fmt: skip
+        """One plugin that does not run yet.
+
+        Args:
+            ctx: its context.
+            run: its `run`, when it has one.
+            status: how it begins.
+            timing: waits and limits.
+            module: module or package that its code is in: tasks of it that outlive a run are ended.
+            on_left: told, in words, what a run left behind.
+        """
         self.ctx = ctx
         self.status = status
         self._run = run
         self._timing = timing
+        self._module = module
+        self._on_left = on_left
+        self._opened: RunningContext | None = None
         self._life: asyncio.Task[None] | None = None
         self._body: asyncio.Task[None] | None = None
         self._bugs: deque[int] = deque(maxlen=timing.strikes)
@@ -73,6 +88,7 @@ class Supervised:
         """Cancel and wait; False when the plugin swallowed the cancellation and was abandoned."""
         life, body = self._life, self._body
         if life is None:
+            await self._sweep()
             self._set(PluginState.STOPPED, "")
             return True
         if self.status.state not in (PluginState.FAILED, PluginState.DISABLED):
@@ -87,6 +103,7 @@ class Supervised:
                       self.ctx.id, self._timing.stop_s, _where(body or life))  # fmt: skip
             self._set(PluginState.FAILED, "did not stop when asked to")
             return False
+        await self._sweep()
         if self.status.state is PluginState.STOPPING:
             self._set(PluginState.STOPPED, "")
         self._life = None
@@ -119,6 +136,7 @@ class Supervised:
                 await asyncio.wait({self._body})
             finally:
                 watchdog.cancel()
+            await self._sweep()
             wait_s = self._judge(self._body)
             if wait_s is None:
                 return
@@ -128,6 +146,7 @@ class Supervised:
     async def _run_once(self, run: Run) -> None:
         async with contextlib.AsyncExitStack() as stack, asyncio.TaskGroup() as group:
             ctx = RunningContext(self.ctx, group, stack, self._became_ready, self._said)
+            self._opened = ctx
             try:
                 await run(ctx)
             except asyncio.CancelledError:
@@ -137,6 +156,16 @@ class Supervised:
                 raise
             for child in ctx.children:
                 child.cancel()
+
+    async def _sweep(self) -> None:
+        """Take away what the run should have: tasks of its own making, subscriptions that it keeps open."""
+        ctx, self._opened = self._opened, None
+        left = [f"the subscription to {kind}" for kind in (ctx.close() if ctx is not None else ())]
+        left += [f"the task {name}" for name in await end_tasks(self._module)]
+        if left:
+            self._on_left(
+                f"it left {len(left)} behind that outlived it and had to be ended: {', '.join(left[:5])}"
+            )
 
     def _judge(self, body: asyncio.Task[None]) -> float | None:
         """Turn the outcome into a state; seconds to wait before the next try, None for the end."""

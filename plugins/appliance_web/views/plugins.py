@@ -43,6 +43,7 @@ class PluginRow:
     hooks: Sequence[str]
     contributions: Sequence[str]
     parts: int
+    faults: Sequence[str] = ()
 
 
 def rows(found: Sequence[Mapping[str, Any]]) -> list[PluginRow]:
@@ -67,6 +68,7 @@ def _row(p: Mapping[str, Any]) -> PluginRow:
         version=str(p.get("version", "")),
         origin=str(p.get("origin", "")),
         parts=sum(int(n) for n in contributions.values()),
+        faults=[str(f) for f in p.get("faults") or ()],
         hooks=[str(h) for h in p.get("hooks") or ()],
         contributions=[
             words.plural(
