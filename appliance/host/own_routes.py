@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
+import logging
 from typing import TYPE_CHECKING, Any
 
 from appliance.api.contrib import Route
-from appliance.api.errors import NotFound
+from appliance.api.errors import Conflict, NotFound
 from appliance.api.model import Level
 from appliance.core.routes import Reply, Request
 from appliance.host.config_routes import config_routes
 from appliance.host.doctor import doctor_routes
 from appliance.host.how_it_runs import how_it_runs
-from appliance.kit.installed import Installed, overview
+from appliance.kit.installed import CannotInstall, Installed, overview
 from appliance.kit.quality import as_dict
 
 if TYPE_CHECKING:
     from appliance.host.app import Host
 
+log = logging.getLogger("timeball.host")
 
 _HEALTH = {
     "type": "object",
@@ -75,11 +76,48 @@ def own_routes(host: Host) -> tuple[Route, ...]:
         ]
 
     async def get_installed(request: Request) -> dict[str, Any]:
-        look = partial(overview, Installed(host.state_dir))
         return {
-            **await asyncio.get_running_loop().run_in_executor(host.shared.threads, look),
+            **await asyncio.get_running_loop().run_in_executor(
+                host.shared.threads, look, Installed(host.state_dir)
+            ),
             "safe_mode": host.starts.book.safe if host.starts else "",
         }
+
+    def look(installed: Installed) -> dict[str, Any]:
+        try:
+            return {**overview(installed), "damaged": ""}
+        except CannotInstall as why:  # then above all somebody wants to go back
+            folder = (installed.home / "current").resolve().name
+            return {
+                "folder": folder,
+                "installed": [],
+                "changed": [],
+                "history": installed.history(),
+                "damaged": str(why),
+            }
+
+    async def roll_back(request: Request) -> dict[str, Any]:
+        try:
+            before = await asyncio.get_running_loop().run_in_executor(
+                host.shared.threads, Installed(host.state_dir).roll_back
+            )
+        except CannotInstall as why:
+            raise Conflict(str(why)) from None
+        except OSError as error:
+            raise Conflict(
+                f"{error.filename or 'the state folder'}: {error.strerror}; on the box: sudo timeball plugin rollback"
+            ) from None
+        request.note.target = before or "no installed plugins"
+        log.warning("%s went back to the plugins of %s", request.actor, request.note.target)
+        if host.starts is not None:
+            host.starts.leave()
+        return {"folder": before, "takes_effect": "with the next start"}
+
+    async def leave_safe_mode(request: Request) -> dict[str, Any]:
+        if host.starts is None or not host.starts.leave():
+            raise Conflict("safe mode does not outlast this start: there is nothing to leave")
+        log.warning("%s ends safe mode with the next start", request.actor)
+        return {"safe_mode": False, "takes_effect": "with the next start"}
 
     async def retry_plugin(request: Request) -> Any:
         supervised = host.supervised.get(request.params["id"])
@@ -99,6 +137,9 @@ def own_routes(host: Host) -> tuple[Route, ...]:
             "store": host.store.stats(),
             "loop_lag": host.lag.lag,
             "bus_dropped": host.bus.dropped(),
+            "safe_mode": host.starts.safe_mode(left_out=any(p.left_out for p in host.plugins.found))
+            if host.starts
+            else None,
             **how_it_runs(host.plane),
         }
 
@@ -129,6 +170,20 @@ def own_routes(host: Host) -> tuple[Route, ...]:
             get_installed,
             "box:read",
             "What was installed on this box and when, files that changed since, and why safe mode is on",
+        ),
+        Route(
+            "POST",
+            "/api/v1/plugins/installed/rollback",
+            roll_back,
+            "plugins:write",
+            "Go back to the plugins before the last installation or removal, with the next start",
+        ),
+        Route(
+            "POST",
+            "/api/v1/plugins/safe-mode/leave",
+            leave_safe_mode,
+            "plugins:write",
+            "Try other people's plugins again with the next start",
         ),
         Route(
             "POST",

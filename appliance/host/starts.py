@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from appliance.api.model import Level, Problem
 
@@ -39,11 +39,19 @@ class Book:
 
 
 class Starts:
-    """The book of starts in a state folder. What cannot be read or written counts as empty: it must not stop a start."""
+    """The book of starts in a state folder.
+
+    What cannot be read or written counts as empty: it must not stop a start.
+
+    Attributes:
+        book: as it was written last.
+        safe: why this very start is in safe mode, or "".
+    """
 
     def __init__(self, state_dir: Path) -> None:
         self._file = state_dir / "starts.json"
         self.book = self._read()
+        self.safe = ""
 
     def begin(self, newest: str = "") -> str:
         """Count this start; why it has to be in safe mode, or "".
@@ -59,7 +67,8 @@ class Starts:
             )
             book = replace(book, safe=f"it did not stay up {book.failed} times in a row with {whom}")
         self._write(replace(book, failed=book.failed + 1))
-        return self.book.safe
+        self.safe = self.book.safe
+        return self.safe
 
     def loaded(self, plugins: Sequence[str]) -> None:
         """Remember whose plugins this start has; in safe mode those of the start before stay remembered."""
@@ -68,6 +77,7 @@ class Starts:
 
     def settled(self) -> None:
         """It runs, or it was stopped on purpose: it has not failed."""
+        self.book = self._read()  # a command may have ended safe mode meanwhile
         if self.book.failed:
             self._write(replace(self.book, failed=0))
 
@@ -76,6 +86,16 @@ class Starts:
         was = bool(self.book.safe)
         self._write(Book())
         return was
+
+    def safe_mode(self, *, left_out: bool) -> dict[str, Any] | None:
+        """Why this start is in safe mode and whether the next one will be; None when it is not.
+
+        Args:
+            left_out: plugins were left out, which may also be because the command line said so.
+        """
+        if not self.safe and not left_out:
+            return None
+        return {"why": self.safe or "it was started with --safe-mode", "ends": not self._read().safe}
 
     def enter(self, why: str) -> None:
         """Leave other people's plugins out from the next start on."""

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from appliance.core.clock import SystemClock
+from appliance.kit import quality
 
 #: States that are kept to go back to.
 KEPT: Final = 5
@@ -49,6 +50,8 @@ class Root:
         source: where it came from, as it was written.
         brought: distributions that came with it, by name.
         plugins: import package by plugin entry point.
+        at: when, epoch seconds; 0.0 where that was not written down.
+        sha256: of the wheel, or "" when it came by its name.
     """
 
     name: str
@@ -56,6 +59,8 @@ class Root:
     source: str
     brought: Mapping[str, str] = field(default_factory=dict)
     plugins: Mapping[str, str] = field(default_factory=dict)
+    at: float = 0.0
+    sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,13 +231,36 @@ def on_path(state_dir: Path) -> None:
 def overview(installed: Installed) -> dict[str, Any]:
     """For people and programs: what is installed, which files were changed since, what was done when."""
     state = installed.current()
-    roots = [
-        {"name": r.name, "version": r.version, "source": r.source, "plugins": sorted(r.plugins)}
-        for r in (state.roots if state else ())
-    ]
+    roots = (
+        []
+        if state is None
+        else [
+            {
+                "name": r.name,
+                "version": r.version,
+                "source": r.source,
+                "plugins": sorted(r.plugins),
+                "at": r.at or None,
+                "sha256": r.sha256,
+                "quality": {name: _level(state.folder, module) for name, module in r.plugins.items()},
+            }
+            for r in state.roots
+        ]
+    )
     changed = state.changed() if state else []
     return {"folder": state.folder.name if state else "", "installed": roots, "changed": changed,
             "history": installed.history()}  # fmt: skip
+
+
+def _level(folder: Path, module: str) -> str:
+    """The level of a plugin's checklist, or "", without importing it."""
+    try:
+        text = (folder.joinpath(*module.partition(":")[0].split(".")) / "quality.toml").read_text(
+            encoding="utf-8"
+        )
+    except (OSError, ValueError):
+        return ""
+    return quality.read(text).level
 
 
 def newest(state_dir: Path) -> str:
@@ -275,5 +303,5 @@ def _hashes(folder: Path) -> Iterator[tuple[str, str]]:
 def _plain(root: Root) -> dict[str, Any]:
     return {
         "name": root.name, "version": root.version, "source": root.source,
-        "brought": dict(root.brought), "plugins": dict(root.plugins),
+        "brought": dict(root.brought), "plugins": dict(root.plugins), "at": root.at, "sha256": root.sha256,
     }  # fmt: skip

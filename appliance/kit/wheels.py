@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 import os
@@ -10,10 +11,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from appliance.core.clock import SystemClock
 from appliance.kit.installed import GROUP, CannotInstall, Installed, Root, distributions, normal, take_out
 
 LONGEST_S = 900.0
@@ -63,7 +66,9 @@ def bring(
         needed = [f"{n}=={v}" for n, v in wanted.items() if n != name]
         target = ["--target", str(folder), "--upgrade", "--no-deps", "--no-compile"]
         _call([*pip, "install", *target, *options, wheel, *needed])
+        sha256 = hashlib.sha256(Path(wheel).read_bytes()).hexdigest() if wheel.endswith(".whl") else ""
     root = _root(folder, name, source, {n: v for n, v in wanted.items() if n != name})
+    root = replace(root, at=SystemClock().wall_ns() / 1e9, sha256=sha256)
     return root, (*(r for r in others if r is not old), root)
 
 

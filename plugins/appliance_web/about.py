@@ -24,6 +24,7 @@ class About:
     async def plugins(self, request: Request) -> Reply:
         found: Any = await self._site.operations.value(request, "/api/v1/plugins")
         box = await self._site.box(request)
+        installed: Any = await self._site.operations.value(request, "/api/v1/plugins/installed")
         rows = plugins_view.rows(found if isinstance(found, list) else [])
         return await self._site.page(
             request, "plugins.html", "Plugins", here="/plugins", live="plugin health", topic="plugins",
@@ -33,6 +34,8 @@ class About:
             may_change=request.actor.may("config:write"),
             problems=plugins_view.problems(box),
             facts=plugins_view.host_facts(box),
+            installed=installed,
+            may_go_back=bool(installed and installed["folder"]) and request.actor.may("plugins:write"),
         )  # fmt: skip
 
     async def retry(self, request: Request) -> Reply:

@@ -36,6 +36,8 @@ NOTICES = {
     "resumed": "The server is active again.",
     "mended": "Mended. The checks below were made after it.",
     "unmended": "Taken back. The checks below were made after it.",
+    "rolled-back": "The plugins before are in force when the appliance starts again: sudo systemctl restart timeball",
+    "safe-mode-left": "Safe mode ends when the appliance starts again: sudo systemctl restart timeball",
     "certificate-renewed": "A new certificate is served from now on. Your browser may ask again whether it trusts this box.",
     "certificate-reset": "The box's own certificate is served again.",
     "certificate-uploaded": "Your certificate is served from now on.",
@@ -164,6 +166,8 @@ class Site:
         frame = self._frame(title, await self.box(request), here=here, live=live, topic=topic, same=same)
         frame["banner"] = request.line == "lan"
         frame["navigation"] = navigation(request.actor)
+        if frame["safe_mode"]:
+            frame["safe_mode"] = {**frame["safe_mode"], "may_leave": request.actor.may("plugins:write")}
         if not request.actor.may("box:read"):
             frame["health"] = None
         frame["visitor"] = visitor(request.actor, known=self.ctx.find(Identity) is not None)  # type: ignore[type-abstract]
@@ -176,7 +180,15 @@ class Site:
         frame = self._frame(said.text.rstrip("."), self._last_box, topic="web")
         return self.renderer.text(
             "error.html",
-            frame | {"said": said, "detail": detail, "notice": "", "banner": False, "visitor": None},
+            frame
+            | {
+                "said": said,
+                "detail": detail,
+                "notice": "",
+                "banner": False,
+                "visitor": None,
+                "safe_mode": None,
+            },
         )
 
     def _frame(self, title: str, box: Mapping[str, Any], *, here: str = "", live: str = "", topic: str = "web",
@@ -195,4 +207,5 @@ class Site:
             ),
             "health": overview.health_chip(overview.health(box)),
             "version": box.get("version", ""),
+            "safe_mode": box.get("safe_mode"),
         }

@@ -1,0 +1,74 @@
+"""Pages that take other people's plugins back, and that end safe mode: each says what it does, and asks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from appliance.core.routes import Reply, Request
+from appliance_web.actions import as_error, read_form, redirect
+from appliance_web.site import Site
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Something to be asked about.
+
+    Attributes:
+        path: of the page.
+        operation: that does it.
+        cli: that does the same.
+        title: of the window.
+        question: what it is about.
+        means: what will be different.
+        verb: on the button.
+        done: word of the notice that follows.
+    """
+
+    path: str
+    operation: str
+    cli: str
+    title: str
+    question: str
+    means: str
+    verb: str
+    done: str
+
+
+ROLL_BACK = Step(
+    "/plugins/rollback", "/api/v1/plugins/installed/rollback", "timeball plugin rollback", "Go back",
+    "Go back to the plugins before the last installation or removal?",
+    "What runs now goes on running; the change takes effect, and safe mode ends, when the appliance starts again: "
+    "`sudo systemctl restart timeball`.",
+    "Go back", "rolled-back",
+)  # fmt: skip
+LEAVE = Step(
+    "/plugins/safe-mode", "/api/v1/plugins/safe-mode/leave", "timeball plugin safe-mode off", "Leave safe mode",
+    "Try other people's plugins again?",
+    "They are loaded when the appliance starts again: `sudo systemctl restart timeball`. If the one that is suspected is still "
+    "there, remove it or go back first. Three starts that do not last lead to safe mode again.",
+    "Leave safe mode", "safe-mode-left",
+)  # fmt: skip
+
+
+class GoingBack:
+    """Handlers of one step: the question, and the deed."""
+
+    def __init__(self, site: Site, step: Step) -> None:
+        self._site = site
+        self._step = step
+
+    async def ask(self, request: Request) -> Reply:
+        """Say what it means, and ask."""
+        step = self._step
+        return await self._site.page(
+            request, "going_back.html", step.title, here="/plugins", topic="plugins", step=step,
+            same=[("CLI", step.cli), ("API", f"POST {step.operation}")],
+        )  # fmt: skip
+
+    async def do(self, request: Request) -> Reply:
+        """Do it."""
+        read_form(request)
+        reply = await self._site.operations.ask(request, "POST", self._step.operation)
+        if reply.status >= 300:
+            raise as_error(reply)
+        return redirect(f"/plugins?done={self._step.done}")
