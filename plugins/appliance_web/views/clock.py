@@ -222,17 +222,22 @@ def past(value: Any, chosen: Range) -> Past | None:
     offset_said, pace_said = _said(offsets, words.offset), _said(paces, _ppm)
     lost = 1 - sum((number(r.get("synchronised")) or 0) * r["n"] for r in known) / sum(r["n"] for r in known)
     return Past(
-        line_chart(
-            [Curve("Offset", offsets)], span, title="Offset of the clock over time", summary=offset_said,
+        _drawn(
+            Curve("Offset", offsets), span, title="Offset of the clock over time", summary=offset_said,
             label=_short_seconds, ident="clock-offset", centred=True, marks=marks,
         ),
-        line_chart(
-            [Curve("Frequency", paces)], span, title="Frequency error of the bare clock over time", summary=pace_said,
+        _drawn(
+            Curve("Frequency", paces), span, title="Frequency error of the bare clock over time", summary=pace_said,
             label=lambda v: f"{v:.6g}".replace("-", "−"), ident="clock-frequency", marks=marks,
         ),
         offset_said, pace_said, known, steps,
         f"Not synchronised for {words.percent(lost)} of this time." if lost > 0.0005 else "",
     )  # fmt: skip
+
+
+def _drawn(curve: Curve, span: Span, **how: Any) -> Markup:
+    """The chart, or nothing where nothing was measured: axes around nothing tell nothing."""
+    return line_chart([curve], span, **how) if any(s.value is not None for s in curve.spots) else Markup("")
 
 
 def _spots(rows: Sequence[Mapping[str, Any]], head: str, unit: str) -> list[Spot]:

@@ -104,6 +104,16 @@ def test_the_past_is_drawn_and_said():
     assert 'class="spread-area"' in past.offset
 
 
+def test_what_nobody_measured_has_no_axes():
+    told = history()
+    told["points"] = [
+        {"ts": row["ts"], "n": 1, "synchronised": 1.0, "frequency_ppm": 2.0} for row in told["points"]
+    ]
+    past = clock.past(told, DAY)
+    assert (past.offset, past.offset_said) == ("", "Nobody measured it in this time.")
+    assert "<svg" in past.frequency
+
+
 @pytest.mark.parametrize("value", [None, {}, {"points": []}, {"points": [{"ts": NOW, "n": 0}]}])
 def test_no_past_is_no_chart(value):
     assert clock.past(value, DAY) is None
@@ -162,9 +172,9 @@ async def test_the_page_stands_without_a_clock_and_with_one(tmp_path):
         await visitor.app.until_running("clock")
 
         async def drawn():
-            return "Offset of the clock over time" in (await visitor.get("/clock?range=1h"))[1]
+            return "Nobody measured it in this time." in (await visitor.get("/clock?range=1h"))[1]
 
-        await wait_for(drawn, "the first reading to be drawn")
+        await wait_for(drawn, "the first reading to be told of")
         status, text, _ = await visitor.get("/clock?range=1h")
         assert status == 200
         assert read(text).complaints == []
