@@ -28,7 +28,8 @@ class About:
         rows = plugins_view.rows(found if isinstance(found, list) else [])
         return await self._site.page(
             request, "plugins.html", "Plugins", here="/plugins", live="plugin health", topic="plugins",
-            same=[("CLI", "timeball plugin list"), ("API", "GET /api/v1/plugins"), ("API", "GET /api/v1/status")],
+            same=[("CLI", "timeball plugin list"), ("CLI", "timeball plugin installed"), ("API", "GET /api/v1/plugins"),
+                  ("API", "GET /api/v1/plugins/installed"), ("API", "GET /api/v1/status")],
             said=plugins_view.sentence(rows),
             rows=rows,
             may_change=request.actor.may("config:write"),

@@ -1,5 +1,6 @@
 """Installing a plugin: offline, checked first, swapped whole, and taken back; a box that does not stay up leaves it out."""
 
+import hashlib
 import json
 import os
 import signal
@@ -57,6 +58,10 @@ def test_a_wheel_is_installed_offline_listed_removed_and_brought_back(tmp_path, 
     now = listed(tmp_path)
     assert [(r["name"], r["version"]) for r in now["installed"]] == [("timeball-hello", "0.1.0")]
     assert now["changed"] == []
+    one = now["installed"][0]
+    assert (one["source"], one["sha256"]) == (str(wheel), hashlib.sha256(wheel.read_bytes()).hexdigest())
+    assert one["at"] == pytest.approx(now["history"][0]["ts"], abs=60)
+    assert set(one["quality"]) == {"hello"}
     (tmp_path / "plugins.d/current/appliance_hello/tally.py").write_text("changed = True\n", encoding="utf-8")
     assert listed(tmp_path)["changed"] == ["appliance_hello/tally.py"]
     assert command(tmp_path, "remove", "hello").exit_code == 0
