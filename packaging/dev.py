@@ -93,7 +93,9 @@ def test(arguments: list[str]) -> int:
     linted = lint([])
     print(native_plane.build(), flush=True)
     print(browser_files.fetch(), flush=True)
-    tested = pytest("-q", "-m", "not slow", *arguments)
+    # Most tests wait for real programs, so twice as many at a time as there are processors; those of one file stay together.
+    spread = [] if arguments else ["-n", str(min(4, 2 * (os.cpu_count() or 1))), "--dist", "loadfile"]
+    tested = pytest("-q", "-m", "not slow", *spread, *arguments)
     return tested or linted
 
 
