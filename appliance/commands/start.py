@@ -125,7 +125,7 @@ def _serve(config_file: Path, state: str | None, assignments: tuple[str, ...], p
         plane = choose(config.appliance.dataplane, confined=config.appliance.sandbox)
     except BadConfig as bad:
         if starts:
-            starts.settled()  # the configuration is at fault, and no plugin
+            starts.withdraw()
         print_problems(bad)
         return EX_CONFIG
     except ValueError as error:

@@ -50,6 +50,7 @@ class Starts:
 
     def __init__(self, state_dir: Path) -> None:
         self._file = state_dir / "starts.json"
+        self._first = not state_dir.exists()
         self.book = self._read()
         self.safe = ""
 
@@ -80,6 +81,15 @@ class Starts:
         self.book = self._read()  # a command may have ended safe mode meanwhile
         if self.book.failed:
             self._write(replace(self.book, failed=0))
+
+    def withdraw(self) -> None:
+        """The configuration is at fault and no plugin: as if this start had not been, a folder that it made included."""
+        if not self._first:
+            self.settled()
+            return
+        with contextlib.suppress(OSError):
+            self._file.unlink(missing_ok=True)
+            self._file.parent.rmdir()
 
     def leave(self) -> bool:
         """End safe mode with the next start; whether it was on."""
