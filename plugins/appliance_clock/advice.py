@@ -13,6 +13,9 @@ _GOOD_DISTANCE_S = 0.005
 _MOSTLY = 0.6
 
 
+_ASKED = {"address", "mode", "name", "reach", "state"}
+
+
 def advice(clock: Mapping[str, Any]) -> list[str]:
     """Sentences on what would make the time better or safer; none when there is nothing to gain.
 
@@ -33,8 +36,11 @@ def advice(clock: Mapping[str, Any]) -> list[str]:
             "The kernel tells neither the true stratum nor the distance to the reference. With chronyd in place of "
             "the program that sets the clock now, both would be known, and claimed correctly."
         )
-    sources = [s for s in chrony.get("sources", ()) if isinstance(s, Mapping)]
-    if source == "chrony" and "sources" not in (chrony.get("withheld") or {}) and "sources" in chrony:
+    listed = [s for s in chrony.get("sources", ()) if isinstance(s, Mapping)]
+    # Of a source about which chronyd keeps silent there is nothing to advise.
+    sources = [s for s in listed if s.keys() >= _ASKED]
+    told = source == "chrony" and "sources" not in (chrony.get("withheld") or {}) and "sources" in chrony
+    if told and (sources or not listed):
         found += _of_sources(sources)
     if clock["synchronised"]:
         found += _of_distance(clock, sources)

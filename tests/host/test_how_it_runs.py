@@ -73,5 +73,11 @@ async def test_doctor_api_and_page_say_it(tmp_path) -> None:
         for advice in status["advice"]:
             assert advice["remedy"] in done.output
         done = await asyncio.to_thread(CliRunner().invoke, build(), ["doctor", "--json", *where])
-        assert json.loads(done.output)["plane"] == status["plane"]
-        assert done.exit_code == 0, "advice alone is no illness"
+        told = json.loads(done.output)
+        assert told["plane"] == status["plane"]
+        advised = {
+            check["level"]
+            for check in told["checks"]
+            if check["id"] in ("box.privileges.root", "host.data-plane")
+        }
+        assert advised <= {"ok", "info"}, "advice alone is no illness"

@@ -115,7 +115,7 @@ async def test_many_large_bodies_leave_no_mark_on_the_memory(tmp_path):
         await attack()
         before = resident_kb()
         assert set(await asyncio.gather(*(attack() for _ in range(20)))) <= {413, 0}
-        assert resident_kb() - before < 20_000  # both ends live in this process
+        assert resident_kb() - before < 40_000  # of 100 MB; both ends live in this process
 
 
 async def test_who_may_not_anyway_is_not_listened_to_for_long(tmp_path):
