@@ -93,9 +93,17 @@ def test(arguments: list[str]) -> int:
     linted = lint([])
     print(native_plane.build(), flush=True)
     print(browser_files.fetch(), flush=True)
+    if arguments:
+        return pytest("-q", "-m", "not slow", *arguments) or linted
     # Most tests wait for real programs, so twice as many at a time as there are processors; those of one file stay together.
-    spread = [] if arguments else ["-n", str(min(4, 2 * (os.cpu_count() or 1))), "--dist", "loadfile"]
-    tested = pytest("-q", "-m", "not slow", *spread, *arguments)
+    workers = str(min(4, 2 * (os.cpu_count() or 1)))
+    tested = pytest("-q", "-m", "not slow", "-n", workers, "--dist", "loadfile")
+    if tested == 1:
+        print(
+            "\nwhat failed beside others is asked once more, alone; if it passes now, the test leans on time or neighbours",
+            flush=True,
+        )
+        tested = pytest("-q", "-m", "not slow", "--last-failed", "--last-failed-no-failures", "none")
     return tested or linted
 
 
