@@ -11,7 +11,7 @@ import pytest
 from tests.support.programs import need
 from tests.support.tree import ROOT
 
-UNIT = ROOT / "packaging" / "timeball.service"
+UNIT = ROOT / "packaging" / "systemd" / "timeball.service"
 
 
 @pytest.fixture
