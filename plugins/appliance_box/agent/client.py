@@ -102,7 +102,9 @@ def _line(action: str, arguments: Mapping[str, Any] | None) -> bytes:
 
 def _understood(line: bytes) -> dict[str, Any]:
     if not line.endswith(b"\n"):
-        raise AgentRefusal("broken", "the agent ended before it was done", "journalctl -u timeball-agent says why")
+        raise AgentRefusal(
+            "broken", "the agent ended before it was done", "journalctl -u timeball-agent says why"
+        )
     found = json.loads(line)
     if not isinstance(found, dict):
         raise AgentRefusal("broken", "the agent's answer makes no sense")
@@ -115,7 +117,9 @@ def _result(found: Mapping[str, Any]) -> Mapping[str, Any]:
         return result
     error = found.get("error", {})
     raise AgentRefusal(
-        str(error.get("code", "unknown")), str(error.get("message", "no reason given")), str(error.get("remedy", ""))
+        str(error.get("code", "unknown")),
+        str(error.get("message", "no reason given")),
+        str(error.get("remedy", "")),
     )
 
 

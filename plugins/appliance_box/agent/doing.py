@@ -57,14 +57,18 @@ class Doing:
         except Exception as bug:
             log.exception("an action of %s failed", peer)
             text = f"the agent made a mistake of its own ({type(bug).__name__}: {bug})"
-            return {"error": {"code": "bug", "message": text, "remedy": "journalctl -u timeball-agent says where"}}
+            return {
+                "error": {"code": "bug", "message": text, "remedy": "journalctl -u timeball-agent says where"}
+            }
 
     def _do(self, line: bytes, peer: str, progress: Progress) -> dict[str, Any]:
         asked = _understood(line)
         action = self._actions.get(asked.action)
         if action is None:
             raise AgentRefusal(
-                "unknown_action", f"there is no action {asked.action!r}", f"there are: {', '.join(sorted(self._actions))}"
+                "unknown_action",
+                f"there is no action {asked.action!r}",
+                f"there are: {', '.join(sorted(self._actions))}",
             )
         arguments = _checked(action, asked.args)
         if action.image_only and read_image(self._root) is None:

@@ -89,9 +89,7 @@ class Server:
     def _converse(self, peer: socket.socket) -> None:
         try:
             with peer:
-                who = self._admitted(peer)
-                if who:
-                    self._answer_all(peer, who)
+                self._answer_all(peer)
         except (OSError, ValueError) as gone:
             log.debug("a peer went away: %s", gone)
         finally:
@@ -99,26 +97,22 @@ class Server:
             with self._lock:
                 self._threads.discard(threading.current_thread())
 
-    def _admitted(self, peer: socket.socket) -> str:
-        """Who it is when it may ask, else "" after it was told."""
+    def _answer_all(self, peer: socket.socket) -> None:
         pid, uid, _ = _CREDENTIALS.unpack(
             peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
         )
         who = f"{_name_of(uid)} (pid {pid})"
-        if uid in self._users:
-            return who
-        log.warning("%s may not ask the agent", who)
-        error = {"code": "not_allowed", "message": "only root and the appliance itself may ask", "remedy": "sudo"}
-        _send(peer, {"error": error})
-        return ""
-
-    def _answer_all(self, peer: socket.socket, who: str) -> None:
         peer.settimeout(SILENT_S)
         with peer.makefile("rb") as lines:
             while line := lines.readline(MOST_LINE_BYTES + 1):
+                if (
+                    uid not in self._users
+                ):  # told after it has asked: a peer that still writes would not hear it
+                    log.warning("%s may not ask the agent", who)
+                    _send(peer, _error("not_allowed", "only root and the appliance itself may ask", "sudo"))
+                    return
                 if len(line) > MOST_LINE_BYTES or not line.endswith(b"\n"):
-                    error = {"code": "bad_request", "message": "this line is too long or has no end", "remedy": ""}
-                    _send(peer, {"error": error})
+                    _send(peer, _error("bad_request", "this line is too long or has no end"))
                     return
 
                 def progress(values: Mapping[str, Any]) -> None:
@@ -127,6 +121,10 @@ class Server:
                         _send(peer, {"progress": dict(values)})
 
                 _send(peer, self._doing.answer(line, who, progress))
+
+
+def _error(code: str, message: str, remedy: str = "") -> dict[str, Any]:
+    return {"error": {"code": code, "message": message, "remedy": remedy}}
 
 
 def _send(peer: socket.socket, value: Mapping[str, Any]) -> None:
