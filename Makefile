@@ -4,7 +4,7 @@ PYTHON ?= python3
 DEV = @exec $(PYTHON) packaging/dev.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow lint native web bench screenshots fuzz fuzz-native peers lock docs changelog clean
+.PHONY: help run test test-slow lint native web bench screenshots fuzz fuzz-native peers lock docs deb changelog clean
 
 help:
 	@echo "make run         start a small pool on this machine and watch it in the browser"
@@ -19,9 +19,10 @@ help:
 	@echo "sudo make peers  install the real programs that tests and benchmarks talk to (Debian)"
 	@echo "make screenshots  pictures of every page, light and dark, phone and desk"
 	@echo "make lock        resolve the dependencies anew"
+	@echo "make deb         the Debian packages, amd64 and arm64, into build/deb"
 	@echo "make docs        write the manual's reference pages from the code"
 	@echo "make changelog   what the next release brings"
 	@echo "make clean       remove .venv and what builds leave"
 
-run test test-slow lint native web bench screenshots fuzz fuzz-native peers lock docs changelog clean:
+run test test-slow lint native web bench screenshots fuzz fuzz-native peers lock docs deb changelog clean:
 	$(DEV) $@ $(ARGS)

@@ -173,6 +173,13 @@ def docs(arguments: list[str]) -> int:
     return call(BIN / "python", ROOT / "packaging/reference.py", "--write", *arguments)
 
 
+def deb(arguments: list[str]) -> int:
+    """Make the Debian packages, amd64 and arm64 (or those named), into build/deb."""
+    ensure(tests=True)
+    print(browser_files.fetch(insist=True), file=sys.stderr, flush=True)
+    return call(BIN / "python", ROOT / "packaging/debian/build.py", *arguments)
+
+
 def changelog(arguments: list[str]) -> int:
     """Print what packaging/changes holds; with --release VERSION, move it into CHANGELOG.md."""
     return call(sys.executable, ROOT / "packaging/changelog.py", *arguments)
@@ -210,6 +217,7 @@ COMMANDS = {
     "screenshots": screenshots,
     "lock": lock,
     "docs": docs,
+    "deb": deb,
     "changelog": changelog,
     "clean": clean,
 }
