@@ -71,8 +71,9 @@ def _without(why: str, *, insist: bool) -> str:
 def _digest() -> str:
     """Of everything that the result depends on."""
     digest = hashlib.sha256()
-    for path in sorted([*RUST.glob("*/src/**/*.rs"), *RUST.glob("*/Cargo.*")]):
-        digest.update(path.relative_to(RUST).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    boundary = RUST.parent / "_native.pyi"
+    for path in sorted([*RUST.glob("*/src/**/*.rs"), *RUST.glob("*/Cargo.*"), boundary]):
+        digest.update(path.relative_to(RUST.parent).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 
 

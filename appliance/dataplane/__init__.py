@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from appliance.dataplane.interface import DataPlane
 
 #: "0" keeps the native plane out, "1" insists on it; for tests of both.
 SWITCH = "APPLIANCE_NATIVE"
-
+#: What the built plane must agree with.
+BOUNDARY = Path(__file__).with_name("_native.pyi")
 
 #: What makes the Python plane's users faster.
 _BUILD = "the native plane answers many times as many packets: build it with `make native` (needs cargo)"
@@ -56,5 +58,6 @@ def _why_not_native() -> str | None:
         from appliance.dataplane import _native
     except ImportError as error:
         return "it is not built" if "_native" in str(error) else str(error)
-    del _native
+    if BOUNDARY.exists() and getattr(_native, "__boundary__", "") != BOUNDARY.read_text():
+        return "it was built from other sources than these"
     return None

@@ -63,6 +63,8 @@ AnswersTuple: TypeAlias = tuple[
 ]
 
 __version__: str
+#: This file as it was when the plane was built.
+__boundary__: str
 
 class NtpServer:
     """Answers on every endpoint with `workers` threads until it is closed; they are confined if `confined` says so."""

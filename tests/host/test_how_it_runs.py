@@ -6,10 +6,11 @@ import asyncio
 import json
 from typing import Any
 
+import pytest
 from click.testing import CliRunner
 
 from appliance.cli import build
-from appliance.dataplane import choose
+from appliance.dataplane import BOUNDARY, choose
 from appliance.dataplane.native import NativePlane
 from appliance.dataplane.reference import PythonPlane
 from appliance.dataplane.sandbox import Sandbox
@@ -57,6 +58,20 @@ def test_what_would_be_faster_is_said_by_the_choice_of_the_plane(monkeypatch) ->
     assert "make native" in choose("python").faster
     monkeypatch.setattr("appliance.dataplane._why_not_native", lambda: None)
     assert 'dataplane = "auto"' in choose("python").faster
+
+
+def test_a_plane_that_was_built_from_other_sources_is_left_alone(monkeypatch, tmp_path) -> None:
+    native = pytest.importorskip("appliance.dataplane._native", reason="the native plane is not built")
+    assert native.__boundary__ == BOUNDARY.read_text()
+    newer = tmp_path / "_native.pyi"
+    newer.write_text(native.__boundary__ + "def added() -> None: ...\n")
+    monkeypatch.setattr("appliance.dataplane.BOUNDARY", newer)
+    monkeypatch.delenv("APPLIANCE_NATIVE", raising=False)
+    chosen = choose("auto")
+    assert chosen.name == "python"
+    assert "other sources" in chosen.why
+    with pytest.raises(ValueError, match=r"other sources.*make native"):
+        choose("native")
 
 
 async def test_doctor_api_and_page_say_it(tmp_path) -> None:

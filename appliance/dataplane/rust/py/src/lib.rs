@@ -303,5 +303,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(dns_outcomes, module)?)?;
     module.add_function(wrap_pyfunction!(dns_binding::dns_decide, module)?)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    // The boundary as it was when this was built: Python compares it with its own, and does without what is stale.
+    module.add("__boundary__", include_str!("../../../_native.pyi"))?;
     Ok(())
 }
