@@ -1,0 +1,79 @@
+"""Kernel and initramfs of a root file system, taken out of it: they lie on the boot partition.
+
+Building one takes ten seconds, under emulation a minute: it is kept as long as packages, scripts and modules stay.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+from images.builder.digest import key
+from images.builder.errors import BuildError
+from images.builder.progress import Progress
+from images.builder.spec import Spec
+from images.builder.tools import Tree
+
+#: Parts of the files' folders that get into an initramfs.
+INTO = ("usr/share/initramfs-tools", "etc/initramfs-tools", "etc/e2fsck.conf")
+
+
+@dataclasses.dataclass(frozen=True)
+class Kernel:
+    """What a boot loader loads."""
+
+    version: str
+    image: Path
+    initrd: Path
+
+
+def kernel(
+    spec: Spec, base: str, root: Path, cache: Path, progress: Progress, *, refresh: bool = False
+) -> Kernel:
+    """Kernel and initramfs of the tree `root`, whose base has the key `base`; unneeded drivers are dropped from it."""
+    versions = sorted(path.name.removeprefix("vmlinuz-") for path in (root / "boot").glob("vmlinuz-*"))
+    if len(versions) != 1:
+        raise BuildError(f"an image has one kernel; the packages bring {', '.join(versions) or 'none'}")
+    version = versions[0]
+    _drop(spec, root, version, progress)
+    (root / "etc/initramfs-tools/modules").write_text("\n".join(_modules(spec, root, version)) + "\n")
+
+    scripts = [folder / part for folder in spec.folders for part in INTO if (folder / part).exists()]
+    folder = (
+        cache / f"start-{spec.architecture}-{key(2, base, spec.modules, spec.drop, spec.epoch, *scripts)}"
+    )
+    made = Kernel(version, folder / "vmlinuz", folder / "initrd.img")
+    if made.initrd.exists() and not refresh:
+        progress.cached("kernel and initramfs", folder.name)
+    else:
+        with progress.stage("kernel and initramfs"):
+            Tree(root, progress).run(
+                *("mkinitramfs", "-o", "/boot/timeball-initrd", version),
+                environment={"SOURCE_DATE_EPOCH": str(spec.epoch)},
+            )
+            folder.mkdir(exist_ok=True)
+            shutil.copyfile(root / f"boot/vmlinuz-{version}", made.image)
+            # Last, and in one step: it is what tells that the folder is complete.
+            shutil.copyfile(root / "boot/timeball-initrd", folder / "initrd.new")
+            (folder / "initrd.new").rename(made.initrd)
+    shutil.rmtree(root / "boot")
+    for name in ("vmlinuz", "initrd.img", "vmlinuz.old", "initrd.img.old"):
+        (root / name).unlink(missing_ok=True)
+    return made
+
+
+def _modules(spec: Spec, root: Path, version: str) -> list[str]:
+    """The modules that this kernel has; others of the list are built in, or another architecture's."""
+    there = {
+        path.name.split(".ko")[0].replace("-", "_")
+        for path in (root / f"usr/lib/modules/{version}").rglob("*.ko*")
+    }
+    return [name for name in dict.fromkeys(spec.modules) if name.replace("-", "_") in there]
+
+
+def _drop(spec: Spec, root: Path, version: str, progress: Progress) -> None:
+    modules = root / f"usr/lib/modules/{version}"
+    for name in spec.drop:
+        shutil.rmtree(modules / name, ignore_errors=True)
+    Tree(root, progress).run("depmod", version)
