@@ -109,10 +109,14 @@ def _serve(config_file: Path, state: str | None, assignments: tuple[str, ...], p
     from appliance.host import trace
     from appliance.host.app import Host
     from appliance.host.process import AGAIN, begin_anew, serve
+    from appliance.host.starts import chosen_at_boot
     from appliance.settings.sources import Sources
 
     sources = Sources(config_file, state, assignments, shipped=shipped)
     starts = _begin(sources)
+    if starts and (why := chosen_at_boot()):
+        starts.safe = starts.safe or why
+        safe_mode = True
     safe_mode = safe_mode or bool(starts and starts.book.safe)
     try:
         _give_up(sources, "the process was started several times before it was judged")

@@ -12,6 +12,8 @@ from typing import Any, Final
 
 from appliance.api.model import Level, Problem
 
+#: Written before the service starts when the boot menu's safe mode was chosen; gone with the next start of the box.
+CHOSEN_AT_BOOT: Final = Path("/run/timeball/safe-mode")
 #: So many starts may fail before other people's plugins are left out.
 MOST_FAILED: Final = 3
 #: A start that has run this long has not failed.
@@ -21,6 +23,14 @@ REMEDY: Final = (
     "`timeball plugin rollback` or `timeball plugin remove NAME`, then restart; "
     "`timeball plugin safe-mode off` tries them again"
 )
+
+
+def chosen_at_boot(file: Path = CHOSEN_AT_BOOT) -> str:
+    """Why this start of the box shall be in safe mode, or ""."""
+    try:
+        return file.read_text(encoding="utf-8", errors="replace").strip()[:200]
+    except OSError:
+        return ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from pathlib import Path
 
@@ -22,6 +23,8 @@ _FLUSH_S = 5.0
 _REFUSALS_S = 1.0
 _SWEEP_S = 3600.0
 _PRESEED = local("preseed")
+#: In the plugin's own folder: what the box was told at its first start, handed over once, and gone after that.
+HANDED_OVER = "preseed.toml"
 
 
 async def serve(ctx: RunContext) -> None:
@@ -31,7 +34,7 @@ async def serve(ctx: RunContext) -> None:
     people.hashing.in_thread = ctx.to_thread
     ctx.on_stop(lambda: setattr(people.hashing, "in_thread", None))
     await people.recall()
-    settings = await _take_preseed(ctx, Path(config.preseed)) if config.preseed else {}
+    settings = await _take_preseed(ctx, config)
     await claim.begin()
     ctx.every(_FLUSH_S, trail.flush)
     ctx.every(_REFUSALS_S, trail.write_refusals)
@@ -52,10 +55,12 @@ async def serve(ctx: RunContext) -> None:
         await trail.write_refusals(end=True)
 
 
-async def _take_preseed(ctx: RunContext, file: Path) -> dict[str, object]:
+async def _take_preseed(ctx: RunContext, config: PeopleConfig) -> dict[str, object]:
     """Make the owner that the file names, and take its secrets away; returns the settings that it wants."""
     people, trail = ctx.get(People), ctx.get(Trail)
     settings: dict[str, object] = {}
+    handed = ctx.state_dir / HANDED_OVER
+    file = Path(config.preseed) if config.preseed else handed
     try:
         found = await ctx.to_thread(preseed.read, file)
         if found is None:
@@ -68,11 +73,16 @@ async def _take_preseed(ctx: RunContext, file: Path) -> dict[str, object]:
             await trail.write(actor=_PRESEED.name, action="preseed", target=user.name)
             ctx.log.warning("the box has an owner now: %r, from %s", user.name, file)
             settings = found.settings()
+        elif found.owner is None and file == handed:
+            settings = found.settings()
     except preseed.Wrong as wrong:
         ctx.log.error("the preseed file was not used: %s", wrong)
     except ApiError as error:
         ctx.log.error("the preseed file was not used: %s: owner: %s", file, error)
-    if people.claimed:
+    if file == handed:
+        with contextlib.suppress(OSError):
+            await ctx.to_thread(file.unlink)
+    elif people.claimed:
         try:
             if await ctx.to_thread(preseed.scrub, file):
                 ctx.log.warning("the password was taken out of %s", file)

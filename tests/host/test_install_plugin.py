@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.cli import build
-from appliance.host.starts import MOST_FAILED, Starts
+from appliance.host.starts import MOST_FAILED, Starts, chosen_at_boot
 from appliance.kit import wheels
 from appliance.kit.installed import CannotInstall, Installed, Root
 from tests.host.test_new_plugin import written
@@ -268,3 +268,13 @@ def test_a_plugin_that_ends_the_process_is_left_out_of_the_fourth_start(tmp_path
 
 def command_of(name, state):
     return CliRunner().invoke(build(), [name, "--state-dir", str(state), "--json"])
+
+
+def test_safe_mode_of_the_boot_menu_holds_for_that_start_of_the_box_and_says_so(tmp_path):
+    flag = tmp_path / "safe-mode"
+    assert chosen_at_boot(flag) == ""
+    flag.write_text("safe mode was chosen in the boot menu\n")
+    starts = Starts(tmp_path / "state")
+    starts.begin()
+    starts.safe = chosen_at_boot(flag)
+    assert starts.safe_mode(left_out=True) == {"why": "safe mode was chosen in the boot menu", "ends": True}

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from appliance.core import logs
 from appliance_box.agent import SOCKET
+from appliance_box.agent.box import pending
 from appliance_box.agent.doing import Doing
 from appliance_box.agent.known import known_actions
 from appliance_box.agent.server import Server, allowed_users, handed_socket
@@ -29,8 +30,11 @@ def main() -> int:
     listener = handed or _listen(Path(options.socket))
     actions = known_actions()
     logging.getLogger("timeball.agent").info("knows %d actions", len(actions))
+    waiting = pending(options.root)
+    waiting.resume()
     with listener:
-        Server(listener, Doing(actions, options.root), allowed_users(), options.idle_s).serve()
+        doing = Doing(actions, options.root)
+        Server(listener, doing, allowed_users(), options.idle_s, awake=waiting.waiting).serve()
     if handed is None:
         Path(options.socket).unlink(missing_ok=True)
     return 0

@@ -12,6 +12,9 @@ from appliance.api.agent import Action
 #: Modules with a tuple ACTIONS each; those of other built-in plugins are named, not imported by our code.
 MODULES: Final = (
     "appliance_box.agent.about",
+    "appliance_box.agent.box",
+    "appliance_box.agent.card",
+    "appliance_box.agent.journal",
     "appliance_box.agent.power",
     "appliance_updates.agent_actions",
 )

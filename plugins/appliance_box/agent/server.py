@@ -10,7 +10,7 @@ import pwd
 import socket
 import struct
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from appliance_box.agent import MOST_LINE_BYTES, SERVICE_USER
@@ -48,15 +48,22 @@ class Server:
         doing: does what is asked.
         users: user ids that may ask.
         idle_s: ends after so long without a connection; None: never.
+        awake: whether something is still to be done that nobody has to ask for.
     """
 
     def __init__(
-        self, listener: socket.socket, doing: Doing, users: Collection[int], idle_s: float | None = 30.0
+        self,
+        listener: socket.socket,
+        doing: Doing,
+        users: Collection[int],
+        idle_s: float | None = 30.0,
+        awake: Callable[[], bool] = lambda: False,
     ) -> None:
         self._listener = listener
         self._doing = doing
         self._users = users
         self._idle_s = idle_s
+        self._awake = awake
         self._room = threading.Semaphore(MOST_PEERS)
         self._threads: set[threading.Thread] = set()
         self._lock = threading.Lock()
@@ -69,7 +76,7 @@ class Server:
                 peer, _ = self._listener.accept()
             except TimeoutError:
                 with self._lock:
-                    if self._threads:
+                    if self._threads or self._awake():
                         continue
                 return
             except OSError:

@@ -137,3 +137,27 @@ def test_no_file_breaks_the_reader(tmp_path_factory, content):
         preseed.scrub(file)
     except UnicodeDecodeError:
         pytest.fail("scrubbing broke")
+
+
+async def test_what_the_box_was_told_at_its_start_is_taken_once_and_gone(tmp_path):
+    """An image's early service hands over what stood on the card: the file is ours alone."""
+    handed = tmp_path / "state" / "people" / "preseed.toml"
+    handed.parent.mkdir(parents=True)
+    handed.write_text(
+        f'[owner]\nname = "ada"\npassword = "{OWNER_PASSWORD}"\n[pool]\nname = "harbour.example"\n'
+    )
+    async with box(tmp_path / "state") as b:
+        assert [u.name for u in b.people.users.values()] == ["ada"]
+        assert (
+            await b.visitor().post("/api/v1/session", {"name": "ada", "password": OWNER_PASSWORD})
+        ).status == 200
+    assert not handed.exists()
+
+
+async def test_a_pool_without_an_owner_is_handed_over_too(tmp_path):
+    handed = tmp_path / "state" / "people" / "preseed.toml"
+    handed.parent.mkdir(parents=True)
+    handed.write_text('[pool]\nroles = ["time"]\n')
+    async with box(tmp_path / "state") as b:
+        await wait_for(lambda: not handed.exists(), "the file is taken")
+        assert not b.people.claimed
