@@ -8,7 +8,7 @@ import os
 import subprocess
 from pathlib import Path
 
-_PROGRAMS = {"usr/bin", "DEBIAN"}
+_PROGRAMS = {"usr/bin", "usr/libexec/timeball", "DEBIAN"}
 _SCRIPTS = {"preinst", "postinst", "prerm", "postrm"}
 
 

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import archive
+import around
 import native_plane
 import python_files
 from release import ARCHITECTURES, HERE, PYTHON, ROOT, Architecture, Release, release
@@ -18,7 +19,7 @@ from release import ARCHITECTURES, HERE, PYTHON, ROOT, Architecture, Release, re
 BUILT = ROOT / "build" / "deb"
 LIBRARIES = f"usr/lib/timeball/lib/python{PYTHON[0]}.{PYTHON[1]}/site-packages"
 #: Of our units those that the package enables and starts; the others are for images, which take the whole machine.
-ENABLED = ("timeball-agent.socket", "timeball.service")
+ENABLED = ("timeball-agent.socket", "timeball-gps.socket", "timeball-time-sources.path", "timeball.service")
 LAUNCHER = """#!/usr/lib/timeball/bin/python3 -I
 from appliance.cli import main
 
@@ -43,7 +44,7 @@ def make(architecture: Architecture, about: Release, stage: Path) -> None:
     archive.put(stage, "usr/lib/tmpfiles.d/timeball.conf", (HERE / "tmpfiles.conf").read_bytes())
     for place in ("etc/timeball/config.toml", "usr/share/timeball/config.toml"):
         archive.put(stage, place, (HERE / "config.toml").read_bytes())
-    archive.put(stage, "etc/chrony/conf.d/timeball.conf", (HERE / "chrony.conf").read_bytes())
+    around.put(stage)
     _control(stage, architecture, about)
     archive.seal(stage, about.epoch_s)
 

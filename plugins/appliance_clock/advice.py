@@ -36,7 +36,7 @@ def advice(clock: Mapping[str, Any]) -> list[str]:
             "The kernel tells neither the true stratum nor the distance to the reference. With chronyd in place of "
             "the program that sets the clock now, both would be known, and claimed correctly."
         )
-    listed = [s for s in chrony.get("sources", ()) if isinstance(s, Mapping)]
+    listed = [s for s in chrony.get("sources", ()) if isinstance(s, Mapping) and not s.get("idle")]
     # Of a source about which chronyd keeps silent there is nothing to advise.
     sources = [s for s in listed if s.keys() >= _ASKED]
     told = source == "chrony" and "sources" not in (chrony.get("withheld") or {}) and "sources" in chrony

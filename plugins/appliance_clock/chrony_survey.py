@@ -23,6 +23,9 @@ from appliance_clock.chrony_reports import (
 
 _MOST_SOURCES = 64  # a screenful; each costs three questions
 
+#: Reference clocks of the configuration that we ship: on every box they wait for a receiver, on most there is none.
+SHIPPED_CLOCKS = ("GPS", "PPS")
+
 
 async def survey(link: ChronyLink) -> dict[str, Any]:
     """Ask chronyd for its sources, activity and server counters.
@@ -65,6 +68,7 @@ async def _view(link: ChronyLink, index: int, source: SourceData) -> dict[str, A
     view = asdict(source)
     del view["raw_address"], view["family"]
     view["name"] = ""
+    view["idle"] = source.mode == "reference clock" and source.address in SHIPPED_CLOCKS and not source.reach
     if source.mode != "reference clock":
         with contextlib.suppress(WireError):  # chronyd before 4.0 has no such question
             view["name"] = parse_source_name(await link.ask(Command.NTP_SOURCE_NAME, pack_address(source)))

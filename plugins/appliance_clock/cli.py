@@ -36,9 +36,10 @@ def _print(clock: dict[str, Any]) -> None:
             f"  stepped {clock['steps']['count']} times, last by {human_s(clock['steps']['last_step_s'])}"
         )
     chrony = clock["chrony"]
-    if chrony and chrony.get("sources"):
+    sources = [s for s in (chrony or {}).get("sources") or () if not s.get("idle")]
+    if sources:
         click.echo()
-        _print_sources(chrony["sources"])
+        _print_sources(sources)
     if clock["better"]:
         click.echo("\nWhat would make it better:")
     for line in clock["better"]:

@@ -26,6 +26,7 @@ class ClockPage:
         chosen = clock_view.chosen_range(request.query)
         clock = await site.operations.value(request, "/api/v1/clock")
         told = clock if isinstance(clock, Mapping) else None
+        receiver = await site.operations.value(request, "/api/v1/gps") if told else None
         history = (
             await site.operations.value(request, "/api/v1/clock/history", range=chosen.key) if told else None
         )
@@ -37,6 +38,7 @@ class ClockPage:
             facts=clock_view.facts(told, now) if told else (),
             distance=clock_view.distance(told) if told else (),
             sources=clock_view.sources(told, now) if told else (),
+            receiver=clock_view.receiver(receiver),
             past=clock_view.past(history, chosen),
             ranges=RANGES.values(),
             chosen=chosen,

@@ -145,9 +145,29 @@ def distance(clock: Mapping[str, Any]) -> list[Part]:
 def sources(clock: Mapping[str, Any], now: float) -> list[SourceRow]:
     """Chronyd's sources, the one that is followed first."""
     rows = [s for s in _map(clock.get("chrony")).get("sources") or () if isinstance(s, Mapping)]
+    rows = [s for s in rows if not s.get("idle")]  # waits for a receiver that is not there
     order = list(_STATES)
     rows.sort(key=lambda s: order.index(s["state"]) if s.get("state") in order else len(order))
     return [_source(row, now) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """A GPS receiver and its pulse; texts may be hostile."""
+
+    shape: Shape
+    verdict: str
+    problems: tuple[str, ...]
+    facts: tuple[tuple[str, str], ...]
+
+
+def receiver(value: Any) -> Receiver | None:
+    """From GET /api/v1/gps; None when there is no such plugin, or no receiver is configured."""
+    if not isinstance(value, Mapping) or not value.get("configured"):
+        return None
+    problems = tuple(str(text) for text in value.get("problems") or ())
+    facts = tuple((str(row[0]), str(row[1])) for row in value.get("facts") or () if len(row) == 2)
+    return Receiver("degraded" if problems else "ok", str(value.get("verdict", "")), problems, facts)
 
 
 def _source(s: Mapping[str, Any], now: float) -> SourceRow:

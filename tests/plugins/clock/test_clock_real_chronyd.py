@@ -267,3 +267,27 @@ async def test_an_unsynchronised_chronyd_is_not_time(chronyd, tmp_path):
         assert clock["source"] == "chrony"
         assert "not synchronised" in clock["why"]
         assert json.dumps(clock)
+
+
+async def test_reference_clocks_that_wait_for_a_receiver_are_marked_and_not_advised_about(
+    chronyd, folders, tmp_path
+) -> None:
+    """They are in the configuration that we ship, on every box."""
+    from tests.support.tree import ROOT
+
+    place = folders()
+    shipped = (
+        (ROOT / "packaging" / "chrony" / "timeball.conf")
+        .read_text()
+        .replace("/run/chrony.timeball-", f"{place}/")
+    )
+    daemon = chronyd(*shipped.splitlines())
+    config = {"plugins": {"clock": {"source": "chrony", "chrony_address": f"127.0.0.1:{daemon.port}"}}}
+    async with running(["clock"], config, state_dir=tmp_path) as app:
+        told = await app.get("/api/v1/clock")
+        assert [(s["address"], s["idle"]) for s in told["chrony"]["sources"]] == [
+            ("GPS", True),
+            ("PPS", True),
+        ]
+        assert told["better"][0].startswith("chronyd has no sources")
+        assert not any("GPS" in line or "PPS" in line for line in told["better"])

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 import tty
 
+from appliance.core.clock import SystemClock
 from tests.plugins.gps.chips import FakeChips
 from tests.plugins.gps.test_gps_nmea import rmc, sentence
 
 S = 1_000_000_000
+_now_ns = SystemClock().wall_ns
 
 
 class Sky:
@@ -37,7 +38,7 @@ class Sky:
         self._off = threading.Event()
         self._thread = threading.Thread(target=self._shine, name="sky")
 
-    def __enter__(self) -> Sky:
+    def __enter__(self):
         self._thread.start()
         return self
 
@@ -49,7 +50,7 @@ class Sky:
 
     def _shine(self) -> None:
         ahead_ns = round(self.ahead_s * S)
-        true_s = (time.time_ns() - ahead_ns) // S + 1
+        true_s = (_now_ns() - ahead_ns) // S + 1
         while not self._off.is_set():
             begins_ns = true_s * S + ahead_ns  # on the system clock
             if not self._until(begins_ns):
@@ -64,8 +65,8 @@ class Sky:
             if self.speaks and self._until(begins_ns + S // 5):
                 said = rmc(true_s - self.weeks * 7 * 86400, status=self.status)
                 os.write(self._ours, sentence("GNGGA,1,2") + b"\r\n" + said + b"\r\n")
-            true_s = max(true_s + 1, (time.time_ns() - ahead_ns) // S)
+            true_s = max(true_s + 1, (_now_ns() - ahead_ns) // S)
 
     def _until(self, system_ns: int) -> bool:
-        wait_s = (system_ns - time.time_ns()) / S
+        wait_s = (system_ns - _now_ns()) / S
         return not self._off.wait(max(0.0, wait_s))

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import tempfile
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
 from appliance.api.model import PluginState
 from appliance.testing import running
+from appliance_gps.config import GpsConfig
 from appliance_gps.service import Receiver, floor_s
 from tests.plugins.gps.sky import Sky
 from tests.plugins.gps.test_gps_reader import Listening
@@ -57,7 +60,7 @@ async def test_a_receiver_is_read_by_a_child_and_told_everywhere(tmp_path, folde
                 assert answer["verdict"].startswith("The receiver has a fix")
                 assert ["Receiver", "fix"] in answer["facts"]
                 sky.status = "V"
-                await wait_for(lambda: receiver.problems(), "no fix")
+                await wait_for(receiver.problems, "no fix")
                 assert "view of the sky" in (await app.get("/api/v1/gps"))["verdict"]
     finally:
         chronyd.close()
@@ -70,11 +73,16 @@ async def test_another_line_is_taken_at_once(tmp_path, folder) -> None:
             await wait_for(
                 lambda: receiver.told and receiver.told.receiver.device == first.device, "the first"
             )
-            await app.reload(config(folder, receiver=second.device))
+            changes = app.host.supervised["gps"].ctx
+            changes.config_changes.set(
+                GpsConfig.model_validate({**changes.config.model_dump(), "receiver": second.device})
+            )
             await wait_for(
                 lambda: receiver.told and receiver.told.receiver.device == second.device, "the second"
             )
-            await app.reload(config(folder))
+            changes.config_changes.set(
+                GpsConfig.model_validate({**changes.config.model_dump(), "receiver": ""})
+            )
             await wait_for(lambda: receiver.told is None, "nothing to read")
 
 
@@ -113,8 +121,6 @@ async def test_the_service_of_the_system_is_preferred_and_its_nonsense_refused(t
 
 
 def test_the_floor_is_the_day_of_the_build_where_there_is_one(tmp_path) -> None:
-    import os
-
     epoch = tmp_path / "clock-epoch"
     assert floor_s(epoch) == 1_767_225_600
     epoch.touch()
@@ -135,8 +141,6 @@ def test_the_command_says_how_to_begin(monkeypatch) -> None:
             }
 
     monkeypatch.setattr(cli, "admin", Admin)
-    import click
-
     group = click.Group()
     cli.register(group)
     done = CliRunner().invoke(group, ["gps"], obj={})

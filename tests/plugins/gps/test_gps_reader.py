@@ -15,13 +15,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.core.clock import SystemClock
 from appliance_gps.reading.completing import Completing, Pulse, Told
-from appliance_gps.reading.feed import Feed, Sample, bare_pulse, full
+from appliance_gps.reading.feed import SOCK_SAMPLE, Feed, Sample, bare_pulse, full
 from appliance_gps.reading.reader import Orders, Reader
 from appliance_gps.told import ReaderTold, problems
 from tests.plugins.gps.chips import FakeChips
 from tests.plugins.gps.sky import Sky
 from tests.support.programs import need, need_root
+from tests.support.tree import ROOT
 from tests.support.wait import wait_until
 
 S = 1_000_000_000
@@ -87,8 +89,6 @@ class Listening:
         self.socket.settimeout(60)
 
     def sample(self) -> tuple[float, float, int]:
-        from appliance_gps.reading.feed import SOCK_SAMPLE
-
         seconds, us, offset, pulse, _, _, magic = SOCK_SAMPLE.unpack(self.socket.recv(200))
         assert magic == 0x534F434B
         return seconds + us / 1e6, offset, pulse
@@ -187,11 +187,9 @@ def test_noise_is_let_alone_for_a_while(folder, listening) -> None:
         stop = threading.Event()
 
         def hum() -> None:
-            import time
-
             while not stop.is_set() and chips._write is not None:
                 try:
-                    chips.edge("rising", time.time_ns())
+                    chips.edge("rising", SystemClock().wall_ns())
                 except OSError:
                     return
                 stop.wait(0.0005)
@@ -284,7 +282,7 @@ def test_orders_of_a_process_with_fewer_rights_are_looked_at() -> None:
         {"gps_socket": "/var/lib/x.sock"}, {"line": 99999}, {"line": "18; reboot"}, {"edge": "both"}, {"speed": -1}, {"more": 1}, [], None,
         {"gpsd_port": 0}, {"pulse_delay_s": 5}, {"receiver": None}, {"chip": 7},
     ):  # fmt: skip
-        with pytest.raises(ValueError, match="expected|no receiver"):
+        with pytest.raises(ValueError, match=r"expected|no receiver"):
             Orders.read(bad)
 
 
@@ -313,8 +311,6 @@ def test_a_feed_outlives_chronyd(folder) -> None:
 def chronyd(folder):
     """Debian's chronyd with the shipped reference clocks, asked more often; it never touches the clock (`-x`)."""
     need_root()
-    from tests.support.tree import ROOT
-
     shutil.chown(folder, "_chrony", "_chrony")
     lines = [
         line.replace("/run/chrony.timeball-", f"{folder}/").replace("poll 4", "poll 0")

@@ -179,3 +179,25 @@ async def test_the_page_stands_without_a_clock_and_with_one(tmp_path):
         assert status == 200
         assert read(text).complaints == []
         assert "nobody vouches for it" in text
+
+
+def test_a_reference_clock_that_waits_for_a_receiver_is_no_row() -> None:
+    idle = {
+        "name": "",
+        "address": "PPS",
+        "mode": "reference clock",
+        "reach": 0,
+        "state": "not selectable",
+        "idle": True,
+    }
+    told = TOLD | {"chrony": {"sources": [idle, *TOLD["chrony"]["sources"]]}}
+    assert len(clock.sources(told, NOW)) == len(TOLD["chrony"]["sources"])
+
+
+def test_a_receiver_is_shown_where_one_is_configured() -> None:
+    assert clock.receiver(None) is None
+    assert clock.receiver({"configured": False, "verdict": "", "problems": [], "facts": []}) is None
+    shown = clock.receiver(
+        {"configured": True, "verdict": HOSTILE, "problems": [HOSTILE], "facts": [["Pin", HOSTILE], ["odd"]]}
+    )
+    assert (shown.shape, shown.facts) == ("degraded", (("Pin", HOSTILE),))
