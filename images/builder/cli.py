@@ -18,15 +18,15 @@ from images.builder.build import Build
 from images.builder.digest import key, sha256
 from images.builder.disk import disk
 from images.builder.errors import BuildError
-from images.builder.formats import qcow2
+from images.builder.formats import ova, qcow2
 from images.builder.programs import output
 from images.builder.progress import Progress
 from images.builder.spec import Spec
-from images.builder.tools import Tree, tools
+from images.builder.tools import tools
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BOOTS: dict[str, ModuleType] = {"grub": grub}
-FORMATS: dict[str, Callable[[Path, Path, Tree], None]] = {"qcow2": qcow2.qcow2}
+FORMATS: dict[str, Callable[[Build, Path, Path], None]] = {"qcow2": qcow2.qcow2, "ova": ova.ova}
 LABEL = "TIMEBALL"
 #: zstd's level for a build that is looked at once.
 FAST_LEVEL = 3
@@ -115,7 +115,7 @@ def _steps(
     with progress.stage("unpack"):
         system.unpack(tar, root, kit)
         system.copy_files(image, root)
-    kernel = initramfs.kernel(image, base_key(image), root, cache, progress, refresh=options.refresh)
+    kernel = initramfs.kernel(image, base_key(image), root, cache, kit, progress, refresh=options.refresh)
     build = Build(image, release, kernel, root, work, parts, kit, progress)
     loader = BOOTS[image.boot]
     with progress.stage("boot files"):
@@ -145,7 +145,7 @@ def _steps(
         if name != "raw":
             with progress.stage(name):
                 made.append(raw.with_suffix(f".{name}"))
-                FORMATS[name](raw, made[-1], kit)
+                FORMATS[name](build, raw, made[-1])
     _publish(image, parts, made, out, options)
 
 

@@ -29,19 +29,19 @@ class Kernel:
 
 
 def kernel(
-    spec: Spec, base: str, root: Path, cache: Path, progress: Progress, *, refresh: bool = False
+    spec: Spec, base: str, root: Path, cache: Path, tools: Tree, progress: Progress, *, refresh: bool = False
 ) -> Kernel:
     """Kernel and initramfs of the tree `root`, whose base has the key `base`; unneeded drivers are dropped from it."""
     versions = sorted(path.name.removeprefix("vmlinuz-") for path in (root / "boot").glob("vmlinuz-*"))
     if len(versions) != 1:
         raise BuildError(f"an image has one kernel; the packages bring {', '.join(versions) or 'none'}")
     version = versions[0]
-    _drop(spec, root, version, progress)
+    _drop(spec, root, version, tools, progress)
     (root / "etc/initramfs-tools/modules").write_text("\n".join(_modules(spec, root, version)) + "\n")
 
     scripts = [folder / part for folder in spec.folders for part in INTO if (folder / part).exists()]
     folder = (
-        cache / f"start-{spec.architecture}-{key(2, base, spec.modules, spec.drop, spec.epoch, *scripts)}"
+        cache / f"start-{spec.architecture}-{key(3, base, spec.modules, spec.drop, spec.epoch, *scripts)}"
     )
     made = Kernel(version, folder / "vmlinuz", folder / "initrd.img")
     if made.initrd.exists() and not refresh:
@@ -72,8 +72,10 @@ def _modules(spec: Spec, root: Path, version: str) -> list[str]:
     return [name for name in dict.fromkeys(spec.modules) if name.replace("-", "_") in there]
 
 
-def _drop(spec: Spec, root: Path, version: str, progress: Progress) -> None:
+def _drop(spec: Spec, root: Path, version: str, tools: Tree, progress: Progress) -> None:
     modules = root / f"usr/lib/modules/{version}"
     for name in spec.drop:
         shutil.rmtree(modules / name, ignore_errors=True)
+    # They are compressed again with everything else; the kernel need not do that one by one, with a big dictionary each.
+    tools.run("find", modules, "-name", "*.ko.xz", "-exec", "xz", "-d", "{}", "+")
     Tree(root, progress).run("depmod", version)

@@ -71,6 +71,7 @@ class Spec:
     enable_if_there: tuple[str, ...]
     disable: tuple[str, ...]
     mask: tuple[str, ...]
+    mask_generators: tuple[str, ...]
     arguments: tuple[str, ...]
     modules: tuple[str, ...]
     drop: tuple[str, ...]
@@ -122,6 +123,7 @@ def parse(table: dict[str, Any], path: Path) -> Spec:
         enable_if_there=read.texts("units.enable_if_there"),
         disable=read.texts("units.disable"),
         mask=read.texts("units.mask"),
+        mask_generators=read.texts("units.mask_generators"),
         arguments=read.texts("kernel.arguments"),
         modules=read.texts("kernel.modules"),
         drop=read.texts("kernel.drop"),

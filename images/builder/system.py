@@ -100,6 +100,10 @@ def units(spec: Spec, root: Path, tools: Tree) -> None:
         mask = root / "etc/systemd/system" / name
         mask.unlink(missing_ok=True)
         mask.symlink_to("/dev/null")
+    generators = root / "etc/systemd/system-generators"
+    generators.mkdir(exist_ok=True)
+    for name in spec.mask_generators:
+        (generators / name).symlink_to("/dev/null")
 
 
 def finish(spec: Spec, root: Path, release: Release) -> None:

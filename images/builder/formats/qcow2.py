@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from images.builder.tools import Tree
+from images.builder.build import Build
 
 
-def qcow2(raw: Path, target: Path, tools: Tree) -> None:
+def qcow2(build: Build, raw: Path, target: Path) -> None:
     target.unlink(missing_ok=True)
     # One at a time and in order, or the same image has its clusters in another order.
-    tools.run(
+    build.tools.run(
         *("qemu-img", "convert", "-f", "raw", "-O", "qcow2", "-c", "-m", "1"),
         *("-o", "compression_type=zstd,cluster_size=65536", raw, target),
     )

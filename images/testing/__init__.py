@@ -1,0 +1,1 @@
+"""Starts images in QEMU and asks them from outside, as a user's machine would."""

@@ -1,0 +1,173 @@
+"""Test cases of images: a register, a choice of them, and a table of what came out."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import pkgutil
+import shutil
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from images.testing import cases
+from images.testing.machine import Hardware, Machine
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+class Failed(AssertionError):
+    """The image does not do what the case says."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One claim about an image.
+
+    Attributes:
+        number: of the acceptance test in the manual's list (images.md).
+        name: short, for the table and for choosing.
+        images: the kinds of image that it is about, such as "vm-amd64"; empty: all.
+        slow: left out of `make image-test`, part of `make image-test-all`.
+        check: raises Failed or Waited when the claim is false; what it returns stands in the table.
+    """
+
+    number: int
+    name: str
+    images: tuple[str, ...]
+    slow: bool
+    check: Callable[[Bench], str | None]
+
+
+REGISTER: list[Case] = []
+
+
+def case(
+    number: int, name: str, *, images: tuple[str, ...] = (), slow: bool = False
+) -> Callable[[Callable[[Bench], str | None]], Callable[[Bench], str | None]]:
+    """Put a function on the register."""
+
+    def put(check: Callable[[Bench], str | None]) -> Callable[[Bench], str | None]:
+        REGISTER.append(Case(number, name, images, slow, check))
+        return check
+
+    return put
+
+
+class Bench:
+    """What cases work with: the image under test, and machines that run it.
+
+    Args:
+        kind: such as "vm-amd64".
+        folder: the builder's output folder.
+        work: for disks of machines.
+    """
+
+    def __init__(self, kind: str, folder: Path, work: Path) -> None:
+        self.kind = kind
+        self.folder = folder
+        self.work = work
+        self._shared: dict[str, Machine] = {}
+        self._made: list[Machine] = []
+
+    @property
+    def id(self) -> str:
+        return f"timeball-{self.kind}"
+
+    @property
+    def architecture(self) -> str:
+        return self.kind.rsplit("-", 1)[-1]
+
+    @property
+    def image(self) -> Path:
+        return self.file("raw")
+
+    def file(self, ending: str) -> Path:
+        """A file that the builder made.
+
+        Raises:
+            Failed: it is not there.
+        """
+        path = self.folder / f"{self.id}.{ending}"
+        if not path.exists():
+            raise Failed(f"there is no {path}; build it with: sudo python3 images/build.py {self.kind}")
+        return path
+
+    def machine(self, name: str, **hardware: object) -> Machine:
+        """A fresh machine of this case's own, switched off."""
+        plugged = {"architecture": self.architecture} | hardware
+        machine = Machine(self.image, self.work / name, Hardware(**plugged))  # type: ignore[arg-type]
+        self._made.append(machine)
+        return machine
+
+    def shared(self, firmware: str = "uefi") -> Machine:
+        """A machine that several cases look at and none of them spoils, running; started by the first that wants it."""
+        if firmware not in self._shared:
+            self._shared[firmware] = self.machine(f"shared-{firmware}", firmware=firmware).start()
+        return self._shared[firmware]
+
+    def done_with(self, machine: Machine) -> None:
+        """Switch a machine off and throw its disk away."""
+        machine.cut()
+        shutil.rmtree(machine.folder, ignore_errors=True)
+
+    def close(self) -> None:
+        for machine in self._made:
+            machine.cut()
+
+
+def check(true: object, otherwise: str) -> None:
+    """Raise Failed unless it is true."""
+    if not true:
+        raise Failed(otherwise)
+
+
+def chosen(kind: str, wanted: list[str], *, slow: bool) -> list[Case]:
+    """Cases by number or part of the name, or all; in the order of modules, then of functions."""
+    for module in sorted(info.name for info in pkgutil.iter_modules(cases.__path__)):
+        importlib.import_module(f"{cases.__name__}.{module}")
+    fitting = [case for case in REGISTER if not case.images or kind in case.images]
+    if wanted:
+        return [
+            c for c in fitting if any(w == str(c.number) or (not w.isdigit() and w in c.name) for w in wanted)
+        ]
+    return [case for case in fitting if slow or not case.slow]
+
+
+def run(bench: Bench, cases_: list[Case]) -> int:
+    """Run them one after the other; the number of those that failed."""
+    rows: list[tuple[Case, bool, float, str]] = []
+    try:
+        for each in cases_:
+            began_s = time.monotonic()
+            good, remark = _one(bench, each)
+            rows.append((each, good, time.monotonic() - began_s, remark))
+            _row(*rows[-1])
+    finally:
+        bench.close()
+    failed = [row for row in rows if not row[1]]
+    print(f"\n{len(rows) - len(failed)} passed, {len(failed)} failed", flush=True)
+    return len(failed)
+
+
+def _one(bench: Bench, each: Case) -> tuple[bool, str]:
+    try:
+        return True, each.check(bench) or ""
+    except KeyboardInterrupt:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever a case meets is its result
+        if not isinstance(error, Failed):
+            traceback.print_exc(limit=4, file=sys.stderr)
+        return False, f"{type(error).__name__}: {error}"
+
+
+def _row(each: Case, good: bool, took_s: float, remark: str) -> None:
+    first, _, rest = remark.partition("\n")
+    print(
+        f"{each.number:>4}  {each.name:<44} {'ok' if good else 'FAILED':<7}{took_s:7.1f} s  {first}",
+        flush=True,
+    )
+    if rest:
+        print(rest, flush=True)

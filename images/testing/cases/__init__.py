@@ -1,0 +1,1 @@
+"""Cases: one idea a module, loaded in the order of their names."""
