@@ -38,8 +38,6 @@ def make(architecture: Architecture, about: Release, stage: Path) -> None:
         print(f"{architecture.name}: without the native data plane: {why}", file=sys.stderr)
     _interpreter(stage)
     archive.put(stage, "usr/bin/timeball", LAUNCHER)
-    for unit in sorted((ROOT / "packaging" / "systemd").iterdir()):
-        archive.put(stage, f"usr/lib/systemd/system/{unit.name}", unit.read_bytes())
     archive.put(stage, "usr/lib/sysusers.d/timeball.conf", (HERE / "sysusers.conf").read_bytes())
     archive.put(stage, "usr/lib/tmpfiles.d/timeball.conf", (HERE / "tmpfiles.conf").read_bytes())
     for place in ("etc/timeball/config.toml", "usr/share/timeball/config.toml"):
