@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 ClockTuple: TypeAlias = tuple[int, int, bytes, int, float, float, float, int, float, int, float, int]
+#: host, port, descriptors of UDP sockets that are bound there already
+WantedTuple: TypeAlias = tuple[str, int, Sequence[int]]
 #: IPv6?, network address as a number, prefix length, "allow" | "ignore" | "deny"
 RuleTuple: TypeAlias = tuple[bool, int, int, str]
 #: key id, type as in chrony's keys file, key, (IPv6?, network address, prefix length) of those whom it is for
@@ -75,7 +77,7 @@ class NtpServer:
 
     def __init__(
         self,
-        listen: list[tuple[str, int]],
+        listen: list[WantedTuple],
         clock: ClockTuple,
         rules: list[RuleTuple],
         default: str,
@@ -154,7 +156,7 @@ class DnsServer:
 
     def __init__(
         self,
-        listen: list[tuple[str, int]],
+        listen: list[WantedTuple],
         answers: DnsAnswers,
         limiter_key: bytes,
         workers: int,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from appliance.api.model import ClockState
 from appliance.core.clock import Clock, SystemClock
-from appliance.dataplane import ntp_book, ntp_decide
+from appliance.dataplane import handed, ntp_book, ntp_decide
 from appliance.dataplane.interface import (
     Action,
     Client,
@@ -32,6 +33,11 @@ if TYPE_CHECKING:
 
 #: i64 in nanoseconds ends in 2262; what is further away is as good as never.
 _FURTHEST_NS = 2**63 - 1
+
+
+def wanted_tuple(endpoint: Endpoint) -> _native.WantedTuple:
+    """An address as the native plane takes it, with the sockets that were handed over for it."""
+    return endpoint.host, endpoint.port, handed.descriptors(endpoint, socket.SOCK_DGRAM)
 
 
 def clock_tuple(state: ClockState) -> _native.ClockTuple:
@@ -108,7 +114,7 @@ class NativeNtpServer:
         from appliance.dataplane import _native
 
         self._server = _native.NtpServer(
-            [(endpoint.host, endpoint.port) for endpoint in listen], clock_tuple(clock), policy_rules(policy), policy.default,
+            [wanted_tuple(endpoint) for endpoint in listen], clock_tuple(clock), policy_rules(policy), policy.default,
             ntp_decide.LATE_NS, limit_tuple(policy), workers, confined, clients, os.urandom(16),
         )  # fmt: skip
         self.endpoints = tuple(Endpoint(*endpoint) for endpoint in self._server.endpoints)

@@ -15,7 +15,7 @@ from appliance.dataplane.dns_rate import Offender, RateLimit, offender
 from appliance.dataplane.dns_shares import Tally, add_shares
 from appliance.dataplane.dns_snapshot import AnswerSnapshot, Denial, Node, Rotation, Section
 from appliance.dataplane.interface import Endpoint
-from appliance.dataplane.native import sampling_tuple
+from appliance.dataplane.native import sampling_tuple, wanted_tuple
 from appliance.dataplane.python_dns import bind_one, named_counts
 from appliance.dataplane.python_dns_tcp import TcpWorker
 from appliance.dataplane.sampling import Sample, Sampled, Sampling
@@ -84,7 +84,10 @@ def _bind(
                 tcp.append(bind_one(endpoint, socket.SOCK_STREAM))
                 undo.callback(tcp[-1].close)
             ports = [sock.getsockname()[1] for sock in tcp]
-            wanted = [(endpoint.host, port) for endpoint, port in zip(listen, ports, strict=True)]
+            wanted = [
+                wanted_tuple(Endpoint(endpoint.host, port))
+                for endpoint, port in zip(listen, ports, strict=True)
+            ]
             try:
                 udp = _native.DnsServer(wanted, answers, os.urandom(16), workers, confined)
             except OSError:

@@ -14,9 +14,10 @@ import struct
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from appliance.core.clock import Clock
+from appliance.dataplane import handed
 from appliance.dataplane.dns_decide import decide, refuse
 from appliance.dataplane.dns_hand_up import (
     BUG,
@@ -61,6 +62,8 @@ _LONGEST_QUERY = 4096
 _RECEIVE_BUFFER = 4 << 20
 #: How long a receive may block before the thread looks around; closing does not wait for it.
 _PATIENCE = struct.pack("@ll", 5, 0)
+#: The same where closing has to wait for it: the service manager's sockets cannot be shut down.
+_SHORT_PATIENCE = struct.pack("@ll", 0, 200_000)
 
 _IPV6_MTU_DISCOVER, _IPV6_MTU, _PMTUDISC_OMIT = 23, 24, 5
 
@@ -74,28 +77,48 @@ def serve(
         OSError: an address cannot be bound; `filename` holds the endpoint.
     """
     with contextlib.ExitStack() as undo:
-        udp: list[socket.socket] = []
+        udp: list[_Udp] = []
         tcp: list[socket.socket] = []
         endpoints: list[Endpoint] = []
         for endpoint in listen:
-            pair = _bind(endpoint)
-            for sock in pair:
+            bound, listener = _bind(endpoint)
+            for sock in (*(one.sock for one in bound), listener):
                 undo.callback(sock.close)
-            udp.append(pair[0])
-            tcp.append(pair[1])
-            endpoints.append(Endpoint(endpoint.host, pair[0].getsockname()[1]))
+            udp += bound
+            tcp.append(listener)
+            endpoints.append(bound[0].endpoint)
         server = PythonDnsServer(tuple(endpoints), udp, tcp, snapshot, clock, responder)
         undo.pop_all()
         return server
 
 
-def _bind(endpoint: Endpoint) -> tuple[socket.socket, socket.socket]:
-    """A UDP and a listening TCP socket on one port; for port 0, one that is free for both."""
+class _Udp(NamedTuple):
+    """A socket, where it is bound, and whether it is the service manager's."""
+
+    sock: socket.socket
+    endpoint: Endpoint
+    lent: bool
+
+
+def _bind(endpoint: Endpoint) -> tuple[list[_Udp], socket.socket]:
+    """UDP and a listening TCP socket on one port; for port 0, one that is free for both."""
+    given = handed.udp(endpoint)
+    if given:
+        for sock in given:
+            sock.setblocking(True)  # noqa: FBT003 - that is its name
+            _prepare_udp(sock, wildcard=_is_wildcard(endpoint), patience=_SHORT_PATIENCE)
+        try:
+            return [_Udp(sock, endpoint, lent=True) for sock in given], bind_one(endpoint, socket.SOCK_STREAM)
+        except OSError:
+            for sock in given:
+                sock.close()
+            raise
     for attempt in range(20):
         udp = bind_one(endpoint, socket.SOCK_DGRAM)
         try:
             port = udp.getsockname()[1]
-            return udp, bind_one(Endpoint(endpoint.host, port), socket.SOCK_STREAM)
+            there = Endpoint(endpoint.host, port)
+            return [_Udp(udp, there, lent=False)], bind_one(there, socket.SOCK_STREAM)
         except OSError as error:
             udp.close()
             if endpoint.port or attempt == 19:
@@ -104,11 +127,15 @@ def _bind(endpoint: Endpoint) -> tuple[socket.socket, socket.socket]:
 
 
 def bind_one(endpoint: Endpoint, kind: socket.SocketKind) -> socket.socket:
-    """A UDP or a listening TCP socket.
+    """A UDP or a listening TCP socket; the latter may be one that the service manager handed over.
 
     Raises:
         OSError: the address cannot be bound; `filename` holds the endpoint.
     """
+    given = handed.over(endpoint) if kind == socket.SOCK_STREAM else None
+    if given is not None:
+        given.settimeout(0)
+        return given
     family = socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET
     try:
         sock = socket.socket(family, kind)
@@ -135,9 +162,9 @@ def _is_wildcard(endpoint: Endpoint) -> bool:
     return endpoint.host in ("0.0.0.0", "::")  # noqa: S104 - a comparison
 
 
-def _prepare_udp(sock: socket.socket, *, wildcard: bool) -> None:
+def _prepare_udp(sock: socket.socket, *, wildcard: bool, patience: bytes = _PATIENCE) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _PATIENCE)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, patience)
     six = sock.family == socket.AF_INET6
     if wildcard:
         # Without it the kernel chooses the source address of a reply by its routes: wrong with several addresses.
@@ -175,6 +202,8 @@ class _UdpWorker(threading.Thread):
         clock: Clock,
         limiter: Limiter,
         up: HandUpQueue,
+        *,
+        lent: bool,
     ) -> None:
         super().__init__(name=f"dns-udp-{endpoint}", daemon=True)
         self.tally = tally
@@ -188,6 +217,7 @@ class _UdpWorker(threading.Thread):
         self._closing = False
         self._sequence = 0
         self.tap: Tap | None = None
+        self._lent = lent
         self._bound = bytes(16 if sock.family == socket.AF_INET6 else 4)
         if not self._wildcard:
             self._bound = socket.inet_pton(sock.family, endpoint.host)
@@ -215,6 +245,8 @@ class _UdpWorker(threading.Thread):
 
     def stop(self) -> None:
         self._closing = True
+        if self._lent:
+            return  # it looks around by itself, soon
         # The kernel says that it is not connected, and wakes the receiver all the same.
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
@@ -318,7 +350,7 @@ class PythonDnsServer:
     def __init__(
         self,
         endpoints: tuple[Endpoint, ...],
-        udp: Sequence[socket.socket],
+        udp: Sequence[_Udp],
         tcp: Sequence[socket.socket],
         snapshot: AnswerSnapshot,
         clock: Clock,
@@ -330,8 +362,8 @@ class PythonDnsServer:
         self._up = HandUpQueue()
         self._handed = HandUpWorker(self._up.take, responder, snapshot, clock)
         self._udp = [
-            _UdpWorker(sock, endpoint, Tally(snapshot), clock, self._limiter, self._up)
-            for sock, endpoint in zip(udp, endpoints, strict=True)
+            _UdpWorker(sock, endpoint, Tally(snapshot), clock, self._limiter, self._up, lent=lent)
+            for sock, endpoint, lent in udp
         ]
         self._tcp = TcpWorker(tcp, Tally(snapshot), clock, responder)
         self._workers: list[_UdpWorker | TcpWorker] = [*self._udp, self._tcp]

@@ -184,11 +184,11 @@ class PythonNtpServer:
         self._memory = Memory(table, ntp_networks.NetworkBuckets(ntp_networks.ROOM, secret))
         self._failure: BaseException | None = None
         with ExitStack() as undo:
-            sockets = [undo.enter_context(open_udp(endpoint)) for endpoint in listen]
+            sockets = [undo.enter_context(sock) for endpoint in listen for sock in open_udp(endpoint)]
             self._lanes = tuple(_Lane(sock, make_slots(sock)) for sock in sockets)
             self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
             undo.pop_all()
-        self.endpoints = tuple(lane.endpoint for lane in self._lanes)
+        self.endpoints = tuple(dict.fromkeys(lane.endpoint for lane in self._lanes))
         self._switch = Switch(len(self._lanes))
         self.kind = self._lanes[0].slots.kind if self._lanes else ""
         self._closing = threading.Lock()

@@ -6,6 +6,7 @@ import contextlib
 import os
 import socket
 
+from appliance.dataplane import handed
 from appliance.dataplane.interface import Endpoint
 
 #: Numbers from Linux' asm-generic/socket.h and linux/in.h; the socket module has not all of them.
@@ -17,27 +18,42 @@ _IP_MTU_DISCOVER, _PMTUDISC_PROBE = 10, 3
 _RECEIVE_BUFFER = 1 << 20
 
 
-def open_udp(endpoint: Endpoint) -> socket.socket:
-    """A non-blocking socket on `endpoint` whose messages carry SO_TIMESTAMPNS and IP_PKTINFO (or the IPv6 one).
+def open_udp(endpoint: Endpoint) -> list[socket.socket]:
+    """Non-blocking sockets on `endpoint` whose messages carry SO_TIMESTAMPNS and IP_PKTINFO (or the IPv6 one).
 
-    An IPv6 socket takes IPv6 only, so that the wildcards of both families can be bound side by side.
+    One, or all those that the service manager handed over for it. An IPv6 socket takes IPv6 only, so that the wildcards of
+    both families can be bound side by side.
 
     Raises:
         OSError: it cannot be bound; `filename` is the endpoint.
     """
+    given = handed.udp(endpoint)
+    if given:
+        for sock in given:
+            _prepare(sock)
+        return given
+    return [_bound_udp(endpoint)]
+
+
+def _prepare(sock: socket.socket) -> None:
+    if sock.family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+    else:
+        sock.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
+        never_fragment(sock)
+    sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS_NEW, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+    sock.setblocking(False)  # noqa: FBT003 - that is its name
+
+
+def _bound_udp(endpoint: Endpoint) -> socket.socket:
     family = socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET
     try:
         sock = socket.socket(family, socket.SOCK_DGRAM)
         try:
             if family == socket.AF_INET6:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
-            else:
-                sock.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
-                never_fragment(sock)
-            sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS_NEW, 1)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
-            sock.setblocking(False)  # noqa: FBT003 - that is its name
+            _prepare(sock)
             sock.bind(tuple(endpoint))
         except BaseException:
             sock.close()

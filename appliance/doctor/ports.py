@@ -10,6 +10,7 @@ from pathlib import Path
 from appliance.api.contrib import Finding, HealthCheck
 from appliance.api.model import Level
 from appliance.core.port_holder import port_holder
+from appliance.dataplane import handed
 from appliance.doctor.fixes import FIXES, for_holder
 from appliance.doctor.surroundings import Door, Surroundings, threaded
 
@@ -33,7 +34,8 @@ def checks(around: Surroundings) -> list[HealthCheck]:
 
 def look(door: Door, around: Surroundings) -> Finding | None:
     """What keeps the plugin from this door, or None."""
-    if door.served:
+    kind = socket.SOCK_DGRAM if door.protocol == "udp" else socket.SOCK_STREAM
+    if door.served or handed.descriptors(door.endpoint, kind):
         return None
     refused = _refusal(door)
     if refused is None:
@@ -87,6 +89,12 @@ def _refusal(door: Door) -> int | None:
 
 
 def _taken(door: Door, around: Surroundings, key: str, why: str) -> Finding:
+    beside = handed.advice(door.endpoint, socket.SOCK_DGRAM if door.protocol == "udp" else socket.SOCK_STREAM)
+    if beside:
+        return Finding(
+            f"{door.title} cannot have {door} beside the sockets that were handed over", id=key, why=why, evidence=(beside,),
+            remedy=f"correct plugins.{door.plugin}.listen, or the socket's unit",
+        )  # fmt: skip
     holder = port_holder(door.endpoint.port, tcp=door.protocol == "tcp", proc=around.proc)
     name = holder.partition(" (")[0]
     known = for_holder(name, door.endpoint.port)

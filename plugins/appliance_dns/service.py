@@ -16,6 +16,7 @@ from appliance.api.events import AnswersChanged
 from appliance.api.services import Members, ScoreBoard
 from appliance.core.packet_tap import DRAIN_S, ServiceTap
 from appliance.core.port_holder import port_holder
+from appliance.dataplane import handed
 from appliance.dataplane.dns_reply import HANDED_UP
 from appliance.dataplane.interface import DataPlane, DnsServer, Endpoint
 from appliance.dataplane.python_dns import OUTCOME_NAMES
@@ -186,6 +187,8 @@ class DnsService:
                 )
                 if error.errno == errno.EADDRINUSE:
                     hint = _holder(str(error.filename))
+                if error.errno in (errno.EADDRINUSE, errno.EACCES):
+                    hint = _beside(str(error.filename)) or hint
                 raise NotReady(f"cannot listen on {error.filename}: {error.strerror}{hint}") from error
 
     async def _rebuild_when_changed(self, ctx: RunContext) -> None:
@@ -249,6 +252,13 @@ def in_words(outcome: int) -> tuple[str, str]:
     """Outcome and action of a sampled query."""
     name = "handed_up" if outcome == HANDED_UP else OUTCOME_NAMES.get(outcome, str(outcome))
     return name, "ignore" if name == "drop" else "reply"
+
+
+def _beside(endpoint: str) -> str:
+    """Why the address cannot be had beside what the service manager handed over."""
+    wanted = Endpoint.parse(endpoint)
+    found = (handed.advice(wanted, kind) for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM))
+    return next((f": {text}" for text in found if text), "")
 
 
 def _holder(endpoint: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import socket
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from appliance.api.services import TimeSource
 from appliance.core.cells import Cell
 from appliance.core.packet_tap import DRAIN_S, ServiceTap
 from appliance.core.port_holder import port_holder
+from appliance.dataplane import handed
 from appliance.dataplane.interface import (
     Client,
     DataPlane,
@@ -195,6 +197,9 @@ def in_words(outcome: int) -> tuple[str, str]:
 def _refusal(error: OSError) -> Exception:
     """What an address that cannot be bound (`filename` names it) means for a person."""
     endpoint = error.filename
+    beside = handed.advice(Endpoint.parse(endpoint), socket.SOCK_DGRAM) if isinstance(endpoint, str) else ""
+    if beside and error.errno in (errno.EADDRINUSE, errno.EACCES, errno.EPERM):
+        return NotReady(f"cannot listen on {endpoint}: {beside}")
     if error.errno == errno.EADDRINUSE:
         holder = port_holder(Endpoint.parse(endpoint).port) or "another program (run as root to see which)"
         return NotReady(

@@ -28,6 +28,7 @@ from appliance_people.passwords import is_hash
 
 #: A file of the card that is larger is none of ours.
 _MOST_BYTES = 64 * 1024
+CREDENTIAL = "timeball.toml"
 SECRETS = ("password", "password_hash")
 #: Words for roles of the box, and the plugin that each means.
 ROLES = {"time": "ntp", "monitor": "monitor", "dns": "dns"}
@@ -70,6 +71,13 @@ class Preseed(BaseModel):
         if self.pool.roles is not None:
             wanted |= {f"plugins.{key}.enabled": word in self.pool.roles for word, key in ROLES.items()}
         return wanted
+
+
+def credential() -> Path | None:
+    """The preseed file as a credential of the service manager's (systemd.exec(5)), if it handed us one."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    file = Path(folder, CREDENTIAL) if folder else None
+    return file if file and file.is_file() else None
 
 
 def read(file: Path) -> Preseed | None:

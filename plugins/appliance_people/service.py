@@ -60,7 +60,8 @@ async def _take_preseed(ctx: RunContext, config: PeopleConfig) -> dict[str, obje
     people, trail = ctx.get(People), ctx.get(Trail)
     settings: dict[str, object] = {}
     handed = ctx.state_dir / HANDED_OVER
-    file = Path(config.preseed) if config.preseed else handed
+    given = None if config.preseed or handed.is_file() else preseed.credential()
+    file = given or (Path(config.preseed) if config.preseed else handed)
     try:
         found = await ctx.to_thread(preseed.read, file)
         if found is None:
@@ -82,7 +83,8 @@ async def _take_preseed(ctx: RunContext, config: PeopleConfig) -> dict[str, obje
     if file == handed:
         with contextlib.suppress(OSError):
             await ctx.to_thread(file.unlink)
-    elif people.claimed:
+    # A credential is the service manager's, in memory, and cannot be written.
+    elif people.claimed and not given:
         try:
             if await ctx.to_thread(preseed.scrub, file):
                 ctx.log.warning("the password was taken out of %s", file)

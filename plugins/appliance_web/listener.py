@@ -19,8 +19,9 @@ from appliance.api.errors import ApiError
 from appliance.api.services import AuditWitness
 from appliance.core.http import REQUEST_ID, answer, as_response, body_of
 from appliance.core.routes import CrossSite, Mounted, Reply, RouteTable, problem
+from appliance.dataplane import handed
 from appliance.dataplane.interface import Endpoint
-from appliance_web import guard, handed, refusals
+from appliance_web import guard, refusals
 from appliance_web.answering import WAY, add_headers, as_page, finish, read_on, send, wants_page
 from appliance_web.doorman import Doorman, Lobby
 from appliance_web.limits import Allowance, Rates

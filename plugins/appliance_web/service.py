@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import socket
 from collections.abc import Coroutine
 from typing import Any
 
@@ -26,6 +27,7 @@ from appliance.core.plain_json import plain
 from appliance.core.port_holder import port_holder
 from appliance.core.routes import Request, RouteTable
 from appliance.core.tasks import spawn
+from appliance.dataplane import handed
 from appliance_web import keeping, opening, zone_log
 from appliance_web.config import WebConfig
 from appliance_web.front import Front
@@ -101,6 +103,13 @@ async def serve(ctx: RunContext) -> None:
         holders = {port_holder(endpoint.port, tcp=True) for endpoint in wanted}
         taken = " and ".join(sorted(holders - {""})) if error.errno == errno.EADDRINUSE else ""
         why = f"in use by {taken}" if taken else (error.strerror or str(error))
+        if error.errno in (errno.EADDRINUSE, errno.EACCES):
+            beside = (
+                handed.advice(endpoint, socket.SOCK_STREAM)
+                for endpoint in wanted
+                if not handed.descriptors(endpoint, socket.SOCK_STREAM)
+            )
+            why = next((text for text in beside if text), why)
         raise NotReady(f"cannot listen on {', '.join(map(str, wanted))}: {why}") from error
     finally:
         shown.plain, shown.tls, shown.unbound = (), (), ""

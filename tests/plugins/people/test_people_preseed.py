@@ -51,6 +51,20 @@ async def test_a_hash_made_elsewhere_does_as_well(tmp_path):
     assert "argon2id" not in file.read_text()
 
 
+async def test_the_service_managers_credential_makes_an_owner_and_is_left_as_it_is(
+    tmp_path, monkeypatch, caplog
+):
+    """It lies in memory and cannot be written; that is no fault that anybody has to hear of."""
+    folder = tmp_path / "credentials"
+    folder.mkdir()
+    (folder / preseed.CREDENTIAL).write_text(FILE)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(folder))
+    async with box(tmp_path / "state") as b:
+        assert [u.name for u in b.people.users.values()] == ["ada"]
+    assert (folder / preseed.CREDENTIAL).read_text() == FILE
+    assert "still stands" not in caplog.text
+
+
 async def test_a_box_that_has_an_owner_takes_no_second_one_from_a_file_but_its_secrets_away(tmp_path):
     file = tmp_path / "timeball.toml"
     async with box(tmp_path / "state") as b:

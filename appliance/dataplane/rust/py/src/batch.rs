@@ -3,13 +3,13 @@
 use std::io;
 use std::mem::{size_of, zeroed};
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::ptr;
 
 use timeball_core::gathering::Gathering;
 
 use crate::clock::monotonic_ns;
-use crate::socket::{Name, SO_TIMESTAMPNS_NEW};
+use crate::socket::{Name, SO_TIMESTAMPNS_NEW, Udp};
 
 /// Packets taken at a time. More would only add waiting.
 pub const WIDTH: usize = 32;
@@ -89,7 +89,7 @@ impl<const IN: usize, const OUT: usize> Batch<IN, OUT> {
     }
 
     /// Wait for at least one packet, take up to `WIDTH`; returns how many.
-    pub fn receive(&mut self, fd: RawFd) -> io::Result<usize> {
+    pub fn receive(&mut self, socket: &Udp) -> io::Result<usize> {
         if let Some(rest) = self.gathering.rest(self.taken, monotonic_ns) {
             std::thread::sleep(rest);
         }
@@ -101,10 +101,10 @@ impl<const IN: usize, const OUT: usize> Batch<IN, OUT> {
         // SAFETY: the heads lead to memory of this batch, with the lengths that they say.
         let got = unsafe {
             libc::recvmmsg(
-                fd,
+                socket.as_raw_fd(),
                 self.in_heads.as_mut_ptr(),
                 WIDTH as u32,
-                libc::MSG_WAITFORONE | libc::MSG_TRUNC,
+                socket.patience() | libc::MSG_TRUNC,
                 ptr::null_mut(),
             )
         };

@@ -7,11 +7,15 @@ use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 
 use crate::crew::Sandbox;
+use crate::socket::Wanted;
 
-/// (host, port) pairs as addresses.
-pub fn to_addresses(listen: Vec<(String, u16)>) -> PyResult<Vec<SocketAddr>> {
-    let parse = |(host, port): (String, u16)| match host.parse::<IpAddr>() {
-        Ok(ip) => Ok(SocketAddr::new(ip, port)),
+/// Host, port, and descriptors of sockets that are bound there already.
+pub type WantedTuple = (String, u16, Vec<i32>);
+
+/// What is to be served.
+pub fn to_wanted(listen: Vec<WantedTuple>) -> PyResult<Vec<Wanted>> {
+    let parse = |(host, port, lent): WantedTuple| match host.parse::<IpAddr>() {
+        Ok(ip) => Ok(Wanted { address: SocketAddr::new(ip, port), lent }),
         Err(_) => Err(PyValueError::new_err(format!("not an IP address: {host}"))),
     };
     listen.into_iter().map(parse).collect()

@@ -1,7 +1,6 @@
 //! The threads of a service, one for each socket: how they begin, wait for packets, end, and what is told when one dies.
 
 use std::io;
-use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{
     AtomicBool,
@@ -38,12 +37,14 @@ impl Life {
         socket: &Udp,
     ) -> io::Result<Option<usize>> {
         loop {
-            let got = batch.receive(socket.as_raw_fd());
+            let got = socket.wait().and_then(|()| batch.receive(socket));
             if self.closing.load(Acquire) {
                 return Ok(None);
             }
             match got {
                 Ok(got) => return Ok(Some(got)),
+                // Told that there was something, and there was not.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && socket.is_lent() => {}
                 Err(error) if is_transient(&error) => std::thread::sleep(PAUSE),
                 Err(error) => return Err(error),
             }

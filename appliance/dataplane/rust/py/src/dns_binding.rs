@@ -13,7 +13,7 @@ use timeball_core::dns_rate::{Kind, Level, Limiter, RateLimit};
 use timeball_core::dns_snapshot::{Denial, HandUp, MAX_REPLY_BYTES, Node, Rotation, Section, Snapshot, Table};
 use timeball_core::prefix::PrefixTable;
 
-use crate::binding::{os_error, to_addresses, to_pairs, to_sandbox};
+use crate::binding::{WantedTuple, os_error, to_pairs, to_sandbox, to_wanted};
 use crate::clock::monotonic_ns;
 use crate::crew::locked;
 use crate::dns_server;
@@ -131,13 +131,13 @@ impl DnsServer {
     #[new]
     fn new(
         py: Python<'_>,
-        listen: Vec<(String, u16)>,
+        listen: Vec<WantedTuple>,
         answers: &DnsAnswers,
         limiter_key: [u8; 16],
         workers: u32,
         confined: bool,
     ) -> PyResult<Self> {
-        let addresses = to_addresses(listen)?;
+        let addresses = to_wanted(listen)?;
         let (snapshot, limiter) = (answers.snapshot.clone(), Limiter::new(limiter_key));
         let started = py.detach(|| dns_server::Server::start(&addresses, snapshot, limiter, workers.max(1), confined));
         Ok(Self { inner: started.map_err(os_error)? })

@@ -21,7 +21,7 @@ use crate::clock::{monotonic_ns, realtime_ns};
 use crate::counting::bump;
 use crate::crew::{Crew, Life, Sandbox, locked};
 use crate::sampling::{Switch, Tap, to_number};
-use crate::socket::{Udp, bind_each};
+use crate::socket::{Udp, Wanted, bind_each};
 
 const RECEIVE_BUFFER: i32 = 4 << 20;
 /// The longest query that is looked at; the rest of a longer one is cut off.
@@ -115,7 +115,7 @@ pub struct Server {
 impl Server {
     /// Bind `listen` with `workers` sockets each, and answer from epoch 0.
     pub fn start(
-        listen: &[SocketAddr],
+        listen: &[Wanted],
         snapshot: Arc<Snapshot>,
         limiter: Limiter,
         workers: u32,

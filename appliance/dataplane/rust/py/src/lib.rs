@@ -26,7 +26,7 @@ use timeball_core::memory::Memory;
 use timeball_core::ntp::{self, ClockState, HEADER_BYTES, Moment, Policy, Rule, Snapshot, Source};
 use timeball_core::prefix::PrefixTable;
 
-use crate::binding::{os_error, to_addresses, to_pairs, to_sandbox};
+use crate::binding::{WantedTuple, os_error, to_pairs, to_sandbox, to_wanted};
 use crate::keys::{KeyRing, KeyTuple};
 use crate::sampling::{FocusTuple, SampleTuple};
 use crate::tables::{ClientTuple, Readable, RememberedTuple};
@@ -104,7 +104,7 @@ impl NtpServer {
     #[allow(clippy::too_many_arguments)] // all that a service needs, once
     fn new(
         py: Python<'_>,
-        listen: Vec<(String, u16)>,
+        listen: Vec<WantedTuple>,
         clock: ClockTuple,
         rules: Vec<RuleTuple>,
         default: &str,
@@ -115,7 +115,7 @@ impl NtpServer {
         clients: usize,
         secret: [u8; 16],
     ) -> PyResult<Self> {
-        let addresses = to_addresses(listen)?;
+        let addresses = to_wanted(listen)?;
         let policy = to_policy(rules, default, late_ns, limit)?;
         let state = to_clock(clock);
         let workers = workers.max(1);

@@ -19,7 +19,7 @@ use crate::clock::{monotonic_ns, realtime_ns};
 use crate::counting::bump;
 use crate::crew::{Crew, Life, Sandbox, locked};
 use crate::sampling::{Switch, Tap, to_number};
-use crate::socket::{Udp, bind_each};
+use crate::socket::{Udp, Wanted, bind_each};
 use crate::stamps;
 use crate::tables::{self, ClientTuple, Readable, RememberedTuple};
 
@@ -89,7 +89,7 @@ pub struct Server {
 impl Server {
     /// Bind `listen` with `workers` sockets each, and answer; remember about `clients` clients.
     pub fn start(
-        listen: &[SocketAddr],
+        listen: &[Wanted],
         clock: ClockState,
         policy: Policy,
         workers: u32,

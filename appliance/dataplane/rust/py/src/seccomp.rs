@@ -30,6 +30,7 @@ const ALLOWED: &[c_long] = &[
     libc::SYS_recvmmsg,
     libc::SYS_sendmmsg,
     libc::SYS_recvmsg,
+    libc::SYS_ppoll,
     libc::SYS_clock_gettime,
     libc::SYS_futex,
     libc::SYS_nanosleep,
@@ -50,7 +51,7 @@ const ALLOWED: &[c_long] = &[
 
 /// The same calls with 64 bits of seconds, where a machine of 32 bits has them apart.
 #[cfg(target_pointer_width = "32")]
-const ALLOWED_64: &[c_long] = &[403, 407, 417, 422]; // clock_gettime, clock_nanosleep, recvmmsg, futex
+const ALLOWED_64: &[c_long] = &[403, 407, 414, 417, 422]; // clock_gettime, clock_nanosleep, ppoll, recvmmsg, futex
 #[cfg(not(target_pointer_width = "32"))]
 const ALLOWED_64: &[c_long] = &[];
 

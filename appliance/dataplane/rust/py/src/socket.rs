@@ -6,6 +6,7 @@ use std::io;
 use std::mem::{size_of, size_of_val, zeroed};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
 
 use crate::batch::{CONTROL_WORDS, write_source};
 
@@ -19,6 +20,8 @@ const PMTUDISC_OMIT: libc::c_int = 5;
 /// A bound UDP socket.
 pub struct Udp {
     fd: OwnedFd,
+    /// What ends the wait on a socket of the service manager's, which cannot be shut down: it is used again.
+    wake: Option<Arc<OwnedFd>>,
     /// Where it is bound, port filled in.
     pub bound: SocketAddr,
 }
@@ -37,33 +40,48 @@ impl Udp {
         let raw = check(unsafe { libc::socket(family, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) })?;
         // SAFETY: the descriptor is new and nobody else's.
         let fd = unsafe { OwnedFd::from_raw_fd(raw) };
-        let set = |level, name, value: libc::c_int| set_option(raw, level, name, &value);
         if address.is_ipv6() {
-            set(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
+            set_option(raw, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, &1)?;
         }
         if shared {
-            set(libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
+            set_option(raw, libc::SOL_SOCKET, libc::SO_REUSEPORT, &1)?;
         }
-        if address.ip().is_unspecified() {
-            // Without it the kernel chooses the source address of a reply by its routes: wrong with several addresses.
-            if address.is_ipv6() {
-                set(libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)?;
-            } else {
-                set(libc::IPPROTO_IP, libc::IP_PKTINFO, 1)?;
-            }
-        }
-        if address.is_ipv4() {
-            // Don't fragment, and believe no ICMP message about it. All that we send fits any link (a reply has at most
-            // 1232 bytes), and the kernel need not draw an identification for each packet.
-            set(libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, PMTUDISC_PROBE)?;
-        }
-        set(libc::SOL_SOCKET, SO_TIMESTAMPNS_NEW, 1)?;
-        set(libc::SOL_SOCKET, libc::SO_RCVBUF, receive_buffer)?;
+        prepare(raw, address, receive_buffer)?;
         let (name, length) = to_name(address);
         // SAFETY: `name` is a sockaddr of `length` bytes.
         check(unsafe { libc::bind(raw, (&raw const name).cast(), length) })?;
         let bound = own_name(raw)?;
-        Ok(Self { fd, bound })
+        Ok(Self { fd, wake: None, bound })
+    }
+
+    /// Work on a copy of `theirs`, which the service manager bound; writing to `wake` ends every wait for packets.
+    fn lent(theirs: RawFd, wake: Arc<OwnedFd>, receive_buffer: i32) -> io::Result<Self> {
+        // SAFETY: no memory is passed, and the descriptor is new.
+        let fd = unsafe { OwnedFd::from_raw_fd(check(libc::fcntl(theirs, libc::F_DUPFD_CLOEXEC, 0))?) };
+        let bound = own_name(fd.as_raw_fd())?;
+        prepare(fd.as_raw_fd(), bound, receive_buffer)?;
+        Ok(Self { fd, wake: Some(wake), bound })
+    }
+
+    /// Wait where receiving itself must not; afterwards there may be packets, or an end.
+    pub fn wait(&self) -> io::Result<()> {
+        if let Some(wake) = &self.wake {
+            let mut both =
+                [self.as_raw_fd(), wake.as_raw_fd()].map(|fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 });
+            // SAFETY: two structures, which live through the call.
+            check(unsafe { libc::ppoll(both.as_mut_ptr(), 2, std::ptr::null(), std::ptr::null()) })?;
+        }
+        Ok(())
+    }
+
+    /// Whether it is the service manager's.
+    pub fn is_lent(&self) -> bool {
+        self.wake.is_some()
+    }
+
+    /// Flags of a receive call: after `wait`, there may be nothing after all (a packet whose checksum was wrong).
+    pub fn patience(&self) -> libc::c_int {
+        if self.is_lent() { libc::MSG_DONTWAIT } else { libc::MSG_WAITFORONE }
     }
 
     /// Let the kernel choose among `count` sockets of one address by the *source address* of a packet alone.
@@ -127,22 +145,56 @@ impl Udp {
         if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 
-    /// Wake whoever waits in a receive call, for good.
+    /// Wake whoever waits for packets, for good.
     pub fn shut_down(&self) {
+        if let Some(wake) = &self.wake {
+            let one = 1_u64;
+            // SAFETY: an event counter takes eight bytes, which live through the call; nobody reads it, so it stays up.
+            unsafe { libc::write(wake.as_raw_fd(), (&raw const one).cast(), size_of_val(&one)) };
+            return;
+        }
         // SAFETY: no memory is passed. The kernel says "not connected", and wakes the receiver all the same.
         unsafe { libc::shutdown(self.as_raw_fd(), libc::SHUT_RDWR) };
     }
 }
 
-/// Bind every address of `listen` with `workers` sockets; what is bound for each address, and all sockets.
+/// What both kinds of sockets are set to.
+fn prepare(raw: RawFd, address: SocketAddr, receive_buffer: i32) -> io::Result<()> {
+    let set = |level, name, value: libc::c_int| set_option(raw, level, name, &value);
+    if address.ip().is_unspecified() {
+        // Without it the kernel chooses the source address of a reply by its routes: wrong with several addresses.
+        if address.is_ipv6() {
+            set(libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)?;
+        } else {
+            set(libc::IPPROTO_IP, libc::IP_PKTINFO, 1)?;
+        }
+    }
+    if address.is_ipv4() {
+        // Don't fragment, and believe no ICMP message about it. All that we send fits any link (a reply has at most
+        // 1232 bytes), and the kernel need not draw an identification for each packet.
+        set(libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, PMTUDISC_PROBE)?;
+    }
+    set(libc::SOL_SOCKET, SO_TIMESTAMPNS_NEW, 1)?;
+    set(libc::SOL_SOCKET, libc::SO_RCVBUF, receive_buffer)
+}
+
+/// An address to serve, and the sockets that the service manager has bound to it already.
+pub struct Wanted {
+    pub address: SocketAddr,
+    pub lent: Vec<RawFd>,
+}
+
+/// Sockets for every address of `listen`: those that are lent, else `workers` new ones. What is bound for each, and all.
 pub fn bind_each(
-    listen: &[SocketAddr],
+    listen: &[Wanted],
     workers: u32,
     receive_buffer: i32,
 ) -> Result<(Vec<SocketAddr>, Vec<Udp>), (SocketAddr, io::Error)> {
     let (mut endpoints, mut sockets) = (Vec::new(), Vec::new());
-    for &address in listen {
-        let shared = bind_all(address, workers, receive_buffer).map_err(|error| (address, error))?;
+    for &Wanted { address, ref lent } in listen {
+        let shared =
+            if lent.is_empty() { bind_all(address, workers, receive_buffer) } else { borrow_all(lent, receive_buffer) };
+        let shared = shared.map_err(|error| (address, error))?;
         endpoints.push(shared[0].bound);
         sockets.extend(shared);
     }
@@ -166,6 +218,20 @@ fn bind_all(address: SocketAddr, workers: u32, receive_buffer: i32) -> io::Resul
         sockets.push(Udp::bind(bound, true, receive_buffer)?);
     }
     sockets[0].shard_by_source(workers)?;
+    Ok(sockets)
+}
+
+/// All sockets that are lent for an address. Their number is the manager's choice, and none may be left out: the kernel
+/// spreads packets over all of them.
+fn borrow_all(lent: &[RawFd], receive_buffer: i32) -> io::Result<Vec<Udp>> {
+    // SAFETY: no memory is passed, and the descriptor is new.
+    let wake = unsafe { OwnedFd::from_raw_fd(check(libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK))?) };
+    let wake = Arc::new(wake);
+    let borrow = |&theirs| Udp::lent(theirs, wake.clone(), receive_buffer);
+    let sockets = lent.iter().map(borrow).collect::<io::Result<Vec<_>>>()?;
+    if let Ok(count @ 2..) = u32::try_from(sockets.len()) {
+        sockets[0].shard_by_source(count)?;
+    }
     Ok(sockets)
 }
 

@@ -7,9 +7,10 @@ import socket
 
 import aiohttp
 
+from appliance.dataplane import handed
 from appliance.dataplane.interface import Endpoint
 from appliance.testing import running
-from appliance_web import handed, listener
+from appliance_web import listener
 from tests.plugins.web.visiting import address
 
 
