@@ -11,7 +11,6 @@ from pathlib import Path
 
 from appliance.boot import grub_block
 from appliance.boot.scheme import BootState
-
 from images.builder.build import Build
 from images.builder.disk import first_sector
 from images.builder.spec import FOLDER
