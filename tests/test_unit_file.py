@@ -45,8 +45,6 @@ BEYOND = {
     "timeball-agent.service": 20,  # root that mounts
     "timeball-early.service": 34,  # root that mounts, before there are private folders
     "timeball-clock.service": 57,  # sets the clock, as early
-    "timeball-clock-save.service": 50,
-    "timeball-time-sources.service": 53,
     "timeball-ssh.service": 96,  # who signs in there may do everything
     "timeball-wifi@.service": 70,  # somebody else's program, with the rights that a network card asks for
 }
