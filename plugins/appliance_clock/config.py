@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import field_validator
 
-from appliance.api.config import PluginConfig, setting
+from appliance.api.config import PluginConfig, checked, setting
+from appliance_clock.named_source import parse_source
 
 
 class ClockConfig(PluginConfig):
@@ -18,6 +19,22 @@ class ClockConfig(PluginConfig):
         help='Who knows what the system clock is worth: chronyd, the kernel, whichever of them answers ("auto"), or '
         'nobody: "local" serves the system clock as it is.',
         live=True,
+    )
+    time_sources: list[Annotated[str, checked(parse_source)]] = setting(
+        help='Time servers that chronyd shall follow: "HOST", or "pool HOST" for a name with many servers; behind it may stand '
+        '"nts" (authenticated), "prefer" and "port N".',
+        default_factory=list,
+        examples=[["ntp.example.org nts", "pool 2.example.org", "192.0.2.1 prefer"]],
+        live=True,
+        max_length=32,
+    )
+    default_sources: bool = setting(
+        default=True,
+        help="Follow the sources that the image brings as well; elsewhere chrony.conf decides.",
+        live=True,
+    )
+    dhcp_sources: bool = setting(
+        default=True, help="Follow the time servers that the network announces (DHCP) as well.", live=True
     )
     local_stratum: int = setting(
         10, help='Stratum that we claim with source = "local"; high, so that clients prefer anybody better.',

@@ -14,7 +14,7 @@ from appliance.api.model import ClockState
 from appliance.api.services import AnswerTable
 from appliance.core.tasks import spawn
 from appliance.wire.errors import WireError
-from appliance_clock import own_source, track, view
+from appliance_clock import chosen, own_source, track, view
 from appliance_clock.chrony import Command, Tracking, parse_tracking
 from appliance_clock.chrony_link import ChronyLink, ChronyUnreachable, Door
 from appliance_clock.chrony_survey import survey
@@ -54,6 +54,8 @@ class ClockService:
         self._link: ChronyLink | None = None
         self._survey: dict[str, Any] = {}
         self._loops: list[str] = []
+        self._not_taken: list[str] = []
+        self._chosen_problem = ""
         self._wake = asyncio.Event()
         self._announced: tuple[str, bool] | None = None
 
@@ -64,7 +66,9 @@ class ClockService:
 
     @property
     def warnings(self) -> list[str]:
-        found = list(self._loops)
+        found = [*self._loops, *self._not_taken]
+        if self._chosen_problem:
+            found.append(self._chosen_problem)
         if self._record.is_unattended and self.state.get().source == "chrony":
             found.append(self.state.get().why)
         if (
@@ -94,6 +98,7 @@ class ClockService:
         """Poll the source until cancelled."""
         self._watch_steps(ctx)
         ctx.on_stop(self._hang_up)
+        ctx.spawn("chosen sources", self._follow_choice(ctx))
         ctx.every(_SURVEY_EVERY_S, self._look_for_loops)
         ctx.every(track.EVERY_S, self._write_down)
         ready = False
@@ -110,6 +115,23 @@ class ClockService:
             # Nobody asks any more: let the readers age the state as that of a clock that runs unattended.
             if self.state.get().source == "chrony":
                 self._publish(self._record.unattended(self.now()))
+
+    async def _follow_choice(self, ctx: RunContext) -> None:
+        await self._choose(ctx)
+        async for _ in ctx.config_changes.changes():
+            await self._choose(ctx)
+
+    async def _choose(self, ctx: RunContext) -> None:
+        try:
+            changed = await ctx.to_thread(chosen.write, self._ctx.state_dir, self.config)
+        except OSError as error:
+            self._chosen_problem = f"the chosen time sources cannot be written down ({error.strerror})"
+            return
+        self._chosen_problem = ""
+        if changed:
+            ctx.log.info(
+                "time sources chosen: %s", ", ".join(self.config.time_sources) or "none beside the usual ones"
+            )
 
     def _watch_steps(self, ctx: RunContext) -> None:
         self._step_watch = StepWatch(self._clock)
@@ -255,7 +277,7 @@ class ClockService:
 
     async def _look_for_loops(self) -> None:
         if self.state.get().source != "chrony" or self._link is None:
-            self._loops = []
+            self._loops, self._not_taken = [], []
             return
         try:
             self._survey = await survey(self._link)
@@ -270,6 +292,8 @@ class ClockService:
             if sentence not in self._loops:
                 self._ctx.log.warning("%s", sentence)
         self._loops = found
+        heard = {text for source in self._survey["sources"] for text in (source["name"], source["address"])}
+        self._not_taken = chosen.not_taken(self.config, heard)
 
     def _is_our_name(self, name: str) -> bool:
         answers = self._ctx.find(AnswerTable)  # type: ignore[type-abstract]
