@@ -33,7 +33,12 @@ def main() -> int:
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, 0, -10)  # sentences are dated when we read them
     if os.environ.get("LISTEN_PID") != str(os.getpid()):
-        with socket.socket(fileno=os.dup(0)) as connection:
+        try:
+            connection = socket.socket(fileno=os.dup(0))
+        except OSError:
+            print("this is started by Timeball or by timeball-gps.socket, not by hand", file=sys.stderr)  # noqa: T201 - to who does
+            return 64
+        with connection:
             serve(connection)
         return 0
     with socket.socket(fileno=_FIRST_LISTENING_FD) as listening:
