@@ -284,6 +284,7 @@ async def test_reference_clocks_that_wait_for_a_receiver_are_marked_and_not_advi
     daemon = chronyd(*shipped.splitlines())
     config = {"plugins": {"clock": {"source": "chrony", "chrony_address": f"127.0.0.1:{daemon.port}"}}}
     async with running(["clock"], config, state_dir=tmp_path) as app:
+        await app.until_running("clock")
         told = await app.get("/api/v1/clock")
         assert [(s["address"], s["idle"]) for s in told["chrony"]["sources"]] == [
             ("GPS", True),
