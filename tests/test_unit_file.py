@@ -44,6 +44,8 @@ MOST = 16
 BEYOND = {
     "timeball-agent.service": 20,  # root that mounts
     "timeball-early.service": 34,  # root that mounts, before there are private folders
+    "timeball-arrive.service": 34,  # the same
+    "timeball-good.service": 37,  # the same, and asks for time and pages on this machine
     "timeball-clock.service": 57,  # sets the clock, as early
     "timeball-ssh.service": 96,  # who signs in there may do everything
     "timeball-wifi@.service": 70,  # somebody else's program, with the rights that a network card asks for

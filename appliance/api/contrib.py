@@ -46,6 +46,8 @@ class Route:
             something.
         confirm: a person must have given the password within the last minutes.
         max_body: bytes; a larger body is refused before it is read.
+        as_it_comes: the handler reads the body itself from `request.raw.content`, after it was found that the actor may: for
+            files that are larger than memory. `max_body` says how long it may take; the handler minds the size.
         secret: body or answer hold a password, a token or the like: nobody on the way keeps either.
         plain: whether other machines may use it over plain HTTP, where everybody can read it. None: when it is public
             and changes nothing.
@@ -71,6 +73,7 @@ class Route:
     max_body: int = 64 * 1024
     plain: bool | None = None
     secret: bool = False
+    as_it_comes: bool = False
 
     @property
     def unsafe(self) -> bool:

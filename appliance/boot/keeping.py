@@ -20,7 +20,7 @@ from appliance.boot.scheme import SLOTS, BootState, lost
 #: Where boot loaders keep it below the boot partition, and which one that is.
 PLACES = (("uboot.env", "uboot"), ("grub/grubenv", "grub"))
 LAST_GOOD = "last_good.env"
-_LOCK = Path("/run/timeball-boot.lock")
+_LOCK = Path("/run/timeball/boot.lock")
 
 
 class NoState(Exception):
@@ -138,6 +138,7 @@ class BootPartition:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
+        self._lock.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self._lock, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -207,7 +207,8 @@ class Listener:
                 why = guard.foreign_stream(way.scheme, way.host, raw.headers)
                 if why is not None:
                     raise CrossSite(f"nothing is told: {why}")
-            content = await self._body(raw, mounted, actor)
+            streamed = mounted is not None and mounted.route.as_it_comes
+            content = b"" if streamed else await self._body(raw, mounted, actor)
 
             async def first() -> web.StreamResponse:
                 return await answer(

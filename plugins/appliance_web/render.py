@@ -24,6 +24,7 @@ NAVIGATION = (
     ("Log", "/log"),
     ("Use it", "/use"),
     ("Plugins", "/plugins"),
+    ("Updates", "/updates"),
     ("TLS & trust", "/tls"),
     ("Settings", "/settings"),
     ("Help", "/help"),
@@ -40,6 +41,7 @@ _OPEN = {
     "/dns": "dns:read",
     "/log": "servers:read",
     "/plugins": "box:read",
+    "/updates": "updates:read",
     "/tls": "box:read",
 }
 
