@@ -14,6 +14,18 @@ from appliance.boot.scheme import SLOTS, TRIES, BootState, Slot, other
 
 #: Of Debian's builds for the Raspberry Pi (CONFIG_ENV_SIZE).
 SIZE = 0x4000
+#: What U-Boot needs besides the state: a file replaces its built-in environment altogether. No key is waited for: a GPS receiver
+#: on the serial port would be taken for a person.
+FIXED = {
+    "bootcmd": "load mmc 0:1 0x02400000 boot.scr; source 0x02400000; bootflow scan",
+    "bootdelay": "-2",
+    "baudrate": "115200",
+    "stdin": "serial,usbkbd",
+    "stdout": "serial,vidconsole",
+    "stderr": "serial,vidconsole",
+    "fdt_high": "ffffffffffffffff",
+    "initrd_high": "ffffffffffffffff",
+}
 
 
 def pack(values: Mapping[str, str], size: int = SIZE) -> bytes:
@@ -50,7 +62,7 @@ def unpack(content: bytes) -> dict[str, str]:
 
 def encode(state: BootState, kept: Mapping[str, str], size: int = SIZE) -> bytes:
     """The state as U-Boot's script reads it; other variables that were there are kept."""
-    values = dict(kept) | {"BOOT_ORDER": " ".join(state.order), "LAST_GOOD": state.last_good}
+    values = FIXED | dict(kept) | {"BOOT_ORDER": " ".join(state.order), "LAST_GOOD": state.last_good}
     for name in SLOTS:
         slot = state.slots[name]
         values[f"BOOT_{name}_LEFT"] = str(slot.tries_left)

@@ -52,7 +52,8 @@ def base(spec: Spec, cache: Path, tools: Tree, progress: Progress, *, refresh: b
         return tar
     with progress.stage("base root file system"):
         fresh = cache / f"{name}.{os.getpid()}.tar"
-        pins = cache / f"{name}.{os.getpid()}.pins"
+        # With another ending apt leaves it aside without a word.
+        pins = cache / f"{name}.{os.getpid()}.pref"
         pins.write_text("".join(_pin(line) for line in spec.pins))
         try:
             _make(spec, tools, fresh, pins)

@@ -21,20 +21,24 @@ class Build:
         release: what is built.
         kernel: kernel and initramfs.
         root: the root file system's folder.
+        cache: a folder for what later builds need, too.
         work: a folder for what is needed on the way.
         parts: what an update brings: `root.squashfs`, and `boot/` with what lies in a slot's folder on the boot partition.
         tools: the tree of tools.
         progress: for the person who waits.
+        address: where what is made can be fetched from, as a URL without a slash at its end.
     """
 
     spec: Spec
     release: Release
     kernel: Kernel
     root: Path
+    cache: Path
     work: Path
     parts: Path
     tools: Tree
     progress: Progress
+    address: str
 
     @property
     def boot_tree(self) -> Path:

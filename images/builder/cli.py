@@ -13,20 +13,26 @@ from types import ModuleType
 
 from images.builder import ext4, fat, host, initramfs, spec, squash, system
 from images.builder.base import base, base_key
-from images.builder.boot import grub
+from images.builder.boot import grub, uboot
 from images.builder.build import Build
 from images.builder.digest import key, sha256
 from images.builder.disk import disk
 from images.builder.errors import BuildError
-from images.builder.formats import ova, qcow2
+from images.builder.formats import bmap, imager, ova, qcow2, xz
 from images.builder.programs import output
 from images.builder.progress import Progress
 from images.builder.spec import Spec
 from images.builder.tools import tools
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-BOOTS: dict[str, ModuleType] = {"grub": grub}
-FORMATS: dict[str, Callable[[Build, Path, Path], None]] = {"qcow2": qcow2.qcow2, "ova": ova.ova}
+BOOTS: dict[str, ModuleType] = {"grub": grub, "uboot": uboot}
+FORMATS: dict[str, Callable[[Build, Path, Path], None]] = {
+    "qcow2": qcow2.qcow2,
+    "ova": ova.ova,
+    "img.xz": xz.xz,
+    "img.bmap": bmap.bmap,
+    "rpi-imager-manifest": imager.imager,
+}
 LABEL = "TIMEBALL"
 #: zstd's level for a build that is looked at once.
 FAST_LEVEL = 3
@@ -116,7 +122,8 @@ def _steps(
         system.unpack(tar, root, kit)
         system.copy_files(image, root)
     kernel = initramfs.kernel(image, base_key(image), root, cache, kit, progress, refresh=options.refresh)
-    build = Build(image, release, kernel, root, work, parts, kit, progress)
+    address = os.environ.get("TIMEBALL_DOWNLOADS", "").rstrip("/") or out.as_uri()
+    build = Build(image, release, kernel, root, cache, work, parts, kit, progress, address)
     loader = BOOTS[image.boot]
     with progress.stage("boot files"):
         loader.slot(build)
@@ -140,25 +147,25 @@ def _steps(
         raw = work / f"{image.id}.raw"
         disk(image.layout, contents, raw, work, kit)
         loader.finish(build, raw)
-    made = [raw]
-    for name in options.only or image.formats:
+    wanted = options.only or image.formats
+    made = [raw] if "raw" in wanted else []
+    for name in wanted:
         if name != "raw":
             with progress.stage(name):
                 made.append(raw.with_suffix(f".{name}"))
                 FORMATS[name](build, raw, made[-1])
-    _publish(image, parts, made, out, options)
+    _publish(image, parts, made, out)
 
 
-def _publish(image: Spec, parts: Path, made: list[Path], out: Path, options: argparse.Namespace) -> None:
+def _publish(image: Spec, parts: Path, made: list[Path], out: Path) -> None:
     """Everything is complete: put it into the output folder, in place of what was there."""
     kept = out / f"{image.id}.parts"
     shutil.rmtree(kept, ignore_errors=True)
     shutil.copytree(parts, kept)
     for path in made:
-        if not options.only or path.suffix[1:] in options.only:
-            fresh = out / f"{path.name}.new"
-            output(["cp", "--sparse=always", path, fresh])
-            fresh.rename(out / path.name)
+        fresh = out / f"{path.name}.new"
+        output(["cp", "--sparse=always", path, fresh])
+        fresh.rename(out / path.name)
 
 
 def _deb(options: argparse.Namespace, image: Spec) -> Path | None:
@@ -181,6 +188,6 @@ def _release(image: Spec, deb: Path | None, tar: str) -> system.Release:
     if output(["git", "-C", ROOT, "status", "--porcelain", "--untracked-files=no"]).strip():
         commit += "+changes"
     built = int(output(["git", "-C", ROOT, "log", "-1", "--format=%ct"]))
-    declared = [spec.FOLDER / "common.toml", *spec.FOLDER.glob(f"{image.id.removeprefix('timeball-')}.toml")]
+    declared = spec.files(image.id.removeprefix("timeball-"))
     inputs = key(tar, commit, sha256(deb) if deb else "", *declared, *image.folders, Path(__file__).parent)
     return system.Release(version, commit, built, inputs)

@@ -66,8 +66,13 @@ def _config(layout: Layout, contents: dict[str, Path], name: str) -> str:
 
 
 def first_sector(image: Path, layout: Layout, role: str) -> int:
-    """Where a partition begins (sectors of 512 bytes), as its GPT says."""
+    """Where a partition begins (sectors of 512 bytes), as its table says."""
     number = layout.role(role).number
+    place, form = (
+        (1024 + 128 * (number - 1) + 32, "<Q")
+        if layout.table == "gpt"
+        else (446 + 16 * (number - 1) + 8, "<L")
+    )
     with image.open("rb") as file:
-        file.seek(1024 + 128 * (number - 1) + 32)
-        return int(struct.unpack("<Q", file.read(8))[0])
+        file.seek(place)
+        return int(struct.unpack(form, file.read(struct.calcsize(form)))[0])

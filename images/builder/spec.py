@@ -14,7 +14,7 @@ from images.builder.errors import BuildError
 FOLDER = Path(__file__).resolve().parent.parent
 ARCHITECTURES = ("amd64", "arm64")
 BOOTS = ("grub", "uboot")
-FORMATS = ("raw", "qcow2", "ova", "xz")
+FORMATS = ("raw", "qcow2", "ova", "img.xz", "img.bmap", "rpi-imager-manifest")
 ROLES = ("bios-boot", "boot", "root-a", "root-b", "data")
 TABLES = ("gpt", "mbr")
 
@@ -251,6 +251,16 @@ def _merged(path: Path) -> dict[str, Any]:
     if base is None:
         return table
     return _over(_merged(path.parent / str(base)), table)
+
+
+def files(name: str) -> list[Path]:
+    """The file of an image and those that it stands on, itself first."""
+    path = FOLDER / f"{name}.toml"
+    found = [path]
+    while base := _table(path).get("base"):
+        path = path.parent / str(base)
+        found.append(path)
+    return found
 
 
 def _over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

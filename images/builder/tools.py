@@ -24,6 +24,7 @@ PACKAGES = (
     "bmap-tools",
     "ca-certificates",
     "debian-archive-keyring",
+    "device-tree-compiler",
     "dosfstools",
     "e2fsprogs",
     "genimage",

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from appliance.boot import grub_block
 from appliance.boot.scheme import BootState
+from images.builder.boot.loaders import unpacked
 from images.builder.build import Build
 from images.builder.disk import first_sector
 from images.builder.spec import FOLDER
@@ -100,10 +101,11 @@ def _bios(build: Build) -> bool:
 
 
 def _mkimage(build: Build, target: str, out: Path, prefix: str, more: tuple[str, ...]) -> None:
-    """`grub-mkimage`; modules come from the tools, or, for another architecture, from the image's own packages."""
+    """`grub-mkimage`; modules come from the tools, or, for another architecture, from a package of its own."""
     modules = f"usr/lib/grub/{target}"
-    folder = next(tree / modules for tree in (build.tools.root, build.root) if (tree / modules).exists())
     # What a tool sees of itself has no folder in front.
-    inside = f"/{modules}" if folder.is_relative_to(build.tools.root) else folder
+    folder, inside = build.tools.root / modules, Path("/") / modules
+    if not folder.exists():
+        folder = inside = unpacked(build, (f"grub-efi-{build.spec.architecture}-bin",)) / modules
     names = [name for name in (*COMMON, *more) if (folder / f"{name}.mod").exists()]
     build.tools.run("grub-mkimage", "-O", target, "-d", inside, "-p", prefix, "-o", out, *names)
