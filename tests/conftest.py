@@ -17,6 +17,8 @@ import pytest
 from hypothesis.configuration import set_hypothesis_home_dir
 from hypothesis.database import DirectoryBasedExampleDatabase
 
+from tests.support.held_to_document import watched
+
 CACHE = Path(__file__).resolve().parent.parent / ".cache"
 set_hypothesis_home_dir(str(CACHE / "hypothesis"))
 
@@ -71,6 +73,15 @@ async def _no_task_stays_behind() -> AsyncIterator[None]:
         task.cancel()
     await asyncio.wait(left, timeout=1)
     pytest.fail(f"tasks left behind: {names}", pytrace=False)
+
+
+@pytest.fixture(autouse=True)
+def _answers_are_as_documented() -> Iterator[None]:
+    """An answer that its route does not describe fails the test, whatever the test is about."""
+    with watched() as complaints:
+        yield
+    if complaints:
+        pytest.fail("answers that the document does not know:\n" + "\n".join(complaints[:10]), pytrace=False)
 
 
 @pytest.fixture(autouse=True)

@@ -4,6 +4,9 @@ A scope is "area:verb", such as "servers:write". What somebody holds are grants:
 (`servers:*`), or in front for every area but the kept ones (`*:read`). A plugin that is installed tomorrow brings an area
 of its own, which viewers may read and administrators change without anybody editing a table; the kept areas have to be
 granted by name.
+
+Some things have owners. "servers:read-own" lets in to what is one's own where "servers:read" lets in to all; the route says
+what of a request has an owner (`Route.own`), and who holds the wide scope holds the narrow one.
 """
 
 from __future__ import annotations
@@ -30,8 +33,8 @@ ROLES: Mapping[Role, frozenset[str]] = {
     "admin": _ADMIN,
     "operator": _OPERATOR,
     "viewer": _VIEWER,
-    # Own servers only: until servers have owners, there is nothing that is a member's own but the account.
-    "member": _SIGNED_IN,
+    # How points are given is told to whoever is judged by it.
+    "member": _SIGNED_IN | {"servers:read-own", "servers:write-own", "monitors:read", "monitors:probe-own"},
     "public": _PUBLIC,
 }
 
@@ -40,12 +43,15 @@ ABOUT_ROLES: Mapping[Role, str] = {
     "admin": "Everything but the owners themselves and restoring a backup.",
     "operator": "Looks at everything that is no secret, and runs the pool: servers, probes, alerts.",
     "viewer": "Looks at everything that is no secret; changes nothing but the own account.",
-    "member": "The own account. Own servers will be added once servers have owners.",
+    "member": "The own servers: adds, watches, changes and removes them, and sees nobody else's. And the own account.",
     "public": "Whoever does not sign in: health, the manual, and the pool's public scores.",
 }
 
 #: The three words that a plugin may use in place of a scope, and the verb in its own area that each means.
 COARSE = {"read": "read", "operate": "operate", "admin": "admin"}
+
+#: Ends a scope that reaches no further than what is one's own.
+OWN = "-own"
 
 _SCOPE = re.compile(r"[a-z][a-z0-9_-]*:[a-z][a-z0-9_-]*")
 _GRANT = re.compile(r"public|(?:\*|[a-z][a-z0-9_-]*):(?:\*|[a-z][a-z0-9_-]*)")
@@ -78,6 +84,8 @@ def covers(grants: Collection[str], scope: str) -> bool:
     area, colon, verb = scope.partition(":")
     if not colon:
         return False
+    if verb.endswith(OWN) and covers(grants, scope.removesuffix(OWN)):
+        return True
     if f"{area}:*" in grants:
         return True
     return area not in KEPT_AREAS and ("*:*" in grants or f"*:{verb}" in grants)
@@ -108,6 +116,10 @@ class Actor:
     def may(self, scope: str) -> bool:
         """Whether it holds `scope`."""
         return covers(self.grants, scope)
+
+    def may_own(self, scope: str) -> bool:
+        """Whether it holds `scope` at least for what is its own."""
+        return self.may(scope + OWN)
 
     def __str__(self) -> str:
         return self.name

@@ -29,6 +29,9 @@ class Route:
         scope: what one must be allowed to do: "area:verb" as in "servers:write" (`appliance.api.actor` has the roles that
             may), "public" for anybody, or one of "read", "operate", "admin", which mean that verb in an area named
             after the plugin. A route without a scope is a mistake: its plugin is not started.
+        own: for whom the scope holds only for what is his own ("servers:read-own"): the part of the path that names what has
+            an owner, such as "id", or "narrowed" when the handler leaves out whatever is not `request.only`'s. "": nobody
+            gets in without the whole scope.
         summary: one line for the API documentation.
         body: model that a JSON body is validated against; the handler finds the result in `request.body`.
         query: model for the query string; the handler finds the result in `request.query_model`.
@@ -74,6 +77,7 @@ class Route:
     plain: bool | None = None
     secret: bool = False
     as_it_comes: bool = False
+    own: str = ""
 
     @property
     def unsafe(self) -> bool:

@@ -32,6 +32,13 @@ class MembersChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class AccountRemoved:
+    """A user is gone, and the account with it; it never comes back."""
+
+    account: str
+
+
+@dataclass(frozen=True, slots=True)
 class ClockStepped:
     """The system clock jumped by `step_s` seconds against monotonic time."""
 

@@ -44,6 +44,7 @@ class Request:
         content: the body as it came, for routes that take something else than JSON.
         headers: names in lower case.
         actor: who asks and what it may do; decided before, where the request entered.
+        only: account to whose things the answer is limited, or "" when the actor may see everybody's.
         remote: the address it comes from, "" on the admin socket.
         line: how safe the way here is.
         foreign: why a browser's request cannot be taken for one of our own pages', or "".
@@ -61,6 +62,7 @@ class Request:
     content: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     actor: Actor = NOBODY
+    only: str = ""
     remote: str = ""
     line: Line = "local"
     foreign: str = ""

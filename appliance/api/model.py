@@ -95,6 +95,7 @@ class Member:
         added_at: epoch seconds.
         note: free text.
         verified_by: "http", "txt", "admin", "declared" or "".
+        owner: account of whoever may look after it without being an operator, or "".
     """
 
     id: str
@@ -113,6 +114,7 @@ class Member:
     added_at: float = 0.0
     note: str = ""
     verified_by: str = ""
+    owner: str = ""
 
     @property
     def family(self) -> Family:

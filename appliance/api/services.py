@@ -96,6 +96,10 @@ class Members(Protocol):
         """
         ...
 
+    def owner_of(self, key: str) -> str:
+        """The account that owns the member `key` (as for `find`); "" when nobody does, or there is no such member."""
+        ...
+
     async def change(self, member_id: str, **fields: Any) -> Member:
         """Change fields of an added member.
 
@@ -155,6 +159,14 @@ class Identity(Protocol):
     @property
     def setup_anywhere(self) -> bool:
         """Whether the setup answers addresses of the Internet too."""
+        ...
+
+    def name_of(self, account: str) -> str:
+        """What the user of an account is called; "" when there is none (any more)."""
+        ...
+
+    def account_of(self, name: str) -> str:
+        """The account of a user, by name in any case; "" when there is none."""
         ...
 
     async def identify(self, headers: Mapping[str, str], remote: str, line: str) -> Actor | None:

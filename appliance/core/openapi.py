@@ -116,6 +116,7 @@ def _operation(mounted: Mounted, schemas: dict[str, Any], with_get: set[str]) ->
         "summary": route.summary,
         "tags": [mounted.plugin],
         "x-scope": mounted.scope,
+        **({"x-own": route.own} if route.own else {}),
         "security": []
         if mounted.scope == "public"
         else [{"token": [mounted.scope]}, {"session": [mounted.scope]}],

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, Protocol
 from urllib.parse import unquote
 
@@ -60,8 +62,21 @@ class Witness(Protocol):
     async def saw(self, request: Request, mounted: Mounted, status: int) -> None: ...
 
 
-def authorise(request: Request, mounted: Mounted) -> None:
+#: Says whose a thing is: the account, "" for nobody's or when there is no such thing.
+OwnerOf = Callable[[str], str]
+#: `Route.own` of a handler that leaves out what is not `request.only`'s.
+NARROWED = "narrowed"
+
+
+def authorise(
+    request: Request, mounted: Mounted, owners: Mapping[str, OwnerOf] = MappingProxyType({})
+) -> None:
     """The one place that decides who may do what.
+
+    Args:
+        request: who asks for what; `only` is set when he may no more than what is his own.
+        mounted: the route that would answer.
+        owners: by area of the scope, who says whose a thing is.
 
     Raises:
         Unknown: it takes somebody who signed in.
@@ -69,7 +84,7 @@ def authorise(request: Request, mounted: Mounted) -> None:
         Unconfirmed: the password must be given again first.
     """
     actor, route = request.actor, mounted.route
-    if not actor.may(mounted.scope):
+    if not actor.may(mounted.scope) and not _is_own(request, mounted, owners):
         what = f"{request.method} {request.path} needs the scope {mounted.scope}"
         raise Unknown(f"{what}: sign in first") if actor.kind == "nobody" else Refused(what)
     # A token stands in a header that no browser adds by itself: a page elsewhere cannot make use of it.
@@ -79,11 +94,33 @@ def authorise(request: Request, mounted: Mounted) -> None:
         raise Unconfirmed(f"{request.method} {request.path} needs your password again")
 
 
+def _is_own(request: Request, mounted: Mounted, owners: Mapping[str, OwnerOf]) -> bool:
+    """Whether the actor may because it is about what is his own.
+
+    Raises:
+        Refused: it is about what is somebody else's, or nobody's, or is not there: which of these, he is not told.
+    """
+    actor, own = request.actor, mounted.route.own
+    if not (own and actor.account and actor.may_own(mounted.scope)):
+        return False
+    if own != NARROWED:
+        owner_of = owners.get(mounted.scope.partition(":")[0])
+        if owner_of is None or owner_of(request.params[own]) != actor.account:
+            raise Refused(f"{request.params[own]} is none of yours: {mounted.scope}-own reaches no further")
+    request.only = actor.account
+    return True
+
+
 class RouteTable:
-    """All routes of all plugins."""
+    """All routes of all plugins.
+
+    Attributes:
+        owners: by area, such as "servers": says whose a thing is. Put there by the plugin that keeps such things.
+    """
 
     def __init__(self) -> None:
         self._mounted: list[Mounted] = []
+        self.owners: dict[str, OwnerOf] = {}
         #: Between the look and the change of an update with a condition no other such update comes.
         self._one_by_one = asyncio.Lock()
         #: More routes are about to come: what is not here may be here in a moment.
@@ -109,6 +146,10 @@ class RouteTable:
                 scope = scope_of(plugin, route.scope)
             except ValueError as error:
                 raise ValueError(f"the plugin {plugin}, {route.method} {path}: {error}") from None
+            if route.own not in ("", NARROWED, *(found[1] for found in _PARAMETER.finditer(path))):
+                raise ValueError(
+                    f"the plugin {plugin}, {route.method} {path}: there is no {{{route.own}}} in the path"
+                )
             shape = _shape(path)
             for other in (*self._mounted, *added):
                 if other.route.method == route.method and _shape(other.path) == shape:
@@ -138,7 +179,7 @@ class RouteTable:
             return Reply(None, 204, {"Allow": allowed})
         mounted = self._match(request)
         try:
-            authorise(request, mounted)
+            authorise(request, mounted, self.owners)
         except ApiError as error:
             if self.witness is not None and mounted.route.unsafe:
                 await self.witness.saw(request, mounted, error.status)

@@ -10,6 +10,7 @@ from appliance.api.contrib import Route
 from appliance.api.errors import Invalid
 from appliance.core.config import MISSING, BadConfig, Config, look_up, merge
 from appliance.core.routes import Reply, Request, problem
+from appliance.host import answers
 from appliance.host.explain import explain
 from appliance.settings import asked, tables
 from appliance.settings.editor import Plan, Stale, broken, plain_value, wrong
@@ -57,26 +58,24 @@ def config_routes(host: Host) -> tuple[Route, ...]:
     read, write = "config:read", "config:write"
     base = "/api/v1/config"
     return (
-        Route("GET", base, asking.everything, read, "The configuration in force, its layers and revision"),
+        Route("GET", base, asking.everything, read, "The configuration in force, its layers and revision", returns=answers.CONFIG),
         Route(
             "PATCH", base, asking.patch, write,
             "Set and take back keys; with dry_run only the difference and what it would do",
             body=ChangeBody,
             max_body=2_000_000,
-            secret=True,
-        ),
-        Route("GET", f"{base}/tables", asking.tables, read, "Every table with the keys that differ from their defaults"),
+            secret=True, returns=answers.PLANNED),
+        Route("GET", f"{base}/tables", asking.tables, read, "Every table with the keys that differ from their defaults", returns=answers.TABLES),
         Route(
             "GET", f"{base}/tables/{{table}}", asking.table, read,
-            "One table: JSON Schema, values, defaults, who decides each key, what a change costs",
-        ),
-        Route("GET", f"{base}/changes", asking.changes, read, "The last changes, the latest first"),
-        Route("GET", f"{base}/changes/{{id}}", asking.change, read, "One change: who, what, the difference, what became of it"),
-        Route("POST", f"{base}/changes/{{id}}/keep", asking.keep, write, "Confirm a change that is taken back otherwise"),
-        Route("POST", f"{base}/changes/{{id}}/undo", asking.undo, write, "Take a change back", body=UndoBody),
-        Route("GET", f"{base}/{{key}}", asking.key, read, "One key: value, meaning, and the layers that set it"),
-        Route("PUT", f"{base}/{{key}}", asking.put, write, "Set one key", body=ValueBody, secret=True),
-        Route("DELETE", f"{base}/{{key}}", asking.delete, write, "Take one key back to its default"),
+            "One table: JSON Schema, values, defaults, who decides each key, what a change costs", returns=answers.TABLE),
+        Route("GET", f"{base}/changes", asking.changes, read, "The last changes, the latest first", returns=answers.CHANGES),
+        Route("GET", f"{base}/changes/{{id}}", asking.change, read, "One change: who, what, the difference, what became of it", returns=answers.CHANGE_WITH_DIFF),
+        Route("POST", f"{base}/changes/{{id}}/keep", asking.keep, write, "Confirm a change that is taken back otherwise", returns=answers.CHANGE),
+        Route("POST", f"{base}/changes/{{id}}/undo", asking.undo, write, "Take a change back", body=UndoBody, returns=answers.PLANNED),
+        Route("GET", f"{base}/{{key}}", asking.key, read, "One key: value, meaning, and the layers that set it", returns=answers.KEY),
+        Route("PUT", f"{base}/{{key}}", asking.put, write, "Set one key", body=ValueBody, secret=True, returns=answers.PLANNED),
+        Route("DELETE", f"{base}/{{key}}", asking.delete, write, "Take one key back to its default", returns=answers.PLANNED),
     )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from appliance.core.routes import Request
 from appliance.doctor import box, judge
 from appliance.doctor.judge import Result
 from appliance.doctor.surroundings import Surroundings, doors
-from appliance.host import privileges
+from appliance.host import answers, privileges
 from appliance.host.how_it_runs import how_it_runs
 
 if TYPE_CHECKING:
@@ -210,8 +210,8 @@ def doctor_routes(host: Host) -> tuple[Route, ...]:
         }
 
     return (
-        Route("GET", "/api/v1/doctor", examine, "doctor:read", "Every check with evidence, why it matters, and the remedy"),
-        Route("POST", "/api/v1/doctor/{id}/fix", fix, "doctor:fix", "Let the doctor mend one finding"),
-        Route("POST", "/api/v1/doctor/{id}/undo", undo, "doctor:fix", "Take back what the doctor mended"),
-        Route("GET", "/api/v1/doctor/report", report, "config:read", "Checks, states and settings without secrets, to hand on"),
+        Route("GET", "/api/v1/doctor", examine, "doctor:read", "Every check with evidence, why it matters, and the remedy", returns=answers.DOCTOR),
+        Route("POST", "/api/v1/doctor/{id}/fix", fix, "doctor:fix", "Let the doctor mend one finding", returns=answers.DONE),
+        Route("POST", "/api/v1/doctor/{id}/undo", undo, "doctor:fix", "Take back what the doctor mended", returns=answers.DONE),
+        Route("GET", "/api/v1/doctor/report", report, "config:read", "Checks, states and settings without secrets, to hand on", returns=answers.REPORT),
     )  # fmt: skip

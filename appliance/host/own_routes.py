@@ -10,6 +10,7 @@ from appliance.api.contrib import Route
 from appliance.api.errors import Conflict, NotFound
 from appliance.api.model import Level
 from appliance.core.routes import Reply, Request
+from appliance.host import answers
 from appliance.host.config_routes import config_routes
 from appliance.host.doctor import doctor_routes
 from appliance.host.how_it_runs import how_it_runs
@@ -20,29 +21,6 @@ if TYPE_CHECKING:
     from appliance.host.app import Host
 
 log = logging.getLogger("timeball.host")
-
-_HEALTH = {
-    "type": "object",
-    "required": ["status", "problems", "as_of"],
-    "properties": {
-        "status": {"enum": ["ok", "degraded", "failing"]},
-        "problems": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["source", "level", "text", "remedy"],
-                "properties": {
-                    "source": {"type": "string"},
-                    "level": {"enum": ["ok", "degraded", "failing"]},
-                    "text": {"type": "string"},
-                    "remedy": {"type": "string"},
-                },
-            },
-        },
-        "as_of": {"type": "number", "description": "epoch seconds"},
-        "version": {"type": "string", "description": "for those who may look at the box"},
-    },
-}
 
 
 def own_routes(host: Host) -> tuple[Route, ...]:
@@ -150,11 +128,17 @@ def own_routes(host: Host) -> tuple[Route, ...]:
             get_health,
             "public",
             "Is it well? 503 when something is failing",
-            returns=_HEALTH,
+            returns=answers.HEALTH,
             also=(503,),
         ),
         Route(
-            "GET", "/api/v1/health", get_health, "public", "The same as /health", returns=_HEALTH, also=(503,)
+            "GET",
+            "/api/v1/health",
+            get_health,
+            "public",
+            "The same as /health",
+            returns=answers.HEALTH,
+            also=(503,),
         ),
         Route(
             "GET",
@@ -162,14 +146,23 @@ def own_routes(host: Host) -> tuple[Route, ...]:
             get_status,
             "box:read",
             "Version, health, store, event loop, data plane, privileges",
+            returns=answers.STATUS,
         ),
-        Route("GET", "/api/v1/plugins", get_plugins, "box:read", "Every plugin with its state and why"),
+        Route(
+            "GET",
+            "/api/v1/plugins",
+            get_plugins,
+            "box:read",
+            "Every plugin with its state and why",
+            returns=answers.PLUGINS,
+        ),
         Route(
             "GET",
             "/api/v1/plugins/installed",
             get_installed,
             "box:read",
             "What was installed on this box and when, files that changed since, and why safe mode is on",
+            returns=answers.INSTALLED,
         ),
         Route(
             "POST",
@@ -177,6 +170,7 @@ def own_routes(host: Host) -> tuple[Route, ...]:
             roll_back,
             "plugins:write",
             "Go back to the plugins before the last installation or removal, with the next start",
+            returns=answers.WENT_BACK,
         ),
         Route(
             "POST",
@@ -184,6 +178,7 @@ def own_routes(host: Host) -> tuple[Route, ...]:
             leave_safe_mode,
             "plugins:write",
             "Try other people's plugins again with the next start",
+            returns=answers.LEFT,
         ),
         Route(
             "POST",
@@ -191,8 +186,9 @@ def own_routes(host: Host) -> tuple[Route, ...]:
             retry_plugin,
             "plugins:write",
             "Try a failed or waiting plugin again now",
+            returns=answers.PLUGIN,
         ),
-        Route("GET", "/api/v1/openapi.json", get_openapi, "public", "This document"),
+        Route("GET", "/api/v1/openapi.json", get_openapi, "public", "This document", returns=answers.OPENAPI),
         *config_routes(host),
         *doctor_routes(host),
     )

@@ -11,6 +11,7 @@ from appliance.api.contrib import Route
 from appliance.api.errors import Conflict
 from appliance.core.routes import Reply, Request
 from appliance.wire.dns import name_text
+from appliance_dns import reports
 from appliance_dns.checks import Checks
 from appliance_dns.delegation import Delegation
 from appliance_dns.service import DnsService
@@ -19,45 +20,6 @@ from appliance_dns.zone import Zone, name_servers, zone_file
 
 #: Networks over the rate limit that are told.
 _LIMITED_SHOWN = 20
-_STRING, _INTEGER, _BOOLEAN = {"type": "string"}, {"type": "integer"}, {"type": "boolean"}
-_ANSWER = {
-    "type": "object",
-    "properties": {
-        "name": _STRING,
-        "type": _STRING,
-        "zone": {"type": "string", "description": "path of the zone whose members the name gives, or empty"},
-        "client": _STRING,
-        "rcode": _STRING,
-        "serial": _INTEGER,
-        "ttl": {"type": ["integer", "null"]},
-        "answer": {"type": "array", "items": _STRING},
-        "stale": {"type": "boolean", "description": "the monitor is silent: answers are kept as they are"},
-        "note": _STRING,
-        "candidates": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "id": _STRING,
-                    "address": _STRING,
-                    "port": _INTEGER,
-                    "name": _STRING,
-                    "operator": _STRING,
-                    "netspeed": _INTEGER,
-                    "weight": _INTEGER,
-                    "probability": {"type": "number", "description": "to be in an answer, 0 to 1"},
-                    "in": _BOOLEAN,
-                    "in_answer": _BOOLEAN,
-                    "reason": _STRING,
-                    "code": _STRING,
-                    "score": {"type": ["number", "null"]},
-                },
-                "required": ["id", "address", "weight", "probability", "in", "in_answer", "reason"],
-            },
-        },
-    },
-    "required": ["name", "type", "rcode", "answer", "candidates", "serial"],
-}
 
 
 class Question(BaseModel):
@@ -114,7 +76,7 @@ def routes(service: DnsService, checks: Checks) -> list[Route]:
             scope="dns:read",
             summary="What a client would be answered now, and every candidate with its chance and reason",
             query=Question,
-            returns=_ANSWER,
+            returns=reports.ANSWER,
         ),
         Route(
             "GET",
@@ -123,6 +85,7 @@ def routes(service: DnsService, checks: Checks) -> list[Route]:
             scope="dns:read",
             summary="Many answers drawn as the data plane draws them: how often each address is in, and how often it should be",
             query=Draws,
+            returns=reports.SIMULATION,
             refuses=(404,),
         ),
         Route(
@@ -132,9 +95,17 @@ def routes(service: DnsService, checks: Checks) -> list[Route]:
             scope="dns:read",
             summary="What the parent zone should say, and what this machine's resolver makes of the zone",
             query=DelegationQuery,
+            returns=reports.DELEGATION,
             refuses=(409,),
         ),
-        Route("GET", "/api/v1/dns", overview, scope="dns:read", summary="The zone, its names and counters"),
+        Route(
+            "GET",
+            "/api/v1/dns",
+            overview,
+            scope="dns:read",
+            summary="The zone, its names and counters",
+            returns=reports.OVERVIEW,
+        ),
         Route(
             "GET",
             "/api/v1/dns/zone",

@@ -9,6 +9,7 @@ from appliance.api.context import RunContext, SetupContext
 from appliance.api.contrib import HealthCheck, Metric, Migration, Panel, Route
 from appliance.api.plugin import PluginInfo, hookimpl
 from appliance.api.services import Members
+from appliance.core.routes import RouteTable
 from appliance_members.config import Config
 from appliance_members.desk import Desk
 
@@ -23,6 +24,8 @@ def setup(ctx: SetupContext) -> None:
     desk = Desk(ctx)
     ctx.provide(Members, desk.roster)  # type: ignore[type-abstract]
     ctx.provide(Desk, desk)
+    # What stands at these paths are members: whoever may no more than what is his own is held to their owners.
+    ctx.get(RouteTable).owners |= dict.fromkeys(("servers", "monitors"), desk.roster.owner_of)
 
 
 @hookimpl

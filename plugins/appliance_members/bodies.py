@@ -28,6 +28,9 @@ class NewMember(Body):
     operator: str | None = None
     note: str | None = None
     paused: bool = False
+    owner: str | None = Field(
+        None, max_length=200, description="User who may look after it; for who adds as a member: he himself"
+    )
     force: bool = Field(default=False, description="Add it whatever the live check finds")
 
 
@@ -47,11 +50,20 @@ class ManyMembers(Body):
 
     members: list[dict[str, Any]] = []
     csv: str = ""
+    owner: str | None = Field(
+        None, max_length=200, description="User who may look after them; for who adds as a member: he himself"
+    )
     force: bool = False
     preview: bool = Field(
         default=False, description="Only say what the rows mean; nobody is asked, nothing is added"
     )
     partial: bool = Field(default=False, description="Add those that pass the live check when others do not")
+
+
+class Owner(Body):
+    """Who may look after a member without being an operator."""
+
+    owner: str = Field(max_length=200, description="Name of a user; empty for nobody")
 
 
 class Pause(Body):
@@ -84,6 +96,7 @@ class ListQuery(BaseModel):
     state: str = Field("", description=f"one of {', '.join(standing.STATES)}")
     q: str = Field("", max_length=200, description="Part of an id, address, name, operator, note or tag")
     tag: str = ""
+    owner: str = Field("", max_length=200, description="Name of a user: only what is his")
     sort: str = Field("address", description=f"one of {', '.join(standing.SORTS)}; - in front for descending")
     limit: int | None = Field(None, ge=1, le=100_000)
     offset: int = Field(0, ge=0)

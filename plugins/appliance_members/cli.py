@@ -66,6 +66,7 @@ def member() -> None:
 @click.option("--state", help="Only those: active, unverified, paused, leaving, in_pool, out.")
 @click.option("--search", "q", help="Only those with this text in id, address, name, operator, note or tag.")
 @click.option("--tag", help="Only those with this tag.")
+@click.option("--owner", help="Only those of this user.")
 @click.option("--sort", help="address, score, name, netspeed, operator or added_at; -score: best first.")
 def list_members(**conditions: str | None) -> None:
     """All members: how each stands and why."""
@@ -98,6 +99,7 @@ def show_member(key: str) -> None:
 @click.option("--operator", help="Who runs it.")
 @click.option("--name", help="Host name to show beside an address.")
 @click.option("--note", help="Free text.")
+@click.option("--owner", help="User who may look after it without being an operator.")
 @click.option("--force", is_flag=True, help="Add it whatever the live check finds.")
 def add_member(force: bool, **fields: Any) -> None:
     """Ask a server for the time and, if its answer is good, add it."""
@@ -125,6 +127,21 @@ def set_member(key: str, **fields: Any) -> None:
     if not changes:
         raise click.UsageError("say what to change, such as --netspeed 500")
     emit(admin().patch(_one(key), changes), telling.print_done("changed"))
+
+
+@member.command(
+    "owner",
+    epilog=_examples("timeball member owner 192.0.2.11 ada", "timeball member owner 192.0.2.11 --nobody"),
+)
+@click.argument("key", metavar="ID")
+@click.argument("user", required=False)
+@click.option("--nobody", is_flag=True, help="Take it from its owner.")
+def give_member(key: str, user: str | None, nobody: bool) -> None:
+    """Give a member to a user, who then sees and may change it without being an operator."""
+    if bool(user) == nobody:
+        raise click.UsageError("name a user, or say --nobody")
+    done = admin().ask("PUT", _one(key, "owner"), body={"owner": user or ""})
+    emit(done, telling.print_done(f"belongs to {user}" if user else "belongs to nobody"))
 
 
 @member.command(
@@ -213,14 +230,15 @@ def export_members(form: str | None) -> None:
 @click.option(
     "--partial", is_flag=True, help="Add those that pass the live check; without this it is all or nothing."
 )
-def import_members(file: IO[str], force: bool, partial: bool) -> None:
+@click.option("--owner", help="User who may look after them without being an operator.")
+def import_members(file: IO[str], force: bool, partial: bool, owner: str | None) -> None:
     """Check and add the servers of a CSV or JSON file (- reads standard input)."""
     name = str(getattr(file, "name", "-"))
     try:
         text = file.read()
     except UnicodeDecodeError:
         raise Failure(f"{name} is not UTF-8 text") from None
-    body = {**_content(text, name), "force": force, "partial": partial}
+    body = {**_content(text, name), "force": force, "partial": partial, "owner": owner}
     emit(admin().ask("POST", "/api/v1/members/import", body=body, timeout_s=_PATIENCE_S), telling.print_added)
 
 

@@ -151,6 +151,13 @@ class Config(PluginConfig):
     max_members: int = setting(
         20_000, help="The most members that are taken.", live=True, ge=1, advanced=True
     )
+    max_members_each: int = setting(
+        100,
+        help="The most servers that one person with the role member may have.",
+        live=True,
+        ge=0,
+        advanced=True,
+    )
     admission: AdmissionSettings = setting(
         help="The live check before a member is accepted.", live=True, default_factory=AdmissionSettings
     )

@@ -40,7 +40,11 @@ def _create(db: sqlite_utils.Database) -> None:
     )
 
 
-MIGRATIONS: Final = (Migration("members and proofs", _create),)
+def _add_owner(db: sqlite_utils.Database) -> None:
+    db.conn.execute(f"ALTER TABLE {MEMBER_TABLE} ADD COLUMN owner TEXT NOT NULL DEFAULT ''")
+
+
+MIGRATIONS: Final = (Migration("members and proofs", _create), Migration("owners", _add_owner))
 
 
 def save(db: sqlite_utils.Database, delta: Delta) -> None:

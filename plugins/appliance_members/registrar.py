@@ -16,7 +16,7 @@ from appliance_members.addresses import endpoint
 from appliance_members.config import Config
 from appliance_members.naming import HostLookup, NameState, lookup_host
 from appliance_members.orders import Order
-from appliance_members.registry import Entry
+from appliance_members.registry import NOBODYS, Entry, Holder
 from appliance_members.roster import Roster
 
 #: Live checks, and lookups of names, that run at the same time.
@@ -78,7 +78,15 @@ class Registrar:
         self.lookup = lookup
         self._ctx = ctx
 
-    async def admit(self, orders: Sequence[Order], *, console: bool, force: bool, partial: bool) -> Outcome:
+    async def admit(
+        self,
+        orders: Sequence[Order],
+        *,
+        console: bool,
+        force: bool,
+        partial: bool,
+        holder: Holder = NOBODYS,
+    ) -> Outcome:
         """Check the servers and add those that are good.
 
         Args:
@@ -86,9 +94,10 @@ class Registrar:
             console: the order came over the admin socket.
             force: add them whatever the check finds; the finding is recorded.
             partial: add the good ones when others fail; otherwise all or nothing.
+            holder: whose they will be.
 
         Raises:
-            Conflict: all of them are members already, or there is no room.
+            Conflict: all of them are members already, or there is no room, for them or for so many of one holder.
             CheckFailed: the check found none that is good (or not all, unless `partial`).
             Invalid: a name cannot be looked up. NoProber: nobody can check. StoreError: it could not be kept.
         """
@@ -100,7 +109,7 @@ class Registrar:
         if not fresh:
             registry.add(candidates)  # says who they are
         # Before any packet is sent: is there room at all?
-        registry.add(fresh)
+        registry.add(fresh, holder)
         checks = await self._check(fresh, force=force)
         refused = [c for c in checks if not c.accepted]
         if refused and (not partial or len(refused) == len(checks)):
@@ -120,7 +129,7 @@ class Registrar:
             for entry, check in zip(fresh, checks, strict=True)
             if check.accepted
         ]
-        await self.roster.apply(lambda r: r.add(entries))
+        await self.roster.apply(lambda r: r.add(entries, holder))
         taken, table = self.roster.registry.by_endpoint(), self.roster.table.get()
         return Outcome(
             tuple(table[taken[e.address, e.port].id] for e in entries),

@@ -42,6 +42,7 @@ class Entry:
     added_at: float = 0.0
     verified_by: str = ""
     evidence: str = ""
+    owner: str = ""
 
     @property
     def label(self) -> str:
@@ -59,7 +60,24 @@ class Entry:
             paused_until=self.paused_until if paused else None, remove_at=self.remove_at,
             leaving=self.leave_at is not None and now >= self.leave_at,
             added_at=self.added_at, note=self.note, verified_by=self.verified_by,
+            owner=self.owner,
         )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Whose new members are.
+
+    Attributes:
+        account: of the owner, or "".
+        most: members that this owner may have; None for any number.
+    """
+
+    account: str = ""
+    most: int | None = None
+
+
+NOBODYS = Holder()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,23 +112,27 @@ class Registry:
         Raises:
             NotFound: no such member, or more than one.
         """
-        if key in self.entries:
-            return self.entries[key]
-        try:
-            host, port = split_endpoint(key)
-            address, name = canonical_target(host)
-        except ValueError:
-            raise NotFound(f"there is no member {key!r}") from None
-        hits = [
-            e for e in self.entries.values()
-            if (e.address == address if address else e.name == name) and port in (None, e.port)
-        ]  # fmt: skip
+        hits = self.matching(key)
         if not hits:
             raise NotFound(f"there is no member {key!r}")
         if len(hits) > 1:
             several = ", ".join(f"{e.id} ({endpoint(e.address, e.port)})" for e in hits)
             raise NotFound(f"{key!r} means more than one member: {several}; say which by its id")
         return hits[0]
+
+    def matching(self, key: str) -> list[Entry]:
+        """Every member that `key` may mean: an id, address, address:port or name."""
+        if key in self.entries:
+            return [self.entries[key]]
+        try:
+            host, port = split_endpoint(key)
+            address, name = canonical_target(host)
+        except ValueError:
+            return []
+        return [
+            e for e in self.entries.values()
+            if (e.address == address if address else e.name == name) and port in (None, e.port)
+        ]  # fmt: skip
 
     def by_endpoint(self) -> dict[tuple[str, int], Entry]:
         """All members by canonical address and port."""
@@ -136,11 +158,11 @@ class Registry:
 
     # -- changing ------------------------------------------------------------------------------------------------
 
-    def add(self, entries: Iterable[Entry]) -> Registry:
-        """With new members; all of them or none.
+    def add(self, entries: Iterable[Entry], holder: Holder = NOBODYS) -> Registry:
+        """With new members of `holder`; all of them or none.
 
         Raises:
-            Conflict: one is there already, or the registry is full.
+            Conflict: one is there already, or the registry is full, or the holder has as many as he may have.
         """
         merged = dict(self.entries)
         known = self.by_endpoint()
@@ -149,12 +171,20 @@ class Registry:
             if present is not None:
                 whose = f"declared in {self.declared_in}" if present.declared else f"here as {present.id}"
                 raise Conflict(f"{endpoint(entry.address, entry.port)} is already a member, {whose}")
-            new = replace(entry, id=member_id(entry.address, entry.port, merged.__contains__))
+            key = member_id(entry.address, entry.port, merged.__contains__)
+            new = replace(entry, id=key, owner=holder.account)
             merged[new.id] = known[new.address, new.port] = new
         if len(merged) > self.limit:
             raise Conflict(
                 f"{len(merged)} members would be more than the limit of {self.limit} (plugins.members.max_members)"
             )
+        if holder.most is not None:
+            his = sum(e.owner == holder.account for e in merged.values())
+            if his > holder.most:
+                raise Conflict(
+                    f"{his} servers would be more than the {holder.most} that one person may have "
+                    "(plugins.members.max_members_each); ask an operator"
+                )
         return self._with(merged)
 
     def change(self, member: str, fields: Mapping[str, Any]) -> Registry:
@@ -226,6 +256,19 @@ class Registry:
         entry = self.find(member)
         return self if entry.verified_by else self._replace(replace(entry, verified_by=by))
 
+    def give(self, member: str, owner: str) -> Registry:
+        """To the account `owner`, or to nobody. Works for declared members too: the file knows no accounts.
+
+        Raises:
+            NotFound: no such member.
+        """
+        return self._replace(replace(self.find(member), owner=owner))
+
+    def disown(self, account: str) -> Registry:
+        """With nothing that belongs to `account`, which is gone."""
+        left = {k: replace(e, owner="") if e.owner == account else e for k, e in self.entries.items()}
+        return self if left == dict(self.entries) else self._with(left)
+
     def expire(self, now: float, *, may_remove: bool) -> Registry:
         """With every pause ended that is over and, if `may_remove`, without members whose date has come."""
         changed: dict[str, Entry] = {}
@@ -240,7 +283,7 @@ class Registry:
     def declare(self, wanted: Sequence[Entry], now: float) -> Registry:
         """With exactly `wanted` as the declared members.
 
-        One that was declared before keeps its age, and a pause or resume that was said here. One that had been added
+        One that was declared before keeps its age, its owner, and a pause or resume that was said here. One that had been added
         by hand now belongs to the file; its pause stays. Ids in `wanted` are ignored.
         """
         merged = {k: e for k, e in self.entries.items() if not e.declared}
@@ -250,7 +293,9 @@ class Registry:
             new = replace(entry, declared=True, verified_by="declared", added_at=now)
             if known is not None:
                 merged.pop(known.id, None)
-                new = replace(new, id=known.id, added_at=known.added_at, evidence=known.evidence)
+                new = replace(
+                    new, id=known.id, added_at=known.added_at, evidence=known.evidence, owner=known.owner
+                )
                 if known.overridden if known.declared else known.paused:
                     new = replace(new, paused=known.paused, paused_until=known.paused_until, overridden=True)
             else:

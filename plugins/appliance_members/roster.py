@@ -69,6 +69,11 @@ class Roster:
         except KeyError:
             raise NotFound(f"there is no member {key!r}") from None
 
+    def owner_of(self, key: str) -> str:
+        """See `appliance.api.services.Members`; what several members share is somebody's when all of them are his."""
+        owners = {entry.owner for entry in self.registry.matching(key)}
+        return owners.pop() if len(owners) == 1 else ""
+
     async def change(self, member_id: str, **fields: Any) -> Member:
         """Change fields of an added member.
 

@@ -14,8 +14,8 @@ from appliance.api.services import ScoreBoard
 from appliance.core.conditional import digest
 from appliance.core.paging import offsets
 from appliance.core.plain_json import to_json
-from appliance.core.routes import Reply, Request
-from appliance_members import looking, orders, standing
+from appliance.core.routes import NARROWED, Reply, Request
+from appliance_members import answers, looking, orders, standing
 from appliance_members.bodies import (
     ExportQuery,
     ListQuery,
@@ -23,12 +23,14 @@ from appliance_members.bodies import (
     ManyMembers,
     MemberChange,
     NewMember,
+    Owner,
     Pause,
     Removal,
     Verification,
 )
 from appliance_members.config import Config
 from appliance_members.naming import name_warnings
+from appliance_members.ownership import Ownership
 from appliance_members.proving import Proofs
 from appliance_members.registrar import Outcome, Registrar
 from appliance_members.roster import Roster
@@ -45,6 +47,7 @@ class Operations:
         self._roster = roster
         self._registrar = registrar
         self._proofs = proofs
+        self._ownership = Ownership(ctx, roster)
 
     # -- looking -------------------------------------------------------------------------------------------------
 
@@ -52,11 +55,12 @@ class Operations:
         query: ListQuery = request.query_model
         zone = _zone(query.zone) if query.zone else ""
         found = standing.select(
-            self._rows(self._roster.table.get().values()),
+            self._rows(self._ownership.seen_by(request)),
             zone=zone,
             state=query.state,
             q=query.q,
             tag=query.tag,
+            owner=query.owner,
             sort=query.sort,
         )
         page = found[query.offset :][: query.limit]
@@ -81,16 +85,18 @@ class Operations:
         return Reply(shown, revision=digest(to_json([member, entry.leave_at])))
 
     async def list_zones(self, request: Request) -> list[Any]:
-        members = self._roster.table.get()
+        members = list(self._ownership.seen_by(request))
         verdicts = self._verdicts()
-        active = {key: standing.stand(m, verdicts.get(key)).in_pool for key, m in members.items()}
-        return list(zone_tree(members.values(), active))
+        active = {m.id: standing.stand(m, verdicts.get(m.id)).in_pool for m in members}
+        return list(zone_tree(members, active))
 
     async def list_names(self, request: Request) -> list[dict[str, Any]]:
         config: Config = self._ctx.config
         names = self._registrar.names
         wanted = {m.host for m in config.member if m.host} | set(names)
-        held = [(e.name, e.id) for e in self._roster.registry.entries.values()]
+        held = [(m.name, m.id) for m in self._ownership.seen_by(request)]
+        if request.only:
+            wanted &= {name for name, _ in held}
         return [
             {
                 "name": name,
@@ -108,7 +114,7 @@ class Operations:
 
     async def export_members(self, request: Request) -> Reply:
         query: ExportQuery = request.query_model
-        rows = orders.exported(self._roster.table.get().values())
+        rows = orders.exported(self._ownership.seen_by(request))
         name = {"Content-Disposition": f'attachment; filename="members.{query.format}"'}
         if query.format == "csv":
             return Reply(orders.csv_of(rows), headers=name, content_type="text/csv")
@@ -118,9 +124,10 @@ class Operations:
 
     async def add_member(self, request: Request) -> Reply:
         body: NewMember = request.body
-        order = orders.order_of(body.model_dump(exclude={"force"}))
+        order = orders.order_of(body.model_dump(exclude={"force", "owner"}))
+        holder = self._ownership.of_new(request, body)
         outcome = await self._registrar.admit(
-            [order], console=_console(request), force=body.force, partial=True
+            [order], console=_console(request), force=body.force, partial=True, holder=holder
         )
         self._note(request, "added", outcome.created)
         return Reply(self._told(outcome), 201)
@@ -137,8 +144,9 @@ class Operations:
             raise Invalid("there is no row to import")
         if body.preview:
             return Reply({"rows": looking.rows(wanted, self._roster.registry)})
+        holder = self._ownership.of_new(request, body)
         outcome = await self._registrar.admit(
-            wanted, console=_console(request), force=body.force, partial=body.partial
+            wanted, console=_console(request), force=body.force, partial=body.partial, holder=holder
         )
         self._note(request, "imported", outcome.created)
         return Reply(self._told(outcome), 201)
@@ -148,6 +156,14 @@ class Operations:
         if not fields:
             raise Invalid(f"nothing to change; possible are {', '.join(MemberChange.model_fields)}")
         return self._done(request, "changed", await self._roster.change(self._asked(request).id, **fields))
+
+    async def give_member(self, request: Request) -> dict[str, Any]:
+        body: Owner = request.body
+        key, account = self._asked(request).id, self._ownership.account_of(body.owner)
+        done = await self._roster.update(key, lambda r: r.give(key, account))
+        shown = self._done(request, f"given to {body.owner}" if account else "taken from its owner", done)
+        request.note.after = {"owner": body.owner}
+        return shown
 
     async def remove_member(self, request: Request) -> dict[str, Any]:
         member = self._asked(request)
@@ -224,7 +240,12 @@ class Operations:
 
     def _rows(self, members: Iterable[Member]) -> list[dict[str, Any]]:
         verdicts, names = self._verdicts(), self._registrar.names
-        return [standing.row(m, verdicts.get(m.id), name_warnings(m.address, m.name, names)) for m in members]
+        return [
+            standing.row(
+                m, verdicts.get(m.id), name_warnings(m.address, m.name, names), self._ownership.name_of(m)
+            )
+            for m in members
+        ]
 
     def _row(self, member: Member) -> dict[str, Any]:
         return self._rows([member])[0]
@@ -276,7 +297,6 @@ def _moment(at: float | None, in_s: float | None, now: float, keys: tuple[str, s
 def member_routes(operations: Operations) -> tuple[Route, ...]:
     """All routes of the plugin."""
     o, one = operations, "/api/v1/members/{id}"
-    array = {"type": "array", "items": {"type": "object"}}
     return (
         Route(
             "GET",
@@ -285,7 +305,8 @@ def member_routes(operations: Operations) -> tuple[Route, ...]:
             "servers:read",
             "All members, how each stands and why",
             query=ListQuery,
-            returns=array,
+            own=NARROWED,
+            returns=answers.MEMBERS,
         ),
         Route(
             "POST",
@@ -295,6 +316,8 @@ def member_routes(operations: Operations) -> tuple[Route, ...]:
             "Check a server and add it",
             body=NewMember,
             status=201,
+            own=NARROWED,
+            returns=answers.ADDED,
         ),
         Route(
             "GET",
@@ -304,6 +327,8 @@ def member_routes(operations: Operations) -> tuple[Route, ...]:
             "All members as CSV or JSON",
             query=ExportQuery,
             produces=("text/csv", "application/json"),
+            own=NARROWED,
+            returns=answers.EXPORTED,
         ),
         Route(
             "POST",
@@ -312,8 +337,11 @@ def member_routes(operations: Operations) -> tuple[Route, ...]:
             "servers:write",
             "Check many servers and add them",
             body=ManyMembers,
+            also=(200,),
             status=201,
             max_body=2 * 1024 * 1024,
+            own=NARROWED,
+            returns=answers.IMPORTED,
         ),
         Route(
             "GET",
@@ -321,6 +349,8 @@ def member_routes(operations: Operations) -> tuple[Route, ...]:
             o.show_member,
             "servers:read",
             "One member by id, address, address:port or name, with its last probes",
+            own="id",
+            returns=answers.SHOWN,
         ),
         Route(
             "PATCH",
@@ -329,8 +359,27 @@ def member_routes(operations: Operations) -> tuple[Route, ...]:
             "servers:write",
             "Change some fields of an added member",
             body=MemberChange,
+            own="id",
+            returns=answers.MEMBER,
         ),
-        Route("DELETE", one, o.remove_member, "servers:write", "Remove an added member at once"),
+        Route(
+            "PUT",
+            f"{one}/owner",
+            o.give_member,
+            "servers:write",
+            "Give it to a user, or take it away",
+            body=Owner,
+            returns=answers.MEMBER,
+        ),
+        Route(
+            "DELETE",
+            one,
+            o.remove_member,
+            "servers:write",
+            "Remove an added member at once",
+            own="id",
+            returns=answers.MEMBER,
+        ),
         Route(
             "POST",
             f"{one}/pause",
@@ -338,8 +387,18 @@ def member_routes(operations: Operations) -> tuple[Route, ...]:
             "servers:write",
             "Watch it but do not answer it",
             body=Pause,
+            own="id",
+            returns=answers.MEMBER,
         ),
-        Route("POST", f"{one}/resume", o.resume_member, "servers:write", "End a pause"),
+        Route(
+            "POST",
+            f"{one}/resume",
+            o.resume_member,
+            "servers:write",
+            "End a pause",
+            own="id",
+            returns=answers.MEMBER,
+        ),
         Route(
             "POST",
             f"{one}/remove-at",
@@ -347,9 +406,17 @@ def member_routes(operations: Operations) -> tuple[Route, ...]:
             "servers:write",
             "Remove it on a date; it leaves before",
             body=Removal,
+            own="id",
+            returns=answers.MEMBER,
         ),
         Route(
-            "POST", f"{one}/cancel-removal", o.cancel_removal, "servers:write", "Call a scheduled removal off"
+            "POST",
+            f"{one}/cancel-removal",
+            o.cancel_removal,
+            "servers:write",
+            "Call a scheduled removal off",
+            own="id",
+            returns=answers.MEMBER,
         ),
         Route(
             "POST",
@@ -358,6 +425,8 @@ def member_routes(operations: Operations) -> tuple[Route, ...]:
             "servers:write",
             "Verify who runs it, or get a token to do so",
             body=Verification,
+            own="id",
+            returns=answers.VERIFIED,
         ),
         Route(
             "GET",
@@ -365,7 +434,8 @@ def member_routes(operations: Operations) -> tuple[Route, ...]:
             o.list_zones,
             "servers:read",
             "The tree of zones with counts",
-            returns=array,
+            own=NARROWED,
+            returns=answers.ZONES,
         ),
         Route(
             "GET",
@@ -373,7 +443,8 @@ def member_routes(operations: Operations) -> tuple[Route, ...]:
             o.list_names,
             "servers:read",
             "Host names of members and what they point to",
-            returns=array,
+            own=NARROWED,
+            returns=answers.NAMES,
         ),
         Route(
             "GET",
@@ -382,6 +453,8 @@ def member_routes(operations: Operations) -> tuple[Route, ...]:
             "servers:write",
             "The addresses of a host, and which of them are members",
             query=LookupQuery,
+            own=NARROWED,
+            returns=answers.LOOKED_UP,
         ),
         Route(
             "GET",

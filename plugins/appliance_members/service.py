@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from appliance.api.context import RunContext
 from appliance.api.errors import NotReady, StoreError
+from appliance.api.events import AccountRemoved
 from appliance_members.config import Config
 from appliance_members.naming import NameState, pending_names, wanted_entries
 from appliance_members.proving import Proofs
@@ -47,6 +48,7 @@ class Keeper:
         ctx.every(TICK_S, self.tick)
         ctx.every(3600.0, self.purge, jitter=0.1)
         ctx.spawn("names", self._follow_names())
+        ctx.spawn("accounts", self._follow_accounts())
         self._say()
         ctx.ready()
         async for _ in ctx.config_changes.changes():
@@ -87,6 +89,13 @@ class Keeper:
             await self._proofs.purge()
         except StoreError as error:
             self._ctx.log.debug("old tokens stay for now: %s", error)
+
+    async def _follow_accounts(self) -> None:
+        """What belonged to somebody who is gone belongs to nobody; an id that stayed behind lets nobody in."""
+        with self._ctx.subscribe(AccountRemoved) as removals:
+            async for event in removals:
+                account = event.account
+                await self._roster.apply(lambda r, gone=account: r.disown(gone), must_keep=False)  # type: ignore[misc]
 
     async def _follow_names(self) -> None:
         await self.look_up_names(only_new=True)

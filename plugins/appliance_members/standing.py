@@ -62,8 +62,10 @@ def group_of(standing: Standing) -> str:
     return standing.code if standing.code in {"paused", "leaving", "unverified", "watched", "new"} else "out"
 
 
-def row(member: Member, verdict: Verdict | None, warnings: Sequence[str] = ()) -> dict[str, Any]:
-    """One member for the API: its own fields, how it stands, and what deserves a word."""
+def row(
+    member: Member, verdict: Verdict | None, warnings: Sequence[str] = (), owner: str = ""
+) -> dict[str, Any]:
+    """One member for the API: its own fields, how it stands, what deserves a word, and its owner's name."""
     standing = stand(member, verdict)
     return {
         "id": member.id,
@@ -76,6 +78,7 @@ def row(member: Member, verdict: Verdict | None, warnings: Sequence[str] = ()) -
         "tags": list(member.tags),
         "operator": member.operator,
         "note": member.note,
+        "owner": owner,
         "score": None if standing.score is None else round(standing.score, 3),
         "in_pool": standing.in_pool,
         "reason": standing.reason,
@@ -113,6 +116,7 @@ def select(
     state: str = "",
     q: str = "",
     tag: str = "",
+    owner: str = "",
     sort: str = "address",
 ) -> list[dict[str, Any]]:
     """The rows that fit every given condition, sorted by `sort` ("-score": largest first), then by address.
@@ -132,6 +136,7 @@ def select(
     found = [
         r for r in rows
         if (not zone or zone in r["zones"]) and _in_state(r, state) and (not tag or tag in r["tags"]) and _mentions(r, needle)
+        and (not owner or r["owner"].casefold() == owner.casefold())
     ]  # fmt: skip
     found.sort(key=_SORT_KEYS["address"])
     found.sort(key=_SORT_KEYS[key], reverse=descending)

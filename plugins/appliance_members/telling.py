@@ -46,6 +46,7 @@ def print_member(row: Row) -> None:
     _line("zones", " ".join(row["zones"]))
     for key in ("operator", "note"):
         _line(key, row[key])
+    _line("owner", row["owner"])
     _line("tags", " ".join(row["tags"]))
     _line("added", "in the configuration file" if row["declared"] else moment(row["added_at"]))
     _line("verified by", row["verified_by"] or "nobody yet")

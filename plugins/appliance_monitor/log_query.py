@@ -62,6 +62,7 @@ class Filter:
         rule: the rule that judged it, or "".
         show: "" for all, or one of `Show`.
         since, until: epoch seconds, or None.
+        among: ids that any row is of, or None for all members.
     """
 
     member: str | None = None
@@ -69,6 +70,7 @@ class Filter:
     show: str = ""
     since: float | None = None
     until: float | None = None
+    among: tuple[str, ...] | None = None
 
     def conditions(self) -> tuple[list[str], list[Any]]:
         """SQL conditions and their values."""
@@ -82,6 +84,9 @@ class Filter:
             if value is not None:
                 where.append(condition)
                 values.append(value)
+        if self.among is not None:
+            where.append(f"member IN ({', '.join('?' * len(self.among))})")
+            values += self.among
         if self.show in _SHOWN:
             where.append(_SHOWN[self.show])
         return where, values

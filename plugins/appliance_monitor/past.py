@@ -14,6 +14,7 @@ from appliance.api.model import Member
 from appliance.api.services import Members
 from appliance.core.routes import Reply, Request
 from appliance.store.series import Series, read_series
+from appliance_monitor import answers
 from appliance_monitor.history import COLUMNS, RANGES_S, as_csv, columns, points
 from appliance_monitor.turns import SQL as TURNS_SQL
 from appliance_monitor.turns import turns
@@ -50,6 +51,8 @@ def past_routes(ctx: SetupContext, monitor: Monitor, retention: Retention) -> tu
             "servers:read",
             "Offset, round trip and score over time",
             query=HistoryQuery,
+            own="id",
+            returns=answers.HISTORY,
         ),
         Route(
             "GET",
@@ -58,6 +61,8 @@ def past_routes(ctx: SetupContext, monitor: Monitor, retention: Retention) -> tu
             "servers:read",
             "When it began to answer differently: kiss codes, leap indicator, stratum",
             query=HistoryQuery,
+            own="id",
+            returns=answers.TURNS,
         ),
         Route(
             "GET",
@@ -67,6 +72,7 @@ def past_routes(ctx: SetupContext, monitor: Monitor, retention: Retention) -> tu
             "The same as CSV",
             query=HistoryQuery,
             produces=("text/csv",),
+            own="id",
         ),
     )
 

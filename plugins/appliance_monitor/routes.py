@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +11,12 @@ from pydantic import Field
 
 from appliance.api.config import PluginConfig
 from appliance.api.contrib import Retention, Route
-from appliance.api.errors import Invalid, NotFound, StoreError
+from appliance.api.errors import Invalid, NotFound, Refused, StoreError
 from appliance.api.model import Member
 from appliance.api.services import Members
 from appliance.core.paging import link
-from appliance.core.routes import Reply, Request
-from appliance_monitor import classic, keeping, log_query
+from appliance.core.routes import NARROWED, Reply, Request
+from appliance_monitor import answers, classic, keeping, log_query
 from appliance_monitor.history import as_csv
 from appliance_monitor.past import as_file, member_of, past_routes
 from appliance_monitor.score import DECAY, POOL_SCORE, START
@@ -99,6 +99,8 @@ def monitor_routes(ctx: SetupContext, monitor: Monitor, retention: Retention) ->
             "servers:read",
             "The newest probes with the rule that fired",
             query=LogQuery,
+            own=NARROWED,
+            returns=answers.LOG,
         ),
         Route(
             "GET",
@@ -107,8 +109,18 @@ def monitor_routes(ctx: SetupContext, monitor: Monitor, retention: Retention) ->
             "servers:read",
             "A member's newest probes",
             query=ProbesQuery,
+            own="id",
+            returns=answers.PROBES,
         ),
-        Route("GET", "/api/v1/scores", op.scores, "servers:read", "Where every member stands, and why"),
+        Route(
+            "GET",
+            "/api/v1/scores",
+            op.scores,
+            "servers:read",
+            "Where every member stands, and why",
+            own=NARROWED,
+            returns=answers.SCORES,
+        ),
         Route(
             "GET",
             "/api/v1/log.csv",
@@ -117,6 +129,7 @@ def monitor_routes(ctx: SetupContext, monitor: Monitor, retention: Retention) ->
             "The same as CSV",
             query=LogQuery,
             produces=("text/csv",),
+            own=NARROWED,
         ),
         Route(
             "GET",
@@ -127,6 +140,7 @@ def monitor_routes(ctx: SetupContext, monitor: Monitor, retention: Retention) ->
             query=ExportQuery,
             stream=True,
             produces=("text/csv", "application/json", "application/x-ndjson"),
+            own=NARROWED,
         ),
         Route(
             "GET",
@@ -134,6 +148,7 @@ def monitor_routes(ctx: SetupContext, monitor: Monitor, retention: Retention) ->
             op.scoring,
             "monitors:read",
             "The scorer's rules and the lines that charts draw",
+            returns=answers.SCORING,
         ),
         Route(
             "GET",
@@ -141,6 +156,7 @@ def monitor_routes(ctx: SetupContext, monitor: Monitor, retention: Retention) ->
             op.state,
             "monitors:read",
             "Whether the monitor can judge, and what it is doing",
+            returns=answers.STATE,
         ),
         Route(
             "POST",
@@ -149,6 +165,8 @@ def monitor_routes(ctx: SetupContext, monitor: Monitor, retention: Retention) ->
             "monitors:probe",
             "Look at any server once; scores nothing",
             body=ProbeBody,
+            own=NARROWED,
+            returns=answers.PROBE,
         ),
         Route(
             "GET",
@@ -157,6 +175,7 @@ def monitor_routes(ctx: SetupContext, monitor: Monitor, retention: Retention) ->
             "scores:read",
             "Scores in the NTP Pool's own shape",
             query=ClassicQuery,
+            returns=answers.CLASSIC,
         ),
         Route(
             "GET",
@@ -189,12 +208,27 @@ class _Operations:
 
     async def _log_rows(self, request: Request) -> list[dict[str, Any]]:
         query: LogQuery = request.query_model
-        wanted = self._filter(query)
+        wanted = self._filter(request, query)
         return await self._log_page(wanted, query.limit, query.before, by_id=wanted.member is None)
 
-    def _filter(self, query: LogQuery | ExportQuery) -> log_query.Filter:
+    def _filter(self, request: Request, query: LogQuery | ExportQuery) -> log_query.Filter:
+        among = None
+        if request.only:
+            if query.member:
+                self._check_own(request, query.member)
+            among = tuple(self._seen_by(request))
         member = self._member(query.member).id if query.member else None
-        return log_query.Filter(member, query.rule, query.show, query.since, query.until)
+        return log_query.Filter(member, query.rule, query.show, query.since, query.until, among)
+
+    def _seen_by(self, request: Request) -> Mapping[str, Member]:
+        """The members that the asker may see."""
+        members = self._ctx.get(Members).table.get()  # type: ignore[type-abstract]
+        return {k: m for k, m in members.items() if m.owner == request.only} if request.only else members
+
+    def _check_own(self, request: Request, key: str) -> None:
+        """Raises Refused when the asker may no more than what is his, and `key` is not."""
+        if request.only and self._ctx.get(Members).owner_of(key) != request.only:  # type: ignore[type-abstract]
+            raise Refused(f"{key} is none of yours")
 
     async def _log_page(
         self, wanted: log_query.Filter, limit: int, before: int | None, *, by_id: bool = True
@@ -204,16 +238,15 @@ class _Operations:
 
     async def export(self, request: Request) -> web.StreamResponse:
         query: ExportQuery = request.query_model
-        wanted = self._filter(query)
-        members = self._ctx.get(Members).table.get()  # type: ignore[type-abstract]
-        names = {key: member.address for key, member in members.items()}
+        wanted = self._filter(request, query)
+        names = {key: member.address for key, member in self._seen_by(request).items()}
         pieces = log_query.texts(
             lambda before, limit: self._log_page(wanted, limit, before), query.format, names
         )
         return await log_query.send(request.raw, pieces, query.format)
 
     async def scores(self, request: Request) -> list[dict[str, Any]]:
-        members = self._ctx.get(Members).table.get()  # type: ignore[type-abstract]
+        members = self._seen_by(request)
         return [
             {"address": members[key].address, "port": members[key].port, **asdict(verdict)}
             for key, verdict in self._monitor.verdicts.get().items()
@@ -313,6 +346,8 @@ class _Operations:
             target = parse_target(body.target)
         except ValueError as error:
             raise Invalid(str(error), errors={"target": str(error)}) from None
+        at = f"[{target.address}]" if ":" in target.address else target.address
+        self._check_own(request, f"{at}:{target.port}")
         result = await self._monitor.probe(target, samples=body.samples)
         from appliance_monitor.view import told
 

@@ -67,7 +67,9 @@ def routes(ctx: SetupContext) -> Iterable[Route]:
     from appliance_people.routes import api_routes
     from appliance_people.setup_pages import SetupPages, setup_routes
 
-    operations = Operations(ctx.get(People), ctx.get(Claim), ctx.get(Trail), ctx.store, ctx.get(RouteTable))
+    operations = Operations(
+        ctx.get(People), ctx.get(Claim), ctx.get(Trail), ctx.store, ctx.get(RouteTable), ctx.bus
+    )
     frame = ctx.find(Frame)  # type: ignore[type-abstract]
     if frame is None:  # no pages without the plugin that draws them
         return api_routes(operations)

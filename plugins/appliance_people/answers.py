@@ -2,73 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any
 
 from appliance.api.actor import ROLES
+from appliance.api.shapes import COUNT, FLAG, INTEGER, NUMBER, TEXT, TEXTS, list_of, maybe, obj, one_of, said
 from appliance_people.audit import Finding, Row
 
-Schema = Mapping[str, Any]
+_ROLE = one_of(*ROLES)
 
-_TEXT, _NUMBER, _COUNT, _YES_NO = {"type": "string"}, {"type": "number"}, {"type": "integer", "minimum": 0}, {"type": "boolean"}  # fmt: skip
-_MAYBE_NUMBER = {"type": ["number", "null"]}
-_TEXTS = {"type": "array", "items": _TEXT}
-_ROLE = {"enum": list(ROLES)}
-
-
-def _object(required: Mapping[str, Any], maybe: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """An object with exactly these members."""
-    properties = {**required, **(maybe or {})}
-    return {
-        "type": "object",
-        "required": list(required),
-        "properties": properties,
-        "additionalProperties": False,
-    }
-
-
-def _list(items: Schema) -> Schema:
-    return {"type": "array", "items": items}
-
-
-SIGNED_IN = _object({"name": _TEXT, "role": _ROLE, "session": _TEXT, "notice": _TEXT})
-WHO = _object({
-    "name": _TEXT, "kind": {"enum": ["local", "session", "token", "nobody"]}, "role": _ROLE, "scopes": _TEXTS,
-    "confirmed": _YES_NO, "session": {"type": ["string", "null"]},
+SIGNED_IN = obj({"name": TEXT, "role": _ROLE, "session": TEXT, "notice": TEXT})
+WHO = obj({
+    "name": TEXT, "kind": one_of("local", "session", "token", "nobody"), "role": _ROLE, "scopes": TEXTS,
+    "confirmed": FLAG, "session": maybe(TEXT),
 })  # fmt: skip
-CONFIRMED = _object({"confirmed": _YES_NO, "for_s": _NUMBER})
-CHANGED = _object({"changed": _YES_NO})
-ENDED = _object({"ended": _COUNT})
-SESSIONS = _list(_object({
-    "id": _TEXT, "user": _TEXT, "created": _NUMBER, "seen": _NUMBER, "address": _TEXT, "agent": _TEXT, "this": _YES_NO,
+CONFIRMED = obj({"confirmed": FLAG, "for_s": NUMBER})
+CHANGED = obj({"changed": FLAG})
+ENDED = obj({"ended": COUNT})
+SESSIONS = list_of(obj({
+    "id": TEXT, "user": TEXT, "created": NUMBER, "seen": NUMBER, "address": TEXT, "agent": TEXT, "this": FLAG,
 }))  # fmt: skip
 
 _TOKEN = {
-    "id": _TEXT, "user": _TEXT, "label": _TEXT, "scopes": _TEXTS, "created": _NUMBER, "expires": _MAYBE_NUMBER, "expired": _YES_NO,
-    "addresses": _TEXTS, "used": _MAYBE_NUMBER, "used_from": _TEXT,
+    "id": TEXT, "user": TEXT, "label": TEXT, "scopes": TEXTS, "created": NUMBER, "expires": maybe(NUMBER), "expired": FLAG,
+    "addresses": TEXTS, "used": maybe(NUMBER), "used_from": TEXT,
 }  # fmt: skip
-TOKENS = _list(_object(_TOKEN))
-NEW_TOKEN = _object({**_TOKEN, "token": _TEXT})
+TOKENS = list_of(obj(_TOKEN))
+NEW_TOKEN = obj({**_TOKEN, "token": TEXT})
 
-USER = _object({
-    "id": _TEXT, "name": _TEXT, "role": _ROLE, "created": _NUMBER, "password_changed": _NUMBER, "signed_in": _MAYBE_NUMBER,
-    "sessions": _COUNT, "tokens": _COUNT,
-}, {"password": {"type": "string", "description": "when one was made; told once"}})  # fmt: skip
-USERS = _list(USER)
-UNLOCKED = _object({"unlocked": _TEXTS})
-ABOUT_ROLES = _object({
-    "roles": _list(_object({"role": _ROLE, "grants": _TEXTS, "about": _TEXT})), "scopes": _TEXTS,
+USER = obj({
+    "id": TEXT, "name": TEXT, "role": _ROLE, "created": NUMBER, "password_changed": NUMBER, "signed_in": maybe(NUMBER),
+    "sessions": COUNT, "tokens": COUNT,
+}, {"password": said(TEXT, "when one was made; told once")})  # fmt: skip
+USERS = list_of(USER)
+UNLOCKED = obj({"unlocked": TEXTS})
+ABOUT_ROLES = obj({
+    "roles": list_of(obj({"role": _ROLE, "grants": TEXTS, "about": TEXT})), "scopes": TEXTS,
 })  # fmt: skip
 
-_NOT_TEXT = {"seq": _COUNT, "ts": _NUMBER, "status": _COUNT}
-AUDIT = _object({
-    "rows": _list(_object({field.name: _NOT_TEXT.get(field.name, _TEXT) for field in fields(Row)})),
-    "next_before": {"type": ["integer", "null"]},
+_NOT_TEXT = {"seq": COUNT, "ts": NUMBER, "status": COUNT}
+AUDIT = obj({
+    "rows": list_of(obj({field.name: _NOT_TEXT.get(field.name, TEXT) for field in fields(Row)})),
+    "next_before": maybe(INTEGER),
 })  # fmt: skip
-VERIFIED = _object({
-    "whole": _YES_NO, "rows": _COUNT,
-    "findings": _list(_object({field.name: _COUNT if field.name == "seq" else _TEXT for field in fields(Finding)})),
+VERIFIED = obj({
+    "whole": FLAG, "rows": COUNT,
+    "findings": list_of(obj({field.name: COUNT if field.name == "seq" else TEXT for field in fields(Finding)})),
 })  # fmt: skip
-SETUP = _object({"claimed": _YES_NO})
-SETUP_CODE = _object({"code": _TEXT, "good_for_s": _COUNT})
+SETUP = obj({"claimed": FLAG})
+SETUP_CODE = obj({"code": TEXT, "good_for_s": COUNT})

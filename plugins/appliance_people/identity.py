@@ -26,6 +26,16 @@ class Recognition:
         """Whether the box has an owner."""
         return self._people.claimed
 
+    def name_of(self, account: str) -> str:
+        """See `Identity`."""
+        user = self._people.users.get(account)
+        return user.name if user else ""
+
+    def account_of(self, name: str) -> str:
+        """See `Identity`."""
+        user = self._people.find(name)
+        return user.id if user else ""
+
     async def identify(self, headers: Mapping[str, str], remote: str, line: str) -> Actor | None:
         """See `Identity`."""
         way: Line = line  # type: ignore[assignment]

@@ -9,7 +9,9 @@ from typing import Any
 
 from appliance.api.actor import ABOUT_ROLES, ROLES, Actor
 from appliance.api.errors import Conflict, NotFound, Refused
+from appliance.api.events import AccountRemoved
 from appliance.api.services import Store
+from appliance.core.bus import Bus
 from appliance.core.routes import Reply, Request, RouteTable
 from appliance_people import bodies, keeping, passwords, sessions
 from appliance_people.accounts import User, owners
@@ -29,7 +31,9 @@ from appliance_people.users import Users
 class Operations:
     """Handlers."""
 
-    def __init__(self, people: People, claim: Claim, trail: Trail, store: Store, table: RouteTable) -> None:
+    def __init__(
+        self, people: People, claim: Claim, trail: Trail, store: Store, table: RouteTable, bus: Bus
+    ) -> None:
         self._people = people
         self._users = Users(people)
         self._signing_in = SigningIn(people, self._users)
@@ -38,6 +42,7 @@ class Operations:
         self._trail = trail
         self._store = store
         self._table = table
+        self._bus = bus
 
     # -- the own account --------------------------------------------------------------------------------------------
 
@@ -185,6 +190,7 @@ class Operations:
         user = self._people.asked(request.params["id"])
         request.note.target, request.note.before = user.name, {"role": user.role}
         await self._users.remove_user(request.actor, user)
+        self._bus.publish(AccountRemoved(user.id))
         return Reply(None, 204)
 
     async def unlock(self, request: Request) -> dict[str, Any]:

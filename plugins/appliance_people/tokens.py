@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from appliance.api.actor import KEPT_AREAS
+from appliance.api.actor import KEPT_AREAS, OWN
 
 DEFAULT_DAYS = 90
 MOST_DAYS = 3650
@@ -106,7 +106,10 @@ def _meet(a: str, b: str) -> str:
     if "*" in (verb, other_verb) and verb != other_verb:
         verb = other_verb if verb == "*" else verb
     elif verb != other_verb:
-        return ""
+        narrow = max(verb, other_verb, key=len)
+        if narrow != min(verb, other_verb, key=len) + OWN:
+            return ""
+        verb = narrow
     return f"{area}:{verb}"
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from appliance.api.errors import ApiError, NotFound
+from appliance.api.http import Request
 from appliance.api.model import ProbeResult, Sample, Target
 from appliance.api.services import Prober
 from appliance_web.charts import Thresholds
@@ -23,6 +24,11 @@ MOST_TARGETS = 16
 #: Finished checks that are kept for their readers.
 KEPT = 128
 PATIENCE_S = 60.0
+
+
+#: Addresses that somebody who runs no pool may have looked at within so many seconds: the box is nobody's port scanner.
+MOST_IN_A_WHILE = 60
+WHILE_S = 600.0
 
 
 class Busy(ApiError):
@@ -73,6 +79,25 @@ class Checks:
     def __init__(self) -> None:
         self._kept: OrderedDict[str, Check] = OrderedDict()
         self._waiting: asyncio.Queue[tuple[Check, Prober]] = asyncio.Queue()
+        self._charged: dict[str, list[tuple[float, int]]] = {}
+
+    def charge(self, account: str, number: int, now_s: float) -> None:
+        """Count addresses that an account wants looked at.
+
+        Raises:
+            Busy: they are too many for this while.
+        """
+        self._charged = {
+            who: recent
+            for who, all_of_them in self._charged.items()
+            if (recent := [one for one in all_of_them if now_s - one[0] < WHILE_S])
+        }
+        spent = self._charged.setdefault(account, [])
+        if sum(n for _, n in spent) + number > MOST_IN_A_WHILE:
+            raise Busy(
+                f"{MOST_IN_A_WHILE} addresses in {WHILE_S / 60:.0f} minutes are the most; wait a little"
+            )
+        spent.append((now_s, number))
 
     def start(self, who: str, prober: Prober, targets: Sequence[Target], limits: Thresholds | None) -> Check:
         """Begin to ask.
@@ -90,16 +115,18 @@ class Checks:
         self._waiting.put_nowait((check, prober))
         return check
 
-    def get(self, key: str) -> Check | None:
-        return self._kept.get(key)
+    def get(self, key: str, reader: Request) -> Check | None:
+        """The check `key`; who may see no more than his own sees no more than what he asked for himself."""
+        check = self._kept.get(key)
+        return None if check and reader.only and check.who != reader.actor.name else check
 
-    def find(self, key: str) -> Check:
+    def find(self, key: str, reader: Request) -> Check:
         """As `get`.
 
         Raises:
             NotFound: it was so long ago that nobody remembers.
         """
-        check = self._kept.get(key)
+        check = self.get(key, reader)
         if check is None:
             raise NotFound("that check is over; start a new one")
         return check

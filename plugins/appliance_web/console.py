@@ -93,7 +93,7 @@ def _rank(host: str) -> int:
 
 async def _state(site: Site, request: Request) -> list[dict[str, str]]:
     clock = clock_view.sentence(await site.operations.value(request, "/api/v1/clock"))
-    pool = pool_sentence(site.rows(recent=False), site.monitor())
+    pool = pool_sentence(site.rows(request, recent=False), site.monitor())
     traffic = await site.operations.value(request, "/api/v1/traffic", range="1h")
     ntp, dns = (traffic_view.spark(traffic, c, "")[0] for c in ("ntp_per_s", "dns_per_s"))
     health = overview_view.problems(overview_view.health(await site.box(request)))

@@ -79,7 +79,7 @@ class DnsPage:
         reply = await self._site.operations.ask(
             request, "GET", "/api/v1/dns/simulation", query={k: v for k, v in query.items() if v}
         )
-        names = {m.address: m.name for m in (self._site.members() or {}).values() if m.name}
+        names = {m.address: m.name for m in (self._site.members(request) or {}).values() if m.name}
         return draws_view.draws(reply.value, number, names)
 
     async def _delegation(self, request: Request) -> draws_view.Delegated | None:

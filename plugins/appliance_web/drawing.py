@@ -12,6 +12,7 @@ from pydantic import Field
 from appliance.api.config import PluginConfig
 from appliance.api.errors import Invalid, NotFound
 from appliance.api.services import Members
+from appliance.api.shapes import NUMBER, TEXT, list_of, maybe, obj, said
 from appliance.core.routes import Request
 from appliance_web.charts import Thresholds
 from appliance_web.site import Site
@@ -33,6 +34,17 @@ class ChartQuery(PluginConfig):
     from_ts: float | None = Field(None, alias="from", ge=0, le=2**40)
     to_ts: float | None = Field(None, alias="to", ge=0, le=2**40)
     points: int = Field(600, ge=2, le=picture.MOST_POINTS)
+
+
+_COLUMN = list_of(maybe(NUMBER))
+CHART = obj({
+    "member": TEXT, "from": NUMBER, "to": NUMBER, "step_s": said(NUMBER, "width of a point; 0 when each is one probe"),
+    "lines": maybe(obj({
+        "good_s": NUMBER, "limit_s": NUMBER, "enter_score": NUMBER, "top": NUMBER, "bottom": NUMBER,
+    })),
+    "series": list_of(obj({"monitor": TEXT, **dict.fromkeys(picture.COLUMNS, _COLUMN)})),
+    "marks": list_of(obj({"ts": NUMBER, "kind": TEXT, "text": TEXT})),
+})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ class CheckStream:
         Raises:
             NotFound: there is no such check any more.
         """
-        check = self._site.checks.find(request.params["check"])
+        check = self._site.checks.find(request.params["check"], request)
         response = web.StreamResponse(
             headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"}
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,11 +61,21 @@ class Journal:
             if (entry.ts, entry.kind, entry.text) not in known:
                 self._entries.append(entry)
 
-    def latest(self, limit: int, *, member: str | None = None, kind: str | None = None) -> list[Entry]:
+    def latest(
+        self,
+        limit: int,
+        *,
+        member: str | None = None,
+        kind: str | None = None,
+        among: Collection[str] | None = None,
+    ) -> list[Entry]:
+        """The newest that fit: of one member, of one kind, of any of some members."""
         chosen = (
             e
             for e in self._entries
-            if (member is None or e.member == member) and (kind is None or e.kind == kind)
+            if (member is None or e.member == member)
+            and (kind is None or e.kind == kind)
+            and (among is None or e.member in among)
         )
         return [e for e, _ in zip(chosen, range(limit), strict=False)]
 

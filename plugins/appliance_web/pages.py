@@ -43,7 +43,7 @@ class Pages:
 
     async def overview(self, request: Request) -> Reply:
         site = self._site
-        rows = site.rows()
+        rows = site.rows(request)
         box = await site.box(request)
         shown = worst_first(rows)[:_SHORT] if rows else rows
         return await site.page(
@@ -51,20 +51,22 @@ class Pages:
             same=[("CLI", "timeball member list"), ("API", "GET /api/v1/members"), ("API", "GET /api/v1/health")],
             said=pool_sentence(rows, site.monitor()),
             tally=overview_view.tally(rows or ()),
+            mine=bool(request.only),
+            may_add=request.actor.may_own("servers:write"),
             may_examine=request.actor.may("doctor:read"),
             problems=overview_view.problems(overview_view.health(box)),
-            cards=[*await self._cards(), *await self._machine(request)],
+            cards=[] if request.only else [*await self._cards(), *await self._machine(request)],
             figures=await self._figures(request),
             zones=pulse.zone_lines(rows or ()),
             rows=shown,
             total=len(rows or ()),
             sparks=self._sparks(shown or ()),
-            events=site.journal.latest(12),
+            events=site.journal.latest(12, among=[r.member.id for r in rows or ()] if request.only else None),
         )  # fmt: skip
 
     async def members(self, request: Request) -> Reply:
         site = self._site
-        rows = site.rows()
+        rows = site.rows(request)
         page = (
             members_view.choose(rows, members_view.Query.parse(request.query)) if rows is not None else None
         )
@@ -78,7 +80,8 @@ class Pages:
             sizes=members_view.SIZES,
             sparks=self._histories(page.rows if page else (), await site.thresholds(request)),
             problems=self._last_problems(page.rows if page else ()),
-            may_change=request.actor.may("servers:write"),
+            may_change=request.actor.may_own("servers:write"),
+            mine=bool(request.only),
         )  # fmt: skip
 
     async def scores(self, request: Request) -> Reply:

@@ -125,7 +125,7 @@ class PublicPages:
 
     async def _gather(self, now: float) -> view.Public:
         site = self._site
-        rows = site.rows(recent=False)
+        rows = site.rows(None, recent=False)
         known = rows or []
         counts = zone_log.count(known)
         members, inside = counts["@"]

@@ -51,7 +51,7 @@ def navigation(actor: Actor | None) -> list[tuple[str, str]]:
     if actor is None:
         return [(name, path) for name, path in NAVIGATION if path not in _KEPT]
     scopes = _KEPT | _OPEN
-    return [(name, path) for name, path in NAVIGATION if path not in scopes or actor.may(scopes[path])]
+    return [(name, path) for name, path in NAVIGATION if path not in scopes or actor.may_own(scopes[path])]
 
 
 def _visible(value: Any) -> Any:

@@ -12,13 +12,15 @@ from aiohttp import web
 from appliance.api.context import SetupContext
 from appliance.api.contrib import Route
 from appliance.api.errors import ApiError
-from appliance.core.routes import Request
+from appliance.api.services import Members
+from appliance.core.routes import NARROWED, Request
 from appliance_web.about import About
 from appliance_web.actions import Actions
+from appliance_web.check_api import CheckApi
 from appliance_web.clock_page import ClockPage
 from appliance_web.dns_page import DnsPage
 from appliance_web.doctor import DoctorPage
-from appliance_web.drawing import ChartQuery, Drawing
+from appliance_web.drawing import CHART, ChartQuery, Drawing
 from appliance_web.following import CheckStream
 from appliance_web.going_back import LEAVE, ROLL_BACK, GoingBack
 from appliance_web.many import IMPORT_BYTES, Many
@@ -57,13 +59,13 @@ def web_routes(ctx: SetupContext) -> tuple[Route, ...]:
         return Route(method, path, handler, scope, page=True, audit=False, **more)  # type: ignore[arg-type]
 
     return (
-        page("/", pages.overview),
-        page("/members", pages.members),
-        page("/members/add/form", actions.add_form, scope="servers:write"),
-        page("/members/add", actions.add, "POST", "servers:write"),
+        page("/", pages.overview, own=NARROWED),
+        page("/members", pages.members, own=NARROWED),
+        page("/members/add/form", actions.add_form, scope="servers:write", own=NARROWED),
+        page("/members/add", actions.add, "POST", "servers:write", own=NARROWED),
         *_servers(ServerPage(site), Wizard(site), Many(site), page),
-        page("/members/{id}/pause", actions.pause, "POST", "servers:write"),
-        page("/members/{id}/resume", actions.resume, "POST", "servers:write"),
+        page("/members/{id}/pause", actions.pause, "POST", "servers:write", own="id"),
+        page("/members/{id}/resume", actions.resume, "POST", "servers:write", own="id"),
         Route(
             "GET",
             "/checks/{check}/stream",
@@ -72,12 +74,13 @@ def web_routes(ctx: SetupContext) -> tuple[Route, ...]:
             "A live check, line by line",
             page=True,
             stream=True,
+            own=NARROWED,
         ),
-        page("/scores/{ip}", pages.scores),
+        page("/scores/{ip}", pages.scores, own="ip"),
         page("/time", tools.time, scope="time:read"),
         page("/clock", ClockPage(site).show, scope="clock:read"),
         page("/dns", DnsPage(site).show, scope="dns:read"),
-        page("/log", tools.log),
+        page("/log", tools.log, own=NARROWED),
         page("/use", UsePage(site).show, scope="public"),
         page("/plugins", about.plugins, scope="box:read"),
         *PublicPages(site).routes(),
@@ -98,6 +101,7 @@ def web_routes(ctx: SetupContext) -> tuple[Route, ...]:
         page("/help/{name}", about.manual_page, scope="public"),
         page("/help/{folder}/{name}", about.manual_page, scope="public"),
         page("/static/{file}", site.assets.serve, scope="public"),
+        *CheckApi(site).routes(),
         Route(
             "GET",
             "/api/v1/members/{id}/chart",
@@ -105,6 +109,8 @@ def web_routes(ctx: SetupContext) -> tuple[Route, ...]:
             "servers:read",
             "What the charts of a server draw: columns, the scorer's lines, marks of what happened",
             query=ChartQuery,
+            returns=CHART,
+            own="id",
         ),
         Route(
             "GET",
@@ -113,6 +119,7 @@ def web_routes(ctx: SetupContext) -> tuple[Route, ...]:
             "servers:read",
             "What happens, as server-sent events",
             stream=True,
+            own=NARROWED,
         ),
     )
 
@@ -121,20 +128,21 @@ def _servers(server: ServerPage, wizard: Wizard, many: Many, page: Callable[...,
     """A server's page with its forms, and the steps that add one."""
     read, write = "servers:read", "servers:write"
     return (
-        page("/members/{id}", server.show, scope=read),
-        page("/members/{id}/change", server.change, "POST", write),
-        page("/members/{id}/remove-at", server.remove_at, "POST", write),
-        page("/members/{id}/keep", server.keep, "POST", write),
-        page("/members/{id}/verify", server.verify, "POST", write),
-        page("/members/{id}/probe", server.probe, "POST", "monitors:probe"),
+        page("/members/{id}", server.show, scope=read, own="id"),
+        page("/members/{id}/change", server.change, "POST", write, own="id"),
+        page("/members/{id}/remove-at", server.remove_at, "POST", write, own="id"),
+        page("/members/{id}/keep", server.keep, "POST", write, own="id"),
+        page("/members/{id}/verify", server.verify, "POST", write, own="id"),
+        page("/members/{id}/owner", server.give, "POST", write),
+        page("/members/{id}/probe", server.probe, "POST", "monitors:probe", own="id"),
         page("/badge/{id}", server.badge, scope="scores:read"),
-        page("/members/bulk", many.bulk, "POST", write),
-        page("/members/import", many.form, scope=write),
-        page("/members/import", many.take, "POST", write, max_body=IMPORT_BYTES),
-        page("/members/add", wizard.start, scope=write),
-        page("/members/add/look", wizard.begin, "POST", write),
-        page("/members/add/{draft}/{step}", wizard.show, scope=write),
-        page("/members/add/{draft}/{step}", wizard.save, "POST", write),
+        page("/members/bulk", many.bulk, "POST", write, own=NARROWED),
+        page("/members/import", many.form, scope=write, own=NARROWED),
+        page("/members/import", many.take, "POST", write, max_body=IMPORT_BYTES, own=NARROWED),
+        page("/members/add", wizard.start, scope=write, own=NARROWED),
+        page("/members/add/look", wizard.begin, "POST", write, own=NARROWED),
+        page("/members/add/{draft}/{step}", wizard.show, scope=write, own=NARROWED),
+        page("/members/add/{draft}/{step}", wizard.save, "POST", write, own=NARROWED),
     )
 
 
@@ -171,6 +179,11 @@ class EventStream:
     def __init__(self, ctx: SetupContext) -> None:
         self._ctx = ctx
 
+    def _own(self, account: str) -> Callable[[str], bool]:
+        """Whether a member is the account's, as it stands at the moment of asking."""
+        members = self._ctx.find(Members)  # type: ignore[type-abstract]
+        return lambda key: members is not None and members.owner_of(key) == account
+
     async def handle(self, request: Request) -> web.StreamResponse:
         """Stream until the reader goes or the plugin stops.
 
@@ -183,7 +196,8 @@ class EventStream:
             headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"}
         )
         try:
-            with hub.listen(request.headers.get("last-event-id", "")) as stream:
+            only = self._own(request.only) if request.only else None
+            with hub.listen(request.headers.get("last-event-id", ""), only) as stream:
                 await response.prepare(raw)
                 # A reader that is gone shows itself at the next write, which is the next heartbeat at the latest.
                 with contextlib.suppress(ConnectionError, TimeoutError):

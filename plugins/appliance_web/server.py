@@ -7,12 +7,13 @@ from typing import Any
 from urllib.parse import quote
 
 from appliance.api.errors import Invalid, NotFound
-from appliance.api.model import Member, Target
-from appliance.api.services import Members, Prober
+from appliance.api.model import Member
+from appliance.api.services import Members
 from appliance.core.routes import Reply, Request
 from appliance_web import charts, words
 from appliance_web.actions import as_error, member_body, read_form, redirect
 from appliance_web.charts.scale import Span
+from appliance_web.check_api import asked
 from appliance_web.drawing import Drawing
 from appliance_web.site import Site
 from appliance_web.views import member as member_view
@@ -53,13 +54,13 @@ class ServerPage:
     async def probe(self, request: Request) -> Reply:
         """Look at a member besides its schedule; its page shows what is found as it comes. No score moves."""
         member, site = self._asked(request), self._site
-        prober = site.ctx.find(Prober)  # type: ignore[type-abstract]
-        if prober is not None:
-            limits = await site.thresholds(request)
-            check = site.checks.start(
-                request.actor.name, prober, [Target(member.address, member.port)], limits
-            )
-            return redirect(f"/members/{quote(member.id)}?check={check.id}#check")
+        body = asked([{"address": member.address, "port": member.port}])
+        reply = await site.operations.ask(request, "POST", "/api/v1/checks", body=body)
+        if reply.status < 300:
+            return redirect(f"/members/{quote(member.id)}?check={reply.value['id']}#check")
+        if reply.status != 503:
+            raise as_error(reply)
+        # Nobody here can look line by line; somebody elsewhere may look at once.
         reply = await site.operations.ask(request, "POST", "/api/v1/probe", body={"target": target(member)})
         if reply.status >= 300:
             raise as_error(reply)
@@ -105,13 +106,18 @@ class ServerPage:
             return redirect(f"/members/{quote(member.id)}?done=vouched")
         return await self._page(request, member, ticket=value)
 
+    async def give(self, request: Request) -> Reply:
+        """Give it to a user, or to nobody."""
+        owner = read_form(request).get("owner", "")
+        return await self._do(request, "PUT", "/owner", "given" if owner else "taken", {"owner": owner})
+
     # -- parts ------------------------------------------------------------------------------------------------------
 
     async def _page(
         self, request: Request, found: Member, *, ticket: Mapping[str, Any] | None = None
     ) -> Reply:
         site, now = self._site, self._site.now()
-        registry = site.members() or {}
+        registry = site.members(request) or {}
         one = self._row(found)
         look = site.looks.fresh(found.id, now)
         classic = found.address if found.port == 123 else found.id  # addresses may be shared by ports
@@ -129,13 +135,13 @@ class ServerPage:
             same=_same(found, one, classic),
             row=one,
             look=look,
-            check=site.checks.get(request.query.get("check", "")),
+            check=site.checks.get(request.query.get("check", ""), request),
             ticket=ticket,
             samples=[(s, member_view.shape(s, limits)) for s in look.samples] if look else [],
             cell_s=(now - start) / member_view.CELLS,
             classic=classic,
             said=member_view.since(member_sentence(one, now), one, site.journal.latest(1, member=found.id, kind="verdict"), now),
-            facts=member_view.facts(one, now),
+            facts=member_view.facts(one, now, site.owner_name(found)),
             share=await self._share(request, found),
             siblings=[self._row(m) for m in member_view.siblings(found, registry.values())],
             ranges=member_view.RANGES.values(),
@@ -156,7 +162,9 @@ class ServerPage:
             ],
             probes=[Probe.read(p) for p in site.recent(found.id, _RECENT)],
             events=events,
-            may_change=request.actor.may("servers:write"),
+            may_change=request.actor.may_own("servers:write"),
+            may_give=request.actor.may("servers:write"),
+            owner=site.owner_name(found),
             may_vouch=request.actor.may("servers:vouch"),
             status=200,
         )  # fmt: skip

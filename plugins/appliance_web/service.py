@@ -21,6 +21,7 @@ from appliance.api.events import (
     ProbeFinished,
     VerdictChanged,
 )
+from appliance.api.model import ScoredProbe
 from appliance.api.services import TimeSource
 from appliance.core.bus import Subscription
 from appliance.core.plain_json import plain
@@ -42,9 +43,10 @@ from appliance_web.traffic import SAMPLE_S, Traffic
 from appliance_web.traffic import TABLE as TRAFFIC
 
 HEARTBEAT_S = 15.0
-#: Probes are told together once in this time, and no more than so many of them by name.
+#: Probes are told together once in this time, and no more than so many of them by name, those that failed first: a reader of
+#: a pool of any size gets half a kilobyte a second.
 PROBES_S = 1.0
-PROBES_TOLD = 20
+PROBES_TOLD = 4
 HEALTH_S = 5.0
 #: How late a new address may be in the certificate, and a right clock be noticed.
 CERTIFICATES_S = 15.0
@@ -148,7 +150,7 @@ async def _look_after(ctx: RunContext, keeper: Keeper) -> None:
 
 
 def _count_zones(ctx: RunContext, site: Site) -> None:
-    rows = site.rows(recent=False)
+    rows = site.rows(None, recent=False)
     if rows is None or site.monitor() != "ok":
         return  # what nobody knows is a gap, not an outage
     for row in zone_log.as_rows(zone_log.count(rows), site.now()):
@@ -166,6 +168,18 @@ async def _take_changes(ctx: RunContext, listener: Listener) -> None:
         listener.log_requests = config.access_log
 
 
+def _probe(scored: ScoredProbe) -> dict[str, Any]:
+    probe, offset_s = scored.probe, scored.probe.offset_s
+    return {
+        "member": probe.member,
+        "ts": round(probe.ts, 3),
+        "offset_s": None if offset_s is None else round(offset_s, 9),
+        "score": round(scored.score, 3),
+        "rule": scored.step.rule,
+        "error": probe.error,
+    }
+
+
 class _Watcher:
     """Listens to the bus and the cells."""
 
@@ -176,8 +190,7 @@ class _Watcher:
         self._operations = operations
         self._troubles = PluginTroubles()
         self._health: Any = None
-        self._probes: list[dict[str, Any]] = []
-        self._probed = 0
+        self._probes: list[ScoredProbe] = []
 
     def begin(self) -> None:
         """The first entry, once in the life of the process."""
@@ -200,9 +213,10 @@ class _Watcher:
         if entry is not None:
             self._note(entry)
         if isinstance(event, VerdictChanged):
-            self._hub.publish("verdict", plain(event.after))
+            self._hub.publish("verdict", plain(event.after), [event.member.id])
         elif isinstance(event, MembersChanged):
-            self._hub.publish("member", {"id": event.member.id, "action": event.action})
+            about = [event.member.id]
+            self._hub.publish("member", {"id": event.member.id, "action": event.action}, about)
         elif isinstance(event, PluginChanged):
             status = event.status
             self._hub.publish("plugin", {"id": status.id, "state": status.state.value, "why": status.why})
@@ -216,19 +230,16 @@ class _Watcher:
     async def count(self, events: Subscription[ProbeFinished]) -> None:
         """Collect what is frequent."""
         async for event in events:
-            self._probed += 1
-            if len(self._probes) < PROBES_TOLD:
-                scored = event.scored
-                self._probes.append({
-                    "member": scored.probe.member, "ts": scored.probe.ts, "offset_s": scored.probe.offset_s,
-                    "score": scored.score, "rule": scored.step.rule, "error": scored.probe.error,
-                })  # fmt: skip
+            self._probes.append(event.scored)
 
     def tell_probes(self) -> None:
         """One event for all probes since the last one."""
-        if self._probed:
-            self._hub.publish("probes", plain({"count": self._probed, "probes": self._probes}))
-            self._probes, self._probed = [], 0
+        if not self._probes:
+            return
+        probes, self._probes = self._probes, []
+        named = sorted(probes, key=lambda scored: scored.probe.error is None)[:PROBES_TOLD]
+        data = {"count": len(probes), "probes": [_probe(scored) for scored in named]}
+        self._hub.publish("probes", plain(data), {scored.probe.member for scored in probes})
 
     async def tell_health(self) -> None:
         """One event when something begins or ceases to be wrong."""

@@ -28,6 +28,8 @@ NOTICES = {
     "changed": "The change is made.",
     "leaving": "The server will be removed then. Until it leaves the answers it is used as before.",
     "kept": "The server stays.",
+    "given": "The server has an owner now, who sees it and may change it.",
+    "taken": "The server belongs to nobody now: operators look after it.",
     "vouched": "The server is vouched for.",
     "imported": "The servers were added.",
     "paused-many": "The servers are paused: they are watched, but not answered.",
@@ -70,14 +72,24 @@ class Site:
 
     # -- what it sees -----------------------------------------------------------------------------------------------
 
-    def members(self) -> Mapping[str, Member] | None:
-        """Everybody, or None when there is no registry."""
+    def members(self, reader: Request | None) -> Mapping[str, Member] | None:
+        """Everybody whom the reader may see (None: everybody), or None when there is no registry."""
         registry = self.ctx.find(Members)  # type: ignore[type-abstract]
-        return None if registry is None else registry.table.get()
+        if registry is None:
+            return None
+        table = registry.table.get()
+        if reader is None or not reader.only:
+            return table
+        return {key: member for key, member in table.items() if member.owner == reader.only}
 
-    def rows(self, *, recent: bool = True) -> list[Row] | None:
-        """Everybody with verdict and newest probe, or None when there is no registry."""
-        table = self.members()
+    def owner_name(self, member: Member) -> str:
+        """What a member's owner is called, or ""."""
+        people = self.ctx.find(Identity) if member.owner else None  # type: ignore[type-abstract]
+        return people.name_of(member.owner) if people else ""
+
+    def rows(self, reader: Request | None, *, recent: bool = True) -> list[Row] | None:
+        """As `members`, with verdict and newest probe."""
+        table = self.members(reader)
         if table is None:
             return None
         board = self.ctx.find(ScoreBoard)  # type: ignore[type-abstract]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 #: Events kept for those who come back, and events that may wait for one slow reader.
@@ -24,11 +24,13 @@ class Event:
         number: counts up from 1 within `Hub.epoch`.
         kind: event name, such as "verdict".
         data: JSON text.
+        about: ids of the members that it tells of, or None when it tells of the whole box.
     """
 
     number: int
     kind: str
     data: str
+    about: tuple[str, ...] | None = None
 
 
 class TooManyStreams(Exception):
@@ -36,9 +38,14 @@ class TooManyStreams(Exception):
 
 
 class Stream:
-    """One listener's queue of ready lines. It ends when the hub closes."""
+    """One listener's queue of ready lines. It ends when the hub closes.
 
-    def __init__(self) -> None:
+    Attributes:
+        only: tells the members that the listener may hear of; None: of all, and of the box.
+    """
+
+    def __init__(self, only: Callable[[str], bool] | None = None) -> None:
+        self.only = only
         self._queue: deque[bytes] = deque()
         self._filled = asyncio.Event()
         self._closed = False
@@ -85,16 +92,31 @@ class Hub:
     def __len__(self) -> int:
         return len(self._streams)
 
-    def publish(self, kind: str, data: Any) -> None:
-        """Number it, keep it, hand it to everybody who listens. Never waits."""
+    def publish(self, kind: str, data: Any, about: Iterable[str] | None = None) -> None:
+        """Number it, keep it, hand it to everybody who listens and may hear of it. Never waits.
+
+        Args:
+            kind: event name.
+            data: JSON-able.
+            about: members that it tells of, or None for the box. Who may hear of his own members alone hears that
+                something happened with one of them, and no data: they may tell of others too.
+        """
         self._number += 1
-        event = Event(
-            self._number, kind, json.dumps(data, separators=(",", ":"), allow_nan=False, default=str)
-        )
+        text = json.dumps(data, separators=(",", ":"), allow_nan=False, default=str)
+        event = Event(self._number, kind, text, None if about is None else tuple(about))
         self._kept.append(event)
         line = self._encode(event)
         for stream in self._streams:
-            stream.offer(line, self._reset())
+            if stream.only is None:
+                stream.offer(line, self._reset())
+            elif own := self._own(event, stream.only):
+                stream.offer(own, self._reset())
+
+    def _own(self, event: Event, only: Callable[[str], bool]) -> bytes:
+        """The event for who may hear of some members alone; nothing when it tells of none of them."""
+        if event.about is None or not any(only(key) for key in event.about):
+            return b""
+        return self._encode(replace(event, data="{}"))
 
     def beat(self) -> None:
         """Write a comment into each stream: a connection that died shows itself at the next write."""
@@ -107,17 +129,21 @@ class Hub:
             stream.close()
 
     @contextmanager
-    def listen(self, last_id: str = "") -> Iterator[Stream]:
+    def listen(self, last_id: str = "", only: Callable[[str], bool] | None = None) -> Iterator[Stream]:
         """A place in the audience, with what came after `last_id` already in the queue.
+
+        Args:
+            last_id: of the last event that the listener had, or "".
+            only: see `Stream.only`.
 
         Raises:
             TooManyStreams: `most` listen already.
         """
         if len(self._streams) >= self.most:
             raise TooManyStreams
-        stream = Stream()
+        stream = Stream(only)
         stream.offer(b"retry: 3000\n\n", b"")
-        for line in self._missed(last_id):
+        for line in self._missed(last_id, only):
             stream.offer(line, self._reset())
         self._streams.add(stream)
         try:
@@ -125,7 +151,7 @@ class Hub:
         finally:
             self._streams.discard(stream)
 
-    def _missed(self, last_id: str) -> list[bytes]:
+    def _missed(self, last_id: str, only: Callable[[str], bool] | None) -> list[bytes]:
         """What came after `last_id`, or a single "reset" when that can no longer be told."""
         if not last_id:
             return []
@@ -136,6 +162,8 @@ class Hub:
         missed = [event for event in self._kept if event.number > seen]
         if seen > self._number or len(missed) != self._number - seen or len(missed) >= WAITING - 1:
             return [self._reset()]
+        if only is not None:
+            return [line for event in missed if (line := self._own(event, only))]
         return [self._encode(event) for event in missed]
 
     def _encode(self, event: Event) -> bytes:

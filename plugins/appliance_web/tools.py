@@ -50,7 +50,7 @@ class Tools:
     async def log(self, request: Request) -> Reply:
         site = self._site
         asked = log_view.Question.parse(request.query)
-        members = site.members() or {}
+        members = site.members(request) or {}
         registry = site.ctx.find(Members)  # type: ignore[type-abstract]
         if asked.member and registry is not None:
             with contextlib.suppress(ApiError):

@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from appliance.api.errors import NotFound, NotReady
-from appliance.api.model import Target
-from appliance.api.services import Prober
+from appliance.api.errors import NotFound
 from appliance.core.routes import Reply, Request
-from appliance_web.actions import member_body, read_form, redirect
+from appliance_web.actions import as_error, member_body, read_form, redirect
+from appliance_web.check_api import asked
 from appliance_web.checking import MOST_TARGETS, Check
 from appliance_web.operations import refusal
 from appliance_web.site import Site
@@ -145,14 +144,10 @@ class Wizard:
     # -- parts ------------------------------------------------------------------------------------------------------
 
     async def _check(self, request: Request, draft: Draft) -> None:
-        site = self._site
-        prober = site.ctx.find(Prober)  # type: ignore[type-abstract]
-        if prober is None:
-            raise NotReady("nobody can look at the server: no monitor is running")
-        targets = [Target(str(one["address"]), int(one["port"])) for one in draft.found]
-        draft.check = site.checks.start(
-            request.actor.name, prober, targets, await site.thresholds(request)
-        ).id
+        reply = await self._site.operations.ask(request, "POST", "/api/v1/checks", body=asked(draft.found))
+        if reply.status >= 300:
+            raise as_error(reply)
+        draft.check = str(reply.value["id"])
 
     async def _add(self, request: Request, draft: Draft, *, force: bool) -> Reply:
         created: list[Mapping[str, Any]] = []
@@ -211,7 +206,7 @@ class Wizard:
         status: int = 200,
         stubborn: bool = False,
     ) -> Reply:
-        check = self._site.checks.get(draft.check)
+        check = self._site.checks.get(draft.check, request)
         return await self._site.page(
             request, "wizard.html", "Add a server", here="/members", topic="web", status=status,
             same=[("CLI", f"timeball member add {one['address']}") for one in draft.wanted[:4]]
@@ -219,8 +214,9 @@ class Wizard:
             draft=draft, steps=STEPS, step=step, why=why, errors=errors or {}, stubborn=stubborn,
             check=check, limits=check.limits if check else None, standings=_standings(check),
             shares=await self._shares(request, draft) if step == "preview" else [],
-            may_vouch=request.actor.may("servers:vouch"),
-            zones=sorted({z for m in (self._site.members() or {}).values() for z in m.zones if z.isprintable()} | {"@"}),
+            may_vouch=request.actor.may("servers:vouch"), may_look=request.actor.may("dns:read"),
+            may_force=request.actor.may("servers:write"),
+            zones=sorted({z for m in (self._site.members(request) or {}).values() for z in m.zones if z.isprintable()} | {"@"}),
         )  # fmt: skip
 
     async def _shares(self, request: Request, draft: Draft) -> Sequence[tuple[str, str, str, preview.Share]]:
@@ -235,7 +231,9 @@ class Wizard:
             for zone in zones[:4]:
                 kind = "AAAA" if ":" in str(one["address"]) else "A"
                 value = await site.operations.value(request, "/api/v1/dns/answer", name=zone, type=kind)
-                candidates = value.get("candidates") if isinstance(value, Mapping) else ()
+                if not isinstance(value, Mapping):
+                    continue  # no name server, or not for this reader: nothing is better than a share of nothing
+                candidates = value.get("candidates")
                 shares.append(
                     (str(one["address"]), zone, kind, preview.with_one_more(candidates, netspeed, size))
                 )

@@ -37,7 +37,7 @@ DEFAULT_RANGE = "6h"
 CELLS = 48
 
 
-def facts(row: Row, now: float) -> list[tuple[str, str]]:
+def facts(row: Row, now: float, owner: str = "") -> list[tuple[str, str]]:
     """Label and value pairs, only those that say something."""
     m: Member = row.member
     pairs: list[tuple[str, str | None]] = [
@@ -46,6 +46,7 @@ def facts(row: Row, now: float) -> list[tuple[str, str]]:
         ("Weight (netspeed)", words.count(m.netspeed) + ("" if m.netspeed else ", watched only")),
         ("Zones", ", ".join(m.zones)),
         ("Operator", m.operator or None),
+        ("Owner", owner or ("an account that is gone" if m.owner else None)),
         ("Tags", ", ".join(m.tags) or None),
         ("Stratum", None if row.last.stratum is None else str(row.last.stratum)),
         ("Leap second", words.leap(row.last.leap) if row.last.leap is not None else None),

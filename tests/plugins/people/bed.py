@@ -13,7 +13,7 @@ from multidict import CIMultiDict
 
 from appliance.api.actor import local
 from appliance.api.services import Identity
-from appliance.core.clock import FakeClock
+from appliance.core.clock import Clock, FakeClock
 from appliance.core.routes import Reply, Request, RouteTable
 from appliance.testing import RunningAppliance, running
 from appliance_people.claim import Claim
@@ -34,7 +34,7 @@ class Box:
         clock: the injected clock; only it moves time.
     """
 
-    def __init__(self, app: RunningAppliance, clock: FakeClock) -> None:
+    def __init__(self, app: RunningAppliance, clock: Clock) -> None:
         self.app = app
         self.clock = clock
         self.people = app.host.services.get(People)
@@ -178,11 +178,13 @@ async def box(
     config: str = "",
     plugins: tuple[Any, ...] = ("people",),
     config_file: Path | None = None,
+    provide: Mapping[type, object] | None = None,
+    clock: Clock | None = None,
 ) -> AsyncIterator[Box]:
-    """Run the box."""
-    clock = FakeClock()
+    """Run the box; on a clock that only moves when told, unless another is given."""
+    clock = clock or FakeClock()
     async with running(
-        list(plugins), config, state_dir=tmp_path, clock=clock, config_file=config_file
+        list(plugins), config, state_dir=tmp_path, clock=clock, config_file=config_file, provide=provide
     ) as app:
         await app.until_running("people")
         yield Box(app, clock)

@@ -65,7 +65,8 @@ class Watched:
         self.path = ""
         table._mounted = [
             dataclasses.replace(
-                m, route=dataclasses.replace(m.route, handler=self.handle, body=None, query=None)
+                m,
+                route=dataclasses.replace(m.route, handler=self.handle, body=None, query=None, returns=None),
             )
             for m in table._mounted
         ]

@@ -14,9 +14,11 @@ from appliance_people.setup_code import ROTATE_S, SetupCode, long_code, normal, 
 
 AREAS = ["servers", "dns", "config", "users", "audit", "*"]
 GRANTS = st.builds(
-    lambda a, v: f"{a}:{v}", st.sampled_from(AREAS), st.sampled_from(["read", "write", "*"])
+    lambda a, v: f"{a}:{v}", st.sampled_from(AREAS), st.sampled_from(["read", "write", "read-own", "*"])
 ) | st.just("public")
-SCOPES = [f"{a}:{v}" for a in AREAS if a != "*" for v in ("read", "write", "operate")] + ["public"]
+SCOPES = [f"{a}:{v}" for a in AREAS if a != "*" for v in ("read", "write", "operate", "read-own")] + [
+    "public"
+]
 
 
 @given(st.frozensets(GRANTS, max_size=5), st.frozensets(GRANTS, max_size=5))
@@ -39,7 +41,8 @@ def test_each_role_may_all_that_the_weaker_ones_may():
         ("owner", "admin"),
         ("admin", "operator"),
         ("operator", "viewer"),
-        ("viewer", "member"),
+        ("operator", "member"),  # who looks at all need not own anything
+        ("viewer", "public"),
         ("member", "public"),
     ]:
         assert all(covers(ROLES[stronger], grant) for grant in ROLES[weaker])

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from appliance.core.routes import RouteTable
 from appliance.testing import running
 from tests.plugins.web.test_web_whole import CONFIG, PLUGINS
 from tests.plugins.web.visiting import address
@@ -81,3 +82,32 @@ async def test_fuzz_the_api_from_its_document(tmp_path, caplog):
         )
         assert not complaints, complaints
         assert "failed (incident" not in caplog.text
+
+
+async def test_every_operation_says_what_it_answers(tmp_path):
+    """All plugins: each JSON answer has a schema that says something, down to the members of its objects."""
+    async with whole(tmp_path / "state") as app:
+        silent = [
+            mounted.id
+            for mounted in app.host.services.get(RouteTable).routes()
+            if not (mounted.route.page or mounted.route.stream)
+            and mounted.route.status != 204
+            and any("json" in kind for kind in mounted.route.produces)
+            and vague(mounted.route.returns)
+        ]
+        assert silent == []
+
+
+def vague(schema):
+    """Whether a schema says no more than that there is something."""
+    if isinstance(schema, type):
+        return False
+    if not schema:
+        return True
+    if "oneOf" in schema:
+        return any(vague(one) for one in schema["oneOf"])
+    if schema.get("type") == "array":
+        return vague(schema.get("items"))
+    if schema.get("type") == "object":
+        return not ({"properties", "required", "additionalProperties"} & schema.keys())
+    return False
