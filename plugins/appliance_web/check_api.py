@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from appliance.api.contrib import Route
-from appliance.api.errors import NotReady
+from appliance.api.errors import ApiError
 from appliance.api.model import Target
 from appliance.api.services import Prober
 from appliance.core.routes import NARROWED, Reply, Request
@@ -19,6 +19,13 @@ from appliance_web.views.standing import SHAPES
 
 _TEXT = {"type": "string"}
 _SHAPE = {"enum": sorted({*SHAPES.values(), "none"})}
+
+
+class NoMonitor(ApiError):
+    """Nobody can look at a server now."""
+
+    status = 503
+    code = "no_monitor"
 
 
 class Place(BaseModel):
@@ -88,12 +95,12 @@ class CheckApi:
         """Begin to ask; what is found can be read meanwhile.
 
         Raises:
-            Busy: too many are under way, or somebody has asked too often. NotReady: nobody can look.
+            Busy: too many are under way, or somebody has asked too often. NoMonitor: nobody can look.
         """
         site, body = self._site, request.body
         prober = site.ctx.find(Prober)  # type: ignore[type-abstract]
         if prober is None:
-            raise NotReady("nobody can look at the server: no monitor is running")
+            raise NoMonitor("nobody can look at the server: no monitor is running")
         targets = [Target(one.address, one.port) for one in body.targets]
         if request.only:
             site.checks.charge(request.actor.account, len(targets), site.ctx.clock.monotonic_ns() / 1e9)

@@ -94,4 +94,4 @@ def test_the_jail_uses_the_filter_and_its_journal_is_the_unit_that_we_ship():
     filters.read_string(FILTER.read_text(encoding="utf-8"))
     assert jail["timeball"]["filter"] == "timeball"
     unit = filters["Init"]["journalmatch"].removeprefix("_SYSTEMD_UNIT=")
-    assert (REPOSITORY / "packaging" / unit).is_file()
+    assert (REPOSITORY / "packaging" / "systemd" / unit).is_file()

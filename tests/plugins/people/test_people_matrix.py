@@ -66,7 +66,9 @@ class Watched:
         table._mounted = [
             dataclasses.replace(
                 m,
-                route=dataclasses.replace(m.route, handler=self.handle, body=None, query=None, returns=None),
+                route=dataclasses.replace(
+                    m.route, handler=self.handle, body=None, query=None, returns=None, status=200
+                ),
             )
             for m in table._mounted
         ]

@@ -62,7 +62,7 @@ def fake_members_api(seen):
         one = "/api/v1/members/{id}"
         return [
             Route("POST", "/api/v1/probe", probe, "operate"),
-            Route("POST", "/api/v1/members", add, "operate"),
+            Route("POST", "/api/v1/members", add, "operate", also=(201,)),
             *(Route("POST", f"{one}/{v}", verb, "operate") for v in ("pause", "resume")),
         ]
 

@@ -63,7 +63,7 @@ class Kettle:
             return (
                 Route("GET", "thing", self.look, "servers:read"),
                 Route("PATCH", "thing", self.change, "servers:write", body=Colour),
-                Route("POST", "thing", self.make, "servers:write"),
+                Route("POST", "thing", self.make, "servers:write", status=201),
                 Route("POST", "fail", self.fail, "servers:write"),
             )
 
