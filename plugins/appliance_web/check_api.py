@@ -22,7 +22,7 @@ _SHAPE = {"enum": sorted({*SHAPES.values(), "none"})}
 
 
 class NoMonitor(ApiError):
-    """Nobody can look at a server now."""
+    """Nobody can look at the server now."""
 
     status = 503
     code = "no_monitor"
