@@ -54,7 +54,8 @@ PUBLIC = {
     "POST /api/v1/session",
 }
 #: What changes things and yet leaves no row of its own: forms do an operation of the API, which has its row.
-SILENT = re.compile(r"POST /(?!api/)")
+#: Looking into a bundle changes nothing; the pieces of an upload belong to one that was announced, which has its row.
+SILENT = re.compile(r"POST /(?!api/)|POST /api/v1/updates/check|PUT /api/v1/updates/uploads/\{id\}")
 
 
 class Watched:
