@@ -8,7 +8,7 @@ from aiohttp import web
 
 from appliance.api.actor import Actor
 from appliance.api.context import RunContext, SetupContext
-from appliance.api.services import AuditWitness, Identity
+from appliance.api.services import AuditWitness, Identity, TimeSource
 from appliance_web import visitors
 from appliance_web.config import WebConfig
 from appliance_web.front import Front
@@ -23,8 +23,17 @@ from appliance_web.way import Rules, Way, address_of, read_networks, trusted
 def front(ctx: SetupContext) -> Front:
     """How the box is reached: its certificates, before anything is served."""
     return Front(
-        Keeper(ctx.state_dir / "tls", lambda: names.here(ctx.config.hosts), lambda: ctx.clock.wall_ns() / 1e9)
-    )
+        Keeper(
+            ctx.state_dir / "tls", lambda: names.here(ctx.config.hosts), lambda: ctx.clock.wall_ns() / 1e9,
+            lambda: _knows_the_time(ctx),
+        )
+    )  # fmt: skip
+
+
+def _knows_the_time(ctx: SetupContext) -> bool:
+    """Without anybody who watches the clock it is taken for right."""
+    source = ctx.find(TimeSource)  # type: ignore[type-abstract]
+    return source is None or source.state.get().synchronised(ctx.clock.monotonic_ns())
 
 
 def door(ctx: RunContext, shown: Front) -> Door:

@@ -17,12 +17,13 @@ from appliance_web.tls.names import Names
 
 
 class Order(BaseModel):
-    """Where the certificates are, what the box is called, and what time it is."""
+    """Where the certificates are, what the box is called, and what time it is, and whether that is known."""
 
     folder: Path
     dns: list[str]
     interfaces: list[str]
     now_s: float
+    sure: bool = True
 
 
 def main() -> int:
@@ -30,7 +31,7 @@ def main() -> int:
     order = Order.model_validate_json(sys.stdin.buffer.read())
     logging.basicConfig(format="%(message)s", level=logging.INFO)
     names = Names(tuple(order.dns), tuple(map(ipaddress.ip_interface, order.interfaces)))
-    keeper = Keeper(order.folder, lambda: names, lambda: order.now_s)
+    keeper = Keeper(order.folder, lambda: names, lambda: order.now_s, lambda: order.sure)
     keeper.refresh()
     return 0 if keeper.quiet() else 1
 

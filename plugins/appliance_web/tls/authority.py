@@ -18,6 +18,8 @@ from appliance_web.tls.names import Address, Interface, Names, Network
 
 LEAF_S = 90 * 86400.0
 AUTHORITY_S = 20 * 365 * 86400.0
+#: Of a certificate that is made while nobody knows the time; what Apple's systems take at most is 825 days.
+DOUBTFUL_S = 820 * 86400.0
 #: Readers' clocks may be somewhat behind ours.
 BACKDATED_S = 86400.0
 #: A wrong clock may show any year; certificates end with 9999 (RFC 5280 section 4.1.2.5).
@@ -86,6 +88,9 @@ def fingerprint(certificate: x509.Certificate) -> str:
 def make_authority(names: Names, now_s: float) -> Pair:
     """An authority for the box called `names`, and by its name constraints for nothing else (RFC 5280 section 4.2.1.10).
 
+    It holds from the day of our release on, whatever the clock says now: once somebody trusts it, a clock that is put right
+    must not make it one of the future.
+
     It may vouch for the box's names and what is below them, for its public addresses, and for the private networks it
     stands in: a new lease in the same network asks nobody to trust anew.
     """
@@ -98,7 +103,7 @@ def make_authority(names: Names, now_s: float) -> Pair:
     permitted: list[x509.GeneralName] = [x509.DNSName(name) for name in (*names.dns, *LOCAL_NAMES)]
     permitted += [x509.IPAddress(network) for network in _networks(names.interfaces)]
     certificate = (
-        _builder(subject, subject, key.public_key(), now_s, AUTHORITY_S)
+        _builder(subject, subject, key.public_key(), RELEASED_S, max(0.0, now_s - RELEASED_S) + AUTHORITY_S)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_usage(signs_certificates=True), critical=True)
         .add_extension(x509.NameConstraints(permitted, None), critical=True)
@@ -109,15 +114,27 @@ def make_authority(names: Names, now_s: float) -> Pair:
     return Pair(key, (certificate,))
 
 
-def make_leaf(authority: Pair, names: Names, now_s: float) -> Pair:
-    """A certificate for the names and addresses that `authority` may vouch for."""
+def make_leaf(authority: Pair, names: Names, now_s: float, *, sure: bool = True) -> Pair:
+    """A certificate for the names and addresses that `authority` may vouch for.
+
+    Args:
+        authority: who signs.
+        names: what the box is called.
+        now_s: epoch seconds, as far as the box knows.
+        sure: whether it does. While it does not, the certificate holds from our release on and for two years and more, so
+            that it holds for readers, who do know the time.
+    """
+    begins_s, life_s = now_s, LEAF_S
+    if not sure:
+        begins_s = RELEASED_S
+        life_s = max(DOUBTFUL_S, now_s - RELEASED_S + LEAF_S)
     key = ec.generate_private_key(ec.SECP256R1())
     alternatives = leaf_names(authority.certificate, names)
     called = names.dns[0] if names.dns else "timeball"
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, called[:64])])
     ends_s = authority.certificate.not_valid_after_utc.timestamp()
     certificate = (
-        _builder(subject, authority.certificate.subject, key.public_key(), now_s, LEAF_S, ends_s)
+        _builder(subject, authority.certificate.subject, key.public_key(), begins_s, life_s, ends_s)
         .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs_certificates=False), critical=True)

@@ -17,7 +17,7 @@ async def run(keeper: Keeper) -> None:
     """Make what is due. Should that fail, the keeper does it itself at its next refresh: nobody goes unserved."""
     names = keeper.names()
     order = {
-        "folder": str(keeper.folder), "dns": names.dns, "interfaces": list(map(str, names.interfaces)), "now_s": keeper.now_s(),
+        "folder": str(keeper.folder), "dns": names.dns, "interfaces": list(map(str, names.interfaces)), "now_s": keeper.now_s(), "sure": keeper.sure(),
     }  # fmt: skip
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "appliance_web.tls", stdin=asyncio.subprocess.PIPE,

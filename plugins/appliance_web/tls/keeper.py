@@ -66,10 +66,17 @@ class Keeper:
         serving: never None once `refresh` has returned. Swapped as a whole: connections keep what they began with.
     """
 
-    def __init__(self, folder: Path, names: Callable[[], Names], now_s: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        names: Callable[[], Names],
+        now_s: Callable[[], float],
+        sure: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._files = Files(folder)
         self._names = names
         self._now_s = now_s
+        self._sure = sure
         self._lock = threading.Lock()
         self._made: Making | None = None
         self._found: Known | None = None
@@ -90,6 +97,10 @@ class Keeper:
     def now_s(self) -> float:
         return self._now_s()
 
+    def sure(self) -> bool:
+        """Whether the clock is known to be right."""
+        return self._sure()
+
     def quiet(self) -> bool:
         """Whether `refresh` has nothing to make now."""
         with self._lock:
@@ -108,7 +119,7 @@ class Keeper:
             if found is not None:
                 self._serve_known(found)
                 return
-            self._making.refresh(names, self._now_s(), given_out=self._mark())
+            self._making.refresh(names, self._now_s(), given_out=self._mark(), sure=self._sure())
             uploaded = (
                 self._making.read(UPLOADED) if self._serves("uploaded") or self.serving is None else None
             )
@@ -124,7 +135,7 @@ class Keeper:
             names, now_s = self._names(), self._now_s()
             if authority:
                 self._making.make_authority(names, now_s)
-            self._making.make_leaf(names, now_s)
+            self._making.make_leaf(names, now_s, sure=self._sure())
             if not self._serves("uploaded"):
                 self._serve_own()
             self._remember(names)
@@ -154,7 +165,7 @@ class Keeper:
             uploaded = (self.folder / UPLOADED).exists()
             (self.folder / UPLOADED).unlink(missing_ok=True)
             names = self._names()
-            self._making.refresh(names, self._now_s(), given_out=self._mark())
+            self._making.refresh(names, self._now_s(), given_out=self._mark(), sure=self._sure())
             self._serve_own()
             self._remember(names)
             return uploaded

@@ -19,6 +19,9 @@ Source = Literal["local", "uploaded"]
 #: No clock that is right shows an earlier time: a board without a battery wakes up in 1970. What is made then is dated
 #: from here, so that an authority made at a first boot with a wrong clock stays good.
 RELEASED_S = 1_767_225_600.0  # 2026-01-01
+RENEWED_S = 30 * 86400.0
+#: Nobody makes certificates for so long on purpose.
+_WILD_S = 3 * 365 * 86400.0
 AUTHORITY, LEAF, UPLOADED, KNOWN = "authority.pem", "leaf.pem", "uploaded.pem", "known.json"
 
 
@@ -32,9 +35,10 @@ class Life(BaseModel):
     def holds(self, now_s: float) -> bool:
         return self.begins_s <= now_s < self.ends_s
 
-    def two_thirds_over(self, now_s: float) -> bool:
-        """Whether it is time to renew."""
-        return now_s >= self.begins_s + (self.ends_s - self.begins_s) * 2 / 3
+    def is_due(self, now_s: float) -> bool:
+        """Whether it is time to renew: a third of its life is left, at most 30 days, or it was made by a clock that was years ahead."""
+        left_s = self.ends_s - now_s
+        return left_s <= min((self.ends_s - self.begins_s) / 3, RENEWED_S) or left_s > _WILD_S
 
 
 class Known(BaseModel):
@@ -73,7 +77,7 @@ class Known(BaseModel):
         return (
             self.names == spelled(names)
             and self.leaf.holds(max(now_s, RELEASED_S))
-            and not self.leaf.two_thirds_over(now_s)
+            and not self.leaf.is_due(max(now_s, RELEASED_S))
             and self.authority.holds(max(now_s, RELEASED_S))
             and self.digests == digests(folder)
         )

@@ -42,13 +42,13 @@ class Making:
         assert self._leaf is not None
         return self._leaf
 
-    def refresh(self, names: Names, now_s: float, *, given_out: bytes | None) -> None:
+    def refresh(self, names: Names, now_s: float, *, given_out: bytes | None, sure: bool = True) -> None:
         """Make anew what does not hold any more; `given_out` is the mark of an authority that somebody fetched."""
         if self._authority is None:
             self._authority = self.read(AUTHORITY)
         self._refresh_authority(names, now_s, given_out)
         if not self._leaf_holds(names, now_s):
-            self.make_leaf(names, now_s)
+            self.make_leaf(names, now_s, sure=sure)
 
     def make_authority(self, names: Names, now_s: float) -> None:
         """A new authority now, which has to be trusted anew."""
@@ -56,9 +56,9 @@ class Making:
         self._files.keep(AUTHORITY, pair.pem())
         log.info("made an authority for this box; SHA-256 fingerprint %s", made.fingerprint(pair.certificate))
 
-    def make_leaf(self, names: Names, now_s: float) -> None:
-        """A new certificate now."""
-        self._leaf = made.make_leaf(self.authority, names, now_s)
+    def make_leaf(self, names: Names, now_s: float, *, sure: bool = True) -> None:
+        """A new certificate now; `sure`: see `authority.make_leaf`."""
+        self._leaf = made.make_leaf(self.authority, names, now_s, sure=sure)
         self._files.keep(LEAF, self._leaf.pem())
 
     def read(self, name: str) -> Pair | None:
@@ -95,7 +95,7 @@ class Making:
         return (
             self._leaf.chain[1:] == (top,)
             and life.holds(max(now_s, RELEASED_S))
-            and not life.two_thirds_over(now_s)
+            and not life.is_due(max(now_s, RELEASED_S))
             and {*dns, *addresses} == {name.value for name in made.leaf_names(top, names)}
         )
 

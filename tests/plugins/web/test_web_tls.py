@@ -192,7 +192,7 @@ def test_a_box_that_moved_altogether_gets_a_new_authority_though_it_was_fetched(
     "wrong_s", [0.0, 1.0e9, 4.0e9, 1e11, 250e9], ids=["1970", "2001", "2096", "5138", "9892"]
 )
 def test_a_clock_that_was_wrong_at_boot_does_no_lasting_harm(tmp_path, wrong_s):
-    """As soon as the clock is right there is a certificate that holds now; of a clock in the past the authority stays."""
+    """As soon as the clock is right there is a certificate that holds now; the authority stays, which somebody may trust."""
     box = Box(tmp_path, now_s=wrong_s)
     assert box.served is not None
     first = box.keeper.authority.certificate
@@ -200,12 +200,28 @@ def test_a_clock_that_was_wrong_at_boot_does_no_lasting_harm(tmp_path, wrong_s):
     box.keeper.refresh()
     assert authority.is_valid(box.served, NOW)
     assert authority.is_valid(box.keeper.authority.certificate, NOW)
-    assert not authority.life(box.served).two_thirds_over(NOW)
-    if wrong_s < RELEASED_S:
-        assert box.keeper.authority.certificate == first
+    assert not authority.life(box.served).is_due(NOW)
+    assert box.keeper.authority.certificate == first
     served = box.served
     box.again()
     assert box.served == served
+
+
+@pytest.mark.parametrize("wrong_s", [0.0, RELEASED_S, 1.9e9, 2.3e9], ids=["1970", "build", "2030", "2042"])
+def test_while_nobody_knows_the_time_readers_who_do_find_a_certificate_that_holds(tmp_path, wrong_s):
+    """And with the right time it stays, so that the fingerprint on the screen stays, unless the clock was years ahead."""
+    keeper = Keeper(tmp_path, lambda: BOX, lambda: wrong_s, lambda: False)
+    keeper.refresh()
+    first = keeper.serving.pair.certificate
+    for readers_s in (NOW, RELEASED_S + 700 * DAY):
+        assert authority.is_valid(first, readers_s)
+        assert authority.is_valid(keeper.authority.certificate, readers_s)
+    keeper.refresh()
+    assert keeper.serving.pair.certificate == first
+    box = Box(tmp_path)
+    assert (box.served == first) is (wrong_s <= RELEASED_S)
+    assert box.keeper.authority.certificate == keeper.authority.certificate
+    assert box.refresh() == (True, True)
 
 
 @pytest.mark.parametrize("name", ["authority.pem", "leaf.pem", "uploaded.pem"])
