@@ -34,6 +34,10 @@ class SignedIn:
     value: str
 
 
+#: Sessions bear what is smaller.
+_NOTICED_STEP_S = 30.0
+
+
 class People:
     """Everybody, and the pieces that all operations on them are made of.
 
@@ -50,6 +54,7 @@ class People:
         self.hashing = hashing
         self._mark = folder / "claimed"
         self._known = False
+        self._since = 0.0
         self.users: dict[str, User] = {}
         self.sessions: dict[str, Session] = {}
         self.tokens: dict[str, Token] = {}
@@ -65,6 +70,7 @@ class People:
         self.by_hash = {session.hash: session.id for session in open_sessions}
         self.throttle.recall(tallies)
         self._known = True
+        self._since = self.now()
         if owners(self.users):
             self.leave_mark()
         elif self.claimed:
@@ -86,6 +92,24 @@ class People:
     def now(self) -> float:
         """Epoch seconds."""
         return self._clock.wall_ns() / 1e9
+
+    async def stepped(self, step_s: float) -> None:
+        """The clock was set: who is signed in stays it, and new tokens last as long as was said.
+
+        A board without a clock is set by years when a network comes, maybe while somebody sets it up. What is from before this
+        start keeps its times: how long the box was off is not known.
+        """
+        since, self._since = self._since, self._since + step_s
+        if abs(step_s) < _NOTICED_STEP_S:
+            return
+        moved = [session.moved(step_s) for session in self.sessions.values() if session.seen >= since]
+        given = [token.moved(step_s) for token in self.tokens.values() if token.created >= since]
+        self.sessions |= {session.id: session for session in moved}
+        self.tokens |= {token.id: token for token in given}
+        if moved or given:
+            await self.write_quietly(
+                keeping.together(*map(keeping.put_session, moved), *map(keeping.put_token, given))
+            )
 
     async def sweep(self) -> None:
         """Forget what is over."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from appliance.api.actor import local
 from appliance.api.context import RunContext
 from appliance.api.errors import ApiError
+from appliance.api.events import ClockStepped
 from appliance.core.routes import Reply, Request, RouteTable
 from appliance_people import preseed
 from appliance_people.claim import Claim
@@ -39,6 +40,7 @@ async def serve(ctx: RunContext) -> None:
     ctx.every(_FLUSH_S, trail.flush)
     ctx.every(_REFUSALS_S, trail.write_refusals)
     ctx.every(_SWEEP_S, people.sweep)
+    ctx.spawn("steps of the clock", _follow_steps(ctx, people))
     if not people.claimed:
         code, _ = claim.current()
         ctx.log.warning("this box has no owner yet: open its pages and type the setup code %s", code)
@@ -53,6 +55,12 @@ async def serve(ctx: RunContext) -> None:
         await asyncio.Event().wait()  # until the run ends
     finally:
         await trail.write_refusals(end=True)
+
+
+async def _follow_steps(ctx: RunContext, people: People) -> None:
+    with ctx.subscribe(ClockStepped) as steps:
+        async for step in steps:
+            await people.stepped(step.step_s)
 
 
 async def _take_preseed(ctx: RunContext, config: PeopleConfig) -> dict[str, object]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from appliance.api.actor import Role
 from appliance.core.routes import Line
@@ -45,6 +45,12 @@ class Session:
         """Whether it is not over; one from the future, which a clock that was set back makes, is over."""
         idle_s = IDLE_S.get(role, IDLE_OF_OTHERS_S)
         return -300 < now - self.seen < idle_s and now - self.created < MOST_S
+
+    def moved(self, by_s: float) -> Session:
+        """The same session on a clock that was set by so much."""
+        return replace(
+            self, created=self.created + by_s, seen=self.seen + by_s, confirmed=self.confirmed + by_s
+        )
 
     def is_confirmed(self, now: float) -> bool:
         return -300 < now - self.confirmed < CONFIRMED_S

@@ -10,7 +10,7 @@ import re
 import secrets
 import zlib
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from appliance.api.actor import KEPT_AREAS, OWN
 
@@ -46,6 +46,11 @@ class Token:
     networks: tuple[str, ...] = ()
     used: float | None = None
     used_from: str = ""
+
+    def moved(self, by_s: float) -> Token:
+        """The same token on a clock that was set by so much."""
+        expires = None if self.expires is None else self.expires + by_s
+        return replace(self, created=self.created + by_s, expires=expires)
 
     def works(self, now: float, remote: str) -> bool:
         """Whether it is not over and is shown from where it may be."""
