@@ -11,6 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from images.testing import network
 from images.testing.bench import ROOT, Bench, chosen, run
 
 
@@ -30,6 +31,7 @@ def main() -> int:
         return 0
     if not cases:
         parser.error(f"no case fits {' '.join(options.case)}; --list prints them")
+    network.closed()
     work = Path(tempfile.mkdtemp(prefix="timeball-image-test-"))
     try:
         return 1 if run(Bench(options.image, options.folder.resolve(), work), cases) else 0

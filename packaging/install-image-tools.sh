@@ -6,7 +6,7 @@ set -euo pipefail
 # mmdebstrap makes trees; the archive's keys judge what it fetches; QEMU runs images, and arm64 programs while one is made.
 wanted=(mmdebstrap debian-archive-keyring util-linux mount git
     qemu-system-x86 qemu-system-arm qemu-utils ovmf qemu-efi-aarch64 ipxe-qemu seabios
-    qemu-user-static binfmt-support mtools dosfstools)
+    qemu-user-static binfmt-support mtools dosfstools squashfs-tools)
 
 if ! command -v apt-get >/dev/null; then
     echo "install-image-tools: this needs a Debian system (apt-get). Elsewhere, install by hand: ${wanted[*]}" >&2

@@ -19,6 +19,7 @@ from images.builder.digest import key, sha256
 from images.builder.disk import disk
 from images.builder.errors import BuildError
 from images.builder.formats import bmap, imager, ova, qcow2, xz
+from images.builder.papers import contents, sbom, sums
 from images.builder.programs import output
 from images.builder.progress import Progress
 from images.builder.spec import Spec
@@ -129,7 +130,7 @@ def _steps(
         loader.slot(build)
         build.boot_tree.mkdir()
         loader.boot(build)
-        contents: dict[str, Path] = dict(loader.contents(build))
+        files: dict[str, Path] = dict(loader.contents(build))
     with progress.stage("application"):
         system.install(root, deb, kit, progress)
     with progress.stage("settings"):
@@ -140,12 +141,12 @@ def _steps(
         level = FAST_LEVEL if options.fast else None
         squash.squash(image, root, squashed, kit, epoch=release.built, level=level)
     with progress.stage("disk"):
-        contents |= {"boot": work / "boot.fat", "root-a": squashed, "data": work / "data.ext4"}
+        files |= {"boot": work / "boot.fat", "root-a": squashed, "data": work / "data.ext4"}
         size = image.layout.role("boot").size_mib
-        fat.fat(build.boot_tree, contents["boot"], size, kit, label=LABEL, epoch=release.built)
-        ext4.data(contents["data"], image.layout.role("data").size_mib, kit, epoch=release.built)
+        fat.fat(build.boot_tree, files["boot"], size, kit, label=LABEL, epoch=release.built)
+        ext4.data(files["data"], image.layout.role("data").size_mib, kit, epoch=release.built)
         raw = work / f"{image.id}.raw"
-        disk(image.layout, contents, raw, work, kit)
+        disk(image.layout, files, raw, work, kit)
         loader.finish(build, raw)
     wanted = options.only or image.formats
     made = [raw] if "raw" in wanted else []
@@ -154,7 +155,20 @@ def _steps(
             with progress.stage(name):
                 made.append(raw.with_suffix(f".{name}"))
                 FORMATS[name](build, raw, made[-1])
-    _publish(image, parts, made, out)
+    with progress.stage("papers"):
+        made += _papers(build)
+        _publish(image, parts, made, out)
+        progress.say(f"  signed: {sums.write(out, cache, kit)}")
+
+
+def _papers(build: Build) -> list[Path]:
+    """What is in it, for people and for programs."""
+    found = contents.contents(build.root)
+    packages = build.work / f"{build.spec.id}.packages.txt"
+    packages.write_text("".join(f"{each.kind} {each.name} {each.version}\n" for each in found))
+    bill = build.work / f"{build.spec.id}.cdx.json"
+    bill.write_text(sbom.cyclonedx(build.spec, build.release, found))
+    return [packages, bill]
 
 
 def _publish(image: Spec, parts: Path, made: list[Path], out: Path) -> None:

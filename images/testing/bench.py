@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+from images.builder.spec import Spec, load
 from images.testing import cases
 from images.testing.machine import Hardware, Machine
 
@@ -79,6 +80,11 @@ class Bench:
     @property
     def architecture(self) -> str:
         return self.kind.rsplit("-", 1)[-1]
+
+    @property
+    def spec(self) -> Spec:
+        """What the image's declaration says."""
+        return load(self.kind)
 
     @property
     def image(self) -> Path:

@@ -1,8 +1,8 @@
 """A machine that runs an image: QEMU with a disk on top of the image, which itself is never written to.
 
 Without KVM, two processors' worth of emulation: times are five to ten times those of real machines, so that every wait has a
-condition and a generous end. Nothing but this QEMU is ever ended, by its process id. Its network is closed: only the
-forwarded ports of this machine's loopback lead in, and nothing leads out.
+condition and a generous end. Nothing but this QEMU is ever ended, by its process id. Forwarded ports of this machine's loopback
+lead in. What the box can reach is what this process can reach, its loopback as 10.0.2.2: see `network.closed`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
+
+from images.testing.shell import CREDENTIALS, Shell, smbios
 
 #: Firmware for UEFI, by architecture: code, variables.
 UEFI = {
@@ -53,10 +55,10 @@ class Hardware:
         memory_mib: main memory.
         disk_mib: size of the medium, or 0: as large as the image.
         network: whether there is a network card.
-        outside: whether the machine may open connections to this one (10.0.2.2), as to a time source of a test.
         rtc: QEMU's -rtc base, such as "2001-01-01T00:00:00", or "" for the true time.
         watchdog: whether there is a watchdog (i6300esb).
         credentials: systemd credentials, through SMBIOS.
+        with_shell: whether there is a root shell on a second serial port, see `Machine.shell`.
         disks: more disks, as files (raw).
         disk_bus: "virtio", "sata" or "nvme".
         more: further words for QEMU.
@@ -67,10 +69,10 @@ class Hardware:
     memory_mib: int = 1024
     disk_mib: int = 0
     network: bool = True
-    outside: bool = False
     rtc: str = ""
     watchdog: bool = False
     credentials: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    with_shell: bool = False
     disks: Sequence[Path] = ()
     disk_bus: str = "virtio"
     more: Sequence[str] = ()
@@ -104,7 +106,7 @@ class Machine:
     def start(self) -> Self:
         """Switch it on."""
         assert self._process is None or self._process.poll() is not None, "it runs already"
-        for name in ("serial.sock", "qmp.sock"):
+        for name in ("serial.sock", "qmp.sock", "shell.sock"):
             (self.folder / name).unlink(missing_ok=True)
         self._mark = self.log.stat().st_size if self.log.exists() else 0
         self.ports = _free_ports() if self.hardware.network else {}
@@ -215,6 +217,10 @@ class Machine:
                 raise RuntimeError(f"{command}: {reply['error']}")
             return reply["return"]
 
+    def shell(self, command: str, within_s: float = 180) -> str:
+        """What a command prints inside, run by root (hardware `with_shell`); waits for the system to be that far."""
+        return Shell(self.folder / "shell.sock").run(command, within_s)
+
     def written_bytes(self) -> int:
         """What the guest has written to its disk since the start."""
         return sum(int(each["stats"]["wr_bytes"]) for each in self.qmp("query-blockstats"))
@@ -248,13 +254,14 @@ class Machine:
                 f",hostfwd={protocol}:127.0.0.1:{self.ports[name]}-:{port}"
                 for name, (protocol, port) in PORTS.items()
             )
-            closed = "" if hard.outside else ",restrict=on"
-            words += ["-netdev", f"user,id=net{closed}{forwards}"]
+            words += ["-netdev", f"user,id=net{forwards}"]
             words += ["-device", "virtio-net-pci,netdev=net,romfile="]
         if hard.watchdog:
             words += ["-device", "i6300esb", "-action", "watchdog=reset"]
-        for name, value in hard.credentials.items():
-            words += ["-smbios", f"type=11,value=io.systemd.credential:{name}={value}"]
+        if hard.with_shell:
+            words += ["-chardev", f"socket,id=shell,path={self.folder}/shell.sock,server=on,wait=off"]
+            words += ["-serial", "chardev:shell"]
+        words += smbios((dict(CREDENTIALS) if hard.with_shell else {}) | dict(hard.credentials))
         return [*words, *hard.more]
 
     def _firmware(self) -> list[str]:

@@ -1,0 +1,57 @@
+"""It starts, by every firmware, and says on its serial console how to claim it."""
+
+from __future__ import annotations
+
+from images.testing import probes
+from images.testing.bench import Bench, case, check
+from images.testing.machine import Machine
+
+#: What the slowest of busy machines needs to emulate a start; a quiet one takes a tenth.
+START_S = 900
+CODE = r"timeball setup code: ([A-Z0-9]{4}-[A-Z0-9]{4})"
+
+
+def ready(machine: Machine) -> str:
+    """Wait until the box can be claimed: it says its code, and answers."""
+    code = machine.wait_said(CODE, START_S)[1]
+    machine.until(
+        lambda: probes.web(machine.ports["https"], "/api/v1/setup", tls=True) is not None,
+        START_S,
+        "HTTPS answers",
+        alive=True,
+    )
+    return code
+
+
+@case(6, "boots by UEFI", images=("vm-amd64", "vm-arm64"))
+def uefi(bench: Bench) -> str:
+    machine = bench.shared("uefi")
+    ready(machine)
+    return f"claimable after {machine.since_start_s():.0f} s"
+
+
+@case(5, "boots by BIOS", images=("vm-amd64",))
+def bios(bench: Bench) -> str:
+    machine = bench.machine("bios", firmware="bios", disk_bus="sata").start()
+    ready(machine)
+    took_s = machine.since_start_s()
+    bench.done_with(machine)
+    return f"claimable after {took_s:.0f} s (SATA)"
+
+
+@case(28, "works with 512 MB", images=("vm-amd64", "vm-arm64"))
+def little_memory(bench: Bench) -> str:
+    """The whole system, nobody asking: at most 250 MB are not available for something else."""
+    machine = bench.machine("m512", memory_mib=512, with_shell=True).start()
+    ready(machine)
+    # Whatever is being started settles: the load of the last minute says when.
+    memory = dict(
+        line.split(":", 1) for line in machine.shell("cat /proc/meminfo").splitlines() if ":" in line
+    )
+    total, available = (int(memory[name].split()[0]) // 1024 for name in ("MemTotal", "MemAvailable"))
+    killed = machine.shell("journalctl -k --no-pager | grep -ci 'out of memory' || true").strip()
+    check(killed == "0", f"the kernel ran out of memory {killed} times")
+    check(total - available <= 250, f"{total - available} MB of {total} are in use")
+    check(probes.ntp(machine.ports["ntp"]) is not None, "NTP is not answered")
+    bench.done_with(machine)
+    return f"{total - available} MB of {total} in use"
