@@ -72,6 +72,7 @@ def lint(arguments: list[str]) -> int:
         [BIN / "ruff", "check", "--quiet", "."],
         [BIN / "ruff", "format", "--check", "--quiet", "."],
         [BIN / "mypy", "--no-error-summary", *(word for name in packages for word in ("-p", name))],
+        [BIN / "mypy", "--no-error-summary", "-p", "images.builder", "-p", "images.testing"],
     ]
     failed = [str(check[0].name) for check in checks if call(*check, *arguments) != 0]  # type: ignore[union-attr]
     print(
@@ -180,6 +181,39 @@ def deb(arguments: list[str]) -> int:
     return call(BIN / "python", ROOT / "packaging/debian/build.py", *arguments)
 
 
+def image_vm(arguments: list[str]) -> int:
+    """The image for virtual machines, x86-64, into build/images (root)."""
+    return deb(["amd64"]) or call(sys.executable, ROOT / "images/build.py", "vm-amd64", *arguments)
+
+
+def image_test(arguments: list[str]) -> int:
+    """Start the image in QEMU and ask it from outside (root); cases by number or name."""
+    ensure(tests=True)
+    return call(BIN / "python", ROOT / "images/test.py", *_image(arguments))
+
+
+def image_test_all(arguments: list[str]) -> int:
+    """All cases, the slow ones too."""
+    return image_test([*arguments, "--all"])
+
+
+def image_lint(arguments: list[str]) -> int:
+    """Look at the image as it lies there, without starting it."""
+    return image_test([*_image(arguments), "lint"])
+
+
+def image_figures(arguments: list[str]) -> int:
+    """Measure the image: sizes, start, memory (root)."""
+    ensure(tests=True)
+    return call(BIN / "python", ROOT / "images/figures.py", *_image(arguments))
+
+
+def _image(arguments: list[str]) -> list[str]:
+    """The arguments, with the image that is meant when none is named."""
+    named = arguments and (ROOT / "images" / f"{arguments[0]}.toml").exists()
+    return arguments if named else ["vm-amd64", *arguments]
+
+
 def changelog(arguments: list[str]) -> int:
     """Print what packaging/changes holds; with --release VERSION, move it into CHANGELOG.md."""
     return call(sys.executable, ROOT / "packaging/changelog.py", *arguments)
@@ -218,13 +252,18 @@ COMMANDS = {
     "lock": lock,
     "docs": docs,
     "deb": deb,
+    "image-vm": image_vm,
+    "image-test": image_test,
+    "image-test-all": image_test_all,
+    "image-lint": image_lint,
+    "image-figures": image_figures,
     "changelog": changelog,
     "clean": clean,
 }
 
 
 def main() -> int:
-    listing = "\n".join(f"  {name:<11} {command.__doc__}" for name, command in COMMANDS.items())
+    listing = "\n".join(f"  {name:<14} {command.__doc__}" for name, command in COMMANDS.items())
     parser = argparse.ArgumentParser(
         description=__doc__,
         epilog=f"commands:\n{listing}",

@@ -32,7 +32,9 @@ def unpacked(build: Build, packages: tuple[str, ...]) -> Path:
             *("mmdebstrap", "--mode=root", "--variant=extract", f"--architectures={spec.architecture}"),
             *(f"--aptopt={option}" for option in mirrors.options),
             f"--include={','.join(packages)}",
-            *(spec.suite, fresh, *mirrors.lines(spec.suites, spec.components)),
+            spec.suite,
+            fresh,
+            *mirrors.lines(spec.suites, spec.components),
             network=True,
             environment={"TMPDIR": str(build.cache)},
         )
