@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from images.testing import network, probes
 from images.testing.bench import ROOT
 from images.testing.cases.b_boot import CODE, START_S
+from images.testing.inside import Shell, with_shell
 from images.testing.machine import Hardware, Machine
 
 MIB = 1 << 20
@@ -53,14 +54,15 @@ def start(image: Path, work: Path, hardware: Hardware) -> dict[str, float]:
         machine.wait_said(CODE, START_S)
         measured["setup code on the console, s"] = round(machine.since_start_s(), 1)
         written = machine.written_bytes()
-        machine.shell(f"sleep {IDLE_S}", IDLE_S + 300)
+        shell = Shell(machine).ready(START_S)
+        shell.must(f"sleep {IDLE_S}", within_s=IDLE_S + 600)
         measured[f"written in {IDLE_S} s idle, MiB"] = round((machine.written_bytes() - written) / MIB, 2)
         told = dict(
-            line.split(":", 1) for line in machine.shell("cat /proc/meminfo").splitlines() if ":" in line
+            line.split(":", 1) for line in shell.must("cat /proc/meminfo").splitlines() if ":" in line
         )
         used = int(told["MemTotal"].split()[0]) - int(told["MemAvailable"].split()[0])
         measured["memory in use, MiB"] = round(used / 1024)
-        rss = machine.shell("ps -C python3,timeball -o rss= | sort -n | tail -n 1").strip()
+        rss = shell.must("ps -C python3,timeball -o rss= | sort -n | tail -n 1")
         measured["of it Timeball's process, MiB"] = round(int(rss or 0) / 1024)
     return measured
 
@@ -77,9 +79,8 @@ def main() -> int:
     work = Path(tempfile.mkdtemp(prefix="timeball-image-figures-"))
     try:
         for memory_mib in (1024, 512):
-            hardware = Hardware(
-                architecture=architecture, memory_mib=memory_mib, disk_mib=8192, with_shell=True
-            )
+            plugged = {"architecture": architecture, "memory_mib": memory_mib, "disk_mib": 8192}
+            hardware = Hardware(**with_shell(work / str(memory_mib), **plugged))  # type: ignore[arg-type]
             title = f"UEFI, {memory_mib} MB, two emulated processors"
             image = (options.folder / f"{name}.raw").resolve()
             found[title] = start(image, work / str(memory_mib), hardware)

@@ -7,6 +7,7 @@ lead in. What the box can reach is what this process can reach, its loopback as 
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import dataclasses
 import json
@@ -18,8 +19,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
-
-from images.testing.shell import CREDENTIALS, Shell, smbios
 
 #: Firmware for UEFI, by architecture: code, variables.
 UEFI = {
@@ -58,7 +57,6 @@ class Hardware:
         rtc: QEMU's -rtc base, such as "2001-01-01T00:00:00", or "" for the true time.
         watchdog: whether there is a watchdog (i6300esb).
         credentials: systemd credentials, through SMBIOS.
-        with_shell: whether there is a root shell on a second serial port, see `Machine.shell`.
         disks: more disks, as files (raw).
         disk_bus: "virtio", "sata" or "nvme".
         more: further words for QEMU.
@@ -72,7 +70,6 @@ class Hardware:
     rtc: str = ""
     watchdog: bool = False
     credentials: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    with_shell: bool = False
     disks: Sequence[Path] = ()
     disk_bus: str = "virtio"
     more: Sequence[str] = ()
@@ -106,7 +103,7 @@ class Machine:
     def start(self) -> Self:
         """Switch it on."""
         assert self._process is None or self._process.poll() is not None, "it runs already"
-        for name in ("serial.sock", "qmp.sock", "shell.sock"):
+        for name in ("serial.sock", "qmp.sock"):
             (self.folder / name).unlink(missing_ok=True)
         self._mark = self.log.stat().st_size if self.log.exists() else 0
         self.ports = _free_ports() if self.hardware.network else {}
@@ -217,10 +214,6 @@ class Machine:
                 raise RuntimeError(f"{command}: {reply['error']}")
             return reply["return"]
 
-    def shell(self, command: str, within_s: float = 180) -> str:
-        """What a command prints inside, run by root (hardware `with_shell`); waits for the system to be that far."""
-        return Shell(self.folder / "shell.sock").run(command, within_s)
-
     def written_bytes(self) -> int:
         """What the guest has written to its disk since the start."""
         return sum(int(each["stats"]["wr_bytes"]) for each in self.qmp("query-blockstats"))
@@ -258,10 +251,10 @@ class Machine:
             words += ["-device", "virtio-net-pci,netdev=net,romfile="]
         if hard.watchdog:
             words += ["-device", "i6300esb", "-action", "watchdog=reset"]
-        if hard.with_shell:
-            words += ["-chardev", f"socket,id=shell,path={self.folder}/shell.sock,server=on,wait=off"]
-            words += ["-serial", "chardev:shell"]
-        words += smbios((dict(CREDENTIALS) if hard.with_shell else {}) | dict(hard.credentials))
+        for name, value in hard.credentials.items():
+            # Coded, so that it may hold whatever separates words here.
+            coded = base64.b64encode(value.encode()).decode()
+            words += ["-smbios", f"type=11,value=io.systemd.credential.binary:{name}={coded}"]
         return [*words, *hard.more]
 
     def _firmware(self) -> list[str]:
