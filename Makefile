@@ -4,7 +4,7 @@ PYTHON ?= python3
 DEV = @exec $(PYTHON) packaging/dev.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow lint native web bench screenshots fuzz fuzz-native peers lock docs deb image-vm image-test image-test-all image-lint image-figures changelog clean
+.PHONY: help run test test-slow lint native web bench screenshots fuzz fuzz-native peers lock docs deb deb-test deb-figures image-vm image-test image-test-all image-lint image-figures changelog clean
 
 help:
 	@echo "make run         start a small pool on this machine and watch it in the browser"
@@ -20,6 +20,8 @@ help:
 	@echo "make screenshots  pictures of every page, light and dark, phone and desk"
 	@echo "make lock        resolve the dependencies anew"
 	@echo "make deb         the Debian packages, amd64 and arm64, into build/deb"
+	@echo "sudo make deb-test  the package in a Debian 13 of its own: installed, run, upgraded, purged"
+	@echo "make deb-figures  sizes of the packages, exposure of the units"
 	@echo "make docs        write the manual's reference pages from the code"
 	@echo "sudo make image-vm   the image for virtual machines, into build/images (sudo packaging/install-image-tools.sh first)"
 	@echo "sudo make image-test  start it in QEMU and ask it from outside; image-test-all the slow cases too, image-lint without starting"
@@ -27,5 +29,5 @@ help:
 	@echo "make changelog   what the next release brings"
 	@echo "make clean       remove .venv and what builds leave"
 
-run test test-slow lint native web bench screenshots fuzz fuzz-native peers lock docs deb image-vm image-test image-test-all image-lint image-figures changelog clean:
+run test test-slow lint native web bench screenshots fuzz fuzz-native peers lock docs deb deb-test deb-figures image-vm image-test image-test-all image-lint image-figures changelog clean:
 	$(DEV) $@ $(ARGS)

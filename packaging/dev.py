@@ -181,6 +181,16 @@ def deb(arguments: list[str]) -> int:
     return call(BIN / "python", ROOT / "packaging/debian/build.py", *arguments)
 
 
+def deb_test(arguments: list[str]) -> int:
+    """Install, run, upgrade and purge the package in a Debian 13 of its own (root, mmdebstrap)."""
+    return call(sys.executable, ROOT / "packaging/debian/chroot_test.py", *arguments)
+
+
+def deb_figures(arguments: list[str]) -> int:
+    """Sizes of the packages in build/deb, and how exposed each unit is."""
+    return call(sys.executable, ROOT / "packaging/debian/figures.py", *arguments)
+
+
 def image_vm(arguments: list[str]) -> int:
     """The image for virtual machines, x86-64, into build/images (root)."""
     return deb(["amd64"]) or call(sys.executable, ROOT / "images/build.py", "vm-amd64", *arguments)
@@ -252,6 +262,8 @@ COMMANDS = {
     "lock": lock,
     "docs": docs,
     "deb": deb,
+    "deb-test": deb_test,
+    "deb-figures": deb_figures,
     "image-vm": image_vm,
     "image-test": image_test,
     "image-test-all": image_test_all,

@@ -19,7 +19,7 @@ PERMISSIVE = {
 }  # fmt: skip
 #: Packages under another licence that never run inside our process: why that is fit.
 APART = {
-    "scapy": "runs in the inspector's child process and nowhere else; an extra that is not installed by default"
+    "scapy": "runs in the inspector's child process and nowhere else; the Debian package brings it, pip only as an extra"
 }
 #: What packages write in place of an SPDX identifier.
 _SPOKEN = {
@@ -40,10 +40,14 @@ def locked(name: str) -> dict[str, str]:
 
 def licence(name: str) -> str:
     """SPDX expression of an installed package, or what it says instead."""
-    about = importlib.metadata.metadata(name)
-    stated = about.get("License-Expression")
-    if stated:
-        return str(stated)
+    return stated(importlib.metadata.metadata(name))
+
+
+def stated(about: importlib.metadata.PackageMetadata) -> str:
+    """The same from a package's metadata."""
+    expression = about.get("License-Expression")
+    if expression:
+        return str(expression)
     short = (about.get("License") or "").strip()
     if short and len(short) < 60:
         return _SPOKEN.get(short, short)

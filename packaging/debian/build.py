@@ -10,8 +10,12 @@ import tempfile
 import time
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).resolve().parent.parent))  # for licences
+
 import archive
 import around
+import documents
+import entries
 import native_plane
 import python_files
 from release import ARCHITECTURES, HERE, PYTHON, ROOT, Architecture, Release, release
@@ -34,8 +38,11 @@ def make(architecture: Architecture, about: Release, stage: Path) -> None:
     python_files.application(site)
     try:
         archive.put(stage, f"{LIBRARIES}/{native_plane.PLACE}", native_plane.build(architecture))
+        native_plane.strip(site, architecture)
+        native = True
     except native_plane.CannotBuild as why:
         print(f"{architecture.name}: without the native data plane: {why}", file=sys.stderr)
+        native = False
     _interpreter(stage)
     archive.put(stage, "usr/bin/timeball", LAUNCHER)
     archive.put(stage, "usr/lib/sysusers.d/timeball.conf", (HERE / "sysusers.conf").read_bytes())
@@ -43,6 +50,7 @@ def make(architecture: Architecture, about: Release, stage: Path) -> None:
     for place in ("etc/timeball/config.toml", "usr/share/timeball/config.toml"):
         archive.put(stage, place, (HERE / "config.toml").read_bytes())
     around.put(stage)
+    documents.put(stage, LIBRARIES, architecture, about, native=native)
     _control(stage, architecture, about)
     archive.seal(stage, about.epoch_s)
 
@@ -65,6 +73,7 @@ def _control(stage: Path, architecture: Architecture, about: Release) -> None:
     archive.put(stage, "DEBIAN/conffiles", "".join(f"/{name}\n" for name in configuration))
     archive.put(stage, "DEBIAN/md5sums", archive.sums(stage))
     filled = {
+        "MAINTAINER": entries.MAINTAINER,
         "VERSION": about.version,
         "ARCHITECTURE": architecture.name,
         "INSTALLED_SIZE": str(archive.installed_kib(stage)),

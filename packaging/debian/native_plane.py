@@ -78,6 +78,24 @@ def build(architecture: Architecture) -> bytes:
     return (folder / architecture.rust / "release" / "lib_native.so").read_bytes()
 
 
+def strip(folder: Path, architecture: Architecture) -> None:
+    """Take out of every library below `folder` what only a debugger reads: a third of their size.
+
+    Raises:
+        CannotBuild: there is no program for it.
+        SystemExit: it fails.
+    """
+    program = architecture.linker.replace("-gcc", "-strip")
+    if shutil.which(program) is None:
+        raise CannotBuild(f"{program} is not there, which comes with {architecture.linker}")
+    for path in sorted(folder.rglob("*.so")):
+        done = subprocess.run(
+            [program, "--strip-unneeded", path], check=False, capture_output=True, text=True
+        )
+        if done.returncode != 0:
+            raise SystemExit(f"{program} failed: {done.stderr.strip()}")
+
+
 def _need_target(architecture: Architecture) -> None:
     """Rust's own library for the target must be there."""
     asked = subprocess.run(

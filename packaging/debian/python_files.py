@@ -22,6 +22,9 @@ from release import CACHE, PYTHON, ROOT, Architecture, tracked
 _NOT_SHIPPED = {"setuptools"}
 #: Locked with the test tools because the wheel only names it as an extra; the package has it.
 _BESIDES = ("scapy",)
+#: Programs of the libraries (a Python of this machine stands in their first line), their manual pages, and what is never loaded
+#: here: scapy's layers of cars and telephones, half of it.
+_LEFT_OUT = ("bin", "share", "scapy/contrib", "scapy/tools/UTscapy*", "multidict/_testcapi*.so")
 _VENDOR = Path("plugins/appliance_web/static/vendor")
 
 
@@ -72,8 +75,9 @@ def libraries(target: Path, architecture: Architecture) -> dict[str, str]:
             "install", "--quiet", "--no-deps", "--require-hashes", "--only-binary=:all:", "--no-compile",
             "--target", str(target), *options, "--requirement", str(wanted),
         )  # fmt: skip
-    # Programs that the libraries bring (a Python of this machine stands in their first line).
-    shutil.rmtree(target / "bin", ignore_errors=True)
+    for name in _LEFT_OUT:
+        for path in target.glob(name):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
     return {name: block.split("==")[1].split()[0].rstrip("\\;") for name, block in lock.items()}
 
 
