@@ -3,10 +3,12 @@
 # into a tree of tools by the builder itself (images/builder/tools.py).
 set -euo pipefail
 
-# mmdebstrap makes trees; the archive's keys judge what it fetches; QEMU runs images, and arm64 programs while one is made.
+# mmdebstrap makes trees; the archive's keys judge what it fetches; QEMU runs images, and arm64 programs while one is made; the
+# cross compiler links the native plane of the arm64 package (make deb).
 wanted=(mmdebstrap debian-archive-keyring util-linux mount git
     qemu-system-x86 qemu-system-arm qemu-utils ovmf qemu-efi-aarch64 ipxe-qemu seabios
-    qemu-user-static binfmt-support mtools dosfstools squashfs-tools)
+    qemu-user-static binfmt-support mtools dosfstools squashfs-tools
+    gcc gcc-aarch64-linux-gnu libc6-dev-arm64-cross iproute2)
 
 if ! command -v apt-get >/dev/null; then
     echo "install-image-tools: this needs a Debian system (apt-get). Elsewhere, install by hand: ${wanted[*]}" >&2
