@@ -14,9 +14,10 @@ from appliance.dataplane.dns_hand_up import HandUpWorker, Responder, nobody
 from appliance.dataplane.dns_rate import Offender, RateLimit, offender
 from appliance.dataplane.dns_shares import Tally, add_shares
 from appliance.dataplane.dns_snapshot import AnswerSnapshot, Denial, Node, Rotation, Section
+from appliance.dataplane.dns_sockets import bind_one
 from appliance.dataplane.interface import Endpoint
 from appliance.dataplane.native import sampling_tuple, wanted_tuple
-from appliance.dataplane.python_dns import bind_one, named_counts
+from appliance.dataplane.python_dns import named_counts
 from appliance.dataplane.python_dns_tcp import TcpWorker
 from appliance.dataplane.sampling import Sample, Sampled, Sampling
 from appliance.dataplane.sandbox import Sandbox

@@ -10,14 +10,12 @@ import functools
 import logging
 import os
 import socket
-import struct
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from appliance.core.clock import Clock
-from appliance.dataplane import handed
 from appliance.dataplane.dns_decide import decide, refuse
 from appliance.dataplane.dns_hand_up import (
     BUG,
@@ -31,16 +29,16 @@ from appliance.dataplane.dns_hand_up import (
     nobody,
 )
 from appliance.dataplane.dns_limited import LIMITED, LIMITED_BADCOOKIE, LIMITED_TRUNCATED
-from appliance.dataplane.dns_pktinfo import ANCILLARY_BYTES, IP_PKTINFO, Control, own_address, reply_source
+from appliance.dataplane.dns_pktinfo import ANCILLARY_BYTES, Control, own_address, reply_source
 from appliance.dataplane.dns_rate import Limiter, Offender
 from appliance.dataplane.dns_reply import DROP, HANDED_UP, Arrival, Decision
 from appliance.dataplane.dns_shares import Tally, add_shares
 from appliance.dataplane.dns_snapshot import AnswerSnapshot
+from appliance.dataplane.dns_sockets import Udp, bind, is_wildcard
 from appliance.dataplane.interface import Endpoint
 from appliance.dataplane.python_dns_tcp import TcpWorker
 from appliance.dataplane.sampling import Sample, Sampled, Sampling, Switch, Tap
 from appliance.dataplane.sandbox import IN_PYTHON
-from appliance.dataplane.udp_socket import never_fragment
 from appliance.wire.dns import RCODE_NAMES, TYPE_NAMES, type_name
 
 log = logging.getLogger("dns.plane")
@@ -59,13 +57,6 @@ OUTCOME_NAMES = {
 }
 
 _LONGEST_QUERY = 4096
-_RECEIVE_BUFFER = 4 << 20
-#: How long a receive may block before the thread looks around; closing does not wait for it.
-_PATIENCE = struct.pack("@ll", 5, 0)
-#: The same where closing has to wait for it: the service manager's sockets cannot be shut down.
-_SHORT_PATIENCE = struct.pack("@ll", 0, 200_000)
-
-_IPV6_MTU_DISCOVER, _IPV6_MTU, _PMTUDISC_OMIT = 23, 24, 5
 
 
 def serve(
@@ -77,11 +68,11 @@ def serve(
         OSError: an address cannot be bound; `filename` holds the endpoint.
     """
     with contextlib.ExitStack() as undo:
-        udp: list[_Udp] = []
+        udp: list[Udp] = []
         tcp: list[socket.socket] = []
         endpoints: list[Endpoint] = []
         for endpoint in listen:
-            bound, listener = _bind(endpoint)
+            bound, listener = bind(endpoint)
             for sock in (*(one.sock for one in bound), listener):
                 undo.callback(sock.close)
             udp += bound
@@ -90,95 +81,6 @@ def serve(
         server = PythonDnsServer(tuple(endpoints), udp, tcp, snapshot, clock, responder)
         undo.pop_all()
         return server
-
-
-class _Udp(NamedTuple):
-    """A socket, where it is bound, and whether it is the service manager's."""
-
-    sock: socket.socket
-    endpoint: Endpoint
-    lent: bool
-
-
-def _bind(endpoint: Endpoint) -> tuple[list[_Udp], socket.socket]:
-    """UDP and a listening TCP socket on one port; for port 0, one that is free for both."""
-    given = handed.udp(endpoint)
-    if given:
-        for sock in given:
-            sock.setblocking(True)  # noqa: FBT003 - that is its name
-            _prepare_udp(sock, wildcard=_is_wildcard(endpoint), patience=_SHORT_PATIENCE)
-        try:
-            return [_Udp(sock, endpoint, lent=True) for sock in given], bind_one(endpoint, socket.SOCK_STREAM)
-        except OSError:
-            for sock in given:
-                sock.close()
-            raise
-    for attempt in range(20):
-        udp = bind_one(endpoint, socket.SOCK_DGRAM)
-        try:
-            port = udp.getsockname()[1]
-            there = Endpoint(endpoint.host, port)
-            return [_Udp(udp, there, lent=False)], bind_one(there, socket.SOCK_STREAM)
-        except OSError as error:
-            udp.close()
-            if endpoint.port or attempt == 19:
-                raise OSError(error.errno, error.strerror, str(endpoint)) from error
-    raise AssertionError  # pragma: no cover - the loop returns or raises
-
-
-def bind_one(endpoint: Endpoint, kind: socket.SocketKind) -> socket.socket:
-    """A UDP or a listening TCP socket; the latter may be one that the service manager handed over.
-
-    Raises:
-        OSError: the address cannot be bound; `filename` holds the endpoint.
-    """
-    given = handed.over(endpoint) if kind == socket.SOCK_STREAM else None
-    if given is not None:
-        given.settimeout(0)
-        return given
-    family = socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET
-    try:
-        sock = socket.socket(family, kind)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(endpoint)) from error
-    try:
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        if kind == socket.SOCK_STREAM:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.bind(tuple(endpoint))
-            sock.listen(128)
-            sock.settimeout(0)
-        else:
-            _prepare_udp(sock, wildcard=_is_wildcard(endpoint))
-            sock.bind(tuple(endpoint))
-    except OSError as error:
-        sock.close()
-        raise OSError(error.errno, error.strerror, str(endpoint)) from error
-    return sock
-
-
-def _is_wildcard(endpoint: Endpoint) -> bool:
-    return endpoint.host in ("0.0.0.0", "::")  # noqa: S104 - a comparison
-
-
-def _prepare_udp(sock: socket.socket, *, wildcard: bool, patience: bytes = _PATIENCE) -> None:
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, patience)
-    six = sock.family == socket.AF_INET6
-    if wildcard:
-        # Without it the kernel chooses the source address of a reply by its routes: wrong with several addresses.
-        level, option = (
-            (socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO) if six else (socket.IPPROTO_IP, IP_PKTINFO)
-        )
-        sock.setsockopt(level, option, 1)
-    # Forged "fragmentation needed" messages must not make us send fragments (RFC 9715); kernels without it do no harm.
-    if not six:
-        never_fragment(sock)
-        return
-    with contextlib.suppress(OSError):
-        sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU, 1280)
-        sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _PMTUDISC_OMIT)
 
 
 def named_counts(transport: str, counts: Mapping[tuple[int, int], int]) -> Counter[tuple[str, str, str]]:
@@ -210,7 +112,7 @@ class _UdpWorker(threading.Thread):
         self.counts: dict[tuple[int, int], int] = {}
         self.failure: BaseException | None = None
         self._sock = sock
-        self._wildcard = _is_wildcard(endpoint)
+        self._wildcard = is_wildcard(endpoint)
         self._clock = clock
         self._limiter = limiter
         self._up = up
@@ -350,7 +252,7 @@ class PythonDnsServer:
     def __init__(
         self,
         endpoints: tuple[Endpoint, ...],
-        udp: Sequence[_Udp],
+        udp: Sequence[Udp],
         tcp: Sequence[socket.socket],
         snapshot: AnswerSnapshot,
         clock: Clock,
