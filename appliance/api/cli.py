@@ -88,6 +88,27 @@ class Admin:
             raise _refusal(status, value)
         return value
 
+    def download(self, path: str, *, timeout_s: float = 300.0) -> tuple[str, bytes]:
+        """A file of the API: the name that it suggests, and its content.
+
+        Raises:
+            Failure: nobody is there, or the appliance refused.
+        """
+        connection = _UnixConnection(self.socket_path, timeout_s)
+        try:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            content = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise unreachable(self.socket_path, error) from None
+        finally:
+            connection.close()
+        if response.status >= 400:
+            raise _refusal(
+                response.status, json.loads(content) if content.startswith(b"{") else content[:200]
+            )
+        return response.headers.get_filename("") or "", content
+
     def _once(self, method: str, path: str, content: bytes | None, timeout_s: float) -> tuple[int, Any]:
         """One try: the status, and the decoded answer.
 

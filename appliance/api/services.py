@@ -267,6 +267,15 @@ class HostView(Protocol):
         """Every contribution of one type with the id of the plugin that made it."""
         ...
 
+    @property
+    def config_file(self) -> Path | None:
+        """The file of --config, or None for an appliance that has none."""
+        ...
+
+    def secrets(self) -> frozenset[str]:
+        """Every value of the configuration that is a secret: to cover it in texts that leave the box, and for nothing else."""
+        ...
+
     def lag(self) -> dict[str, Any]:
         """Event-loop lag: last_s, worst_s, stalls, last_culprit."""
         ...

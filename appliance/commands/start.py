@@ -108,11 +108,13 @@ def _serve(config_file: Path, state: str | None, assignments: tuple[str, ...], p
     from appliance.dataplane import choose
     from appliance.host import trace
     from appliance.host.app import Host
-    from appliance.host.process import AGAIN, begin_anew, serve
+    from appliance.host.process import AGAIN, EX_TEMPFAIL, begin_anew, serve
     from appliance.host.starts import chosen_at_boot
     from appliance.settings.sources import Sources
 
     sources = Sources(config_file, state, assignments, shipped=shipped)
+    if not _exchange(sources):
+        return EX_TEMPFAIL
     starts = _begin(sources)
     if starts and (why := chosen_at_boot()):
         starts.safe = starts.safe or why
@@ -163,6 +165,27 @@ def _serve(config_file: Path, state: str | None, assignments: tuple[str, ...], p
 
 def _say(line: str) -> None:
     click.echo(printable(line), err=True)
+
+
+def _exchange(sources: Sources) -> bool:
+    """Take what a restore has put ready, before anything of the state folder is read; False when nothing may start."""
+    from appliance.core.config import BadConfig
+    from appliance.core.layers import named_state_dir
+    from appliance.core.swapping import Exchange
+
+    try:
+        exchange = Exchange(named_state_dir(sources.read()))
+    except BadConfig:
+        return True  # told by whoever reads it next
+    try:
+        was, plan = exchange.plan(), exchange.begin()
+    except OSError as error:
+        click.echo(f"what was restored cannot be put in its place: {error}; the next start goes on", err=True)
+        return False
+    if plan is not None and plan != was:
+        click.echo({"trial": f"runs with {plan.about}", "returned": f"is back to what was before {plan.about}"}.get(
+            plan.phase, plan.about), err=True)  # fmt: skip
+    return True
 
 
 def _begin(sources: Sources) -> Starts | None:

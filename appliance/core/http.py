@@ -53,6 +53,9 @@ async def answer(
         content: its body, where that was read already.
         remote: the address it comes from, where that is another one than the connection's.
     """
+    mounted = table.find(raw.method, raw.rel_url.raw_path) if content is None else None
+    if mounted is not None and mounted.route.as_it_comes:
+        content = b""
     if content is None:
         try:
             content = await body_of(raw, MAX_BODY)

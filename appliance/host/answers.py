@@ -73,6 +73,7 @@ INSTALLED: Final = obj({
 })  # fmt: skip
 WENT_BACK: Final = obj({"folder": TEXT, "takes_effect": TEXT})
 LEFT: Final = obj({"safe_mode": FLAG, "takes_effect": TEXT})
+RESTARTING: Final = obj({"restarting": FLAG})
 OPENAPI: Final[Schema] = {"type": "object", "required": ["openapi", "info", "paths", "components"]}
 
 # -- doctor -----------------------------------------------------------------------------------------------------------

@@ -6,8 +6,11 @@ import dataclasses
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from appliance.api.model import Health, PluginStatus
+from appliance.settings.masking import secret_values
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from appliance.core.cells import Cell
     from appliance.host.app import Host
 
@@ -48,6 +51,20 @@ class Inside:
             for item in items
             if isinstance(item, kind)
         ]
+
+    @property
+    def config_file(self) -> Path | None:
+        """The file of --config, or None."""
+        return self._host.changes.editor.sources.config_file
+
+    def secrets(self) -> frozenset[str]:
+        """Every value of the configuration that is a secret."""
+        editor = self._host.changes.editor
+        return frozenset(
+            text
+            for plugin, config in self._host.config.plugins.items()
+            for text in secret_values(config, editor.mask(config, ("plugins", plugin)))
+        )
 
     def lag(self) -> dict[str, Any]:
         """Event-loop lag: last_s, worst_s, stalls, last_culprit."""

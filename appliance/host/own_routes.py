@@ -11,6 +11,7 @@ from appliance.api.errors import Conflict, NotFound
 from appliance.api.model import Level
 from appliance.core.routes import Reply, Request
 from appliance.host import answers
+from appliance.host.anew import anew_routes
 from appliance.host.config_routes import config_routes
 from appliance.host.doctor import doctor_routes
 from appliance.host.how_it_runs import how_it_runs
@@ -189,6 +190,7 @@ def own_routes(host: Host) -> tuple[Route, ...]:
             returns=answers.PLUGIN,
         ),
         Route("GET", "/api/v1/openapi.json", get_openapi, "public", "This document", returns=answers.OPENAPI),
+        *anew_routes(host),
         *config_routes(host),
         *doctor_routes(host),
     )

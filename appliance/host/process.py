@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from appliance.core.config import BadConfig, Config
+from appliance.core.swapping import Exchange
 from appliance.core.tasks import spawn
 from appliance.host import privileges
 from appliance.host.app import Host
@@ -101,6 +102,7 @@ async def _settle(host: Host) -> None:
 
 
 def _settled(host: Host) -> None:
+    Exchange(host.state_dir).settled()
     if host.starts is not None:
         host.starts.settled()
 

@@ -69,6 +69,34 @@ def masked(value: Any, path: Path, secrets: Iterable[Pattern]) -> Any:
     return value
 
 
+def secret_values(value: Any, covered: Any) -> set[str]:
+    """Every text that `masked` covered: where `value` and what it made of it differ."""
+    if isinstance(value, BaseModel):
+        value = dict(value)
+    if isinstance(value, Mapping) and isinstance(covered, Mapping):
+        return {text for key, inner in value.items() for text in secret_values(inner, covered.get(str(key)))}
+    if isinstance(value, (list, tuple)) and isinstance(covered, (list, tuple)) and len(value) == len(covered):
+        return {text for a, b in zip(value, covered, strict=True) for text in secret_values(a, b)}
+    return set(_texts(value)) if value != covered else set()
+
+
+def _texts(value: Any) -> Iterable[str]:
+    if isinstance(value, (SecretStr, SecretBytes)):
+        value = value.get_secret_value()
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, BaseModel):
+        yield from _texts(dict(value))
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _texts(inner)
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from _texts(inner)
+
+
 def masked_text(text: str, secrets: Iterable[Pattern], before: Mapping[str, Any] | None = None) -> str:
     """A TOML document with its secrets covered; those that differ from `before` are marked as another.
 

@@ -24,7 +24,7 @@ from appliance.api.agent import AgentRefusal, Runs, run_program
 from appliance.core import logs
 from appliance_box import applying, boot, keeping, told
 from appliance_box.agent import SERVICE_USER
-from appliance_box.image import kernel_words
+from appliance_box.image import SLOT_FILE, kernel_words
 from appliance_box.preseed import Reading, media
 from appliance_box.preseed.taking import TAKEN, without_secrets
 from appliance_box.settings import BoxSettings
@@ -64,7 +64,7 @@ class Early:
         for name, step in (
             ("network", lambda: applying.place(self.root, settings)),
             ("host name", lambda: applying.name_box(self.root, settings)),
-            ("safe mode", self._safe_mode),
+            ("boot menu", self._from_boot_menu),
         ):
             for trouble in self._step(name, step) or ():
                 self.report.say("the box", trouble)
@@ -177,12 +177,17 @@ class Early:
         kept = list(dict.fromkeys(sums))[-_MOST_DONE:]
         keeping.write_durably(self.root / DONE, ("\n".join(kept) + "\n").encode(), 0o600)
 
-    def _safe_mode(self) -> None:
-        """What the boot menu asked for, where the service can see it: it does not see the kernel's command line."""
-        flag = self.root / SAFE_MODE
-        if kernel_words(self.root).get("timeball.safe") == "1":
-            flag.parent.mkdir(parents=True, exist_ok=True)
-            flag.write_text("safe mode was chosen in the boot menu\n", encoding="ascii")
+    def _from_boot_menu(self) -> None:
+        """Which system was started and how, where the service can see it: it does not see the kernel's command line."""
+        words = kernel_words(self.root)
+        (self.root / SLOT_FILE).parent.mkdir(parents=True, exist_ok=True)
+        for name, text in (
+            (SLOT_FILE, words.get("timeball.slot", "")),
+            (SAFE_MODE, "safe mode was chosen in the boot menu" if words.get("timeball.safe") == "1" else ""),
+        ):
+            if text:
+                (self.root / name).write_text(f"{text}\n", encoding="utf-8")
+                (self.root / name).chmod(0o644)
 
 
 def _keep_secrets(reading: Reading, settings: BoxSettings) -> None:

@@ -46,9 +46,17 @@ def read_image(root: Path = Path("/")) -> Image | None:
         return None
 
 
+#: Written by the early service: the appliance does not see the kernel's command line.
+SLOT_FILE = "run/timeball/slot"
+
+
 def slot(root: Path = Path("/")) -> str:
     """Which of the two systems runs: "a", "b", or "" where there are not two."""
-    return kernel_words(root).get("timeball.slot", "")
+    try:
+        told = (root / SLOT_FILE).read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        told = kernel_words(root).get("timeball.slot", "")
+    return told if told in ("a", "b") else ""
 
 
 def kernel_words(root: Path = Path("/")) -> dict[str, str]:

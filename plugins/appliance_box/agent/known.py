@@ -14,6 +14,7 @@ MODULES: Final = (
     "appliance_box.agent.about",
     "appliance_box.agent.box",
     "appliance_box.agent.card",
+    "appliance_box.agent.config",
     "appliance_box.agent.journal",
     "appliance_box.agent.power",
     "appliance_updates.agent_actions",

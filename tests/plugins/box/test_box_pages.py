@@ -1,0 +1,294 @@
+"""The pages and operations of the box: as an owner on an image, and on a plain Debian, over the real listener."""
+
+from __future__ import annotations
+
+import io
+import re
+import sqlite3
+import tarfile
+from contextlib import asynccontextmanager, closing
+
+import aiohttp
+import pytest
+
+from appliance.core.swapping import Exchange
+from appliance_box import keeping, told
+from appliance_box.backup import sealing
+from tests.plugins.box.bed import machine
+from tests.plugins.box.test_box_preseed import KEY
+from tests.plugins.people.bed import OWNER_PASSWORD
+from tests.plugins.web.whole_box import whole
+from tests.support.wait import wait_for
+
+WORDS = "quiet lantern soup"
+
+
+class Owner:
+    """An owner's browser."""
+
+    def __init__(self, box, session) -> None:
+        self.box = box
+        self.session = session
+
+    async def get(self, path):
+        async with self.session.get(self.box.base + path) as reply:
+            return reply.status, await reply.text()
+
+    async def post(self, path, form=None, **more):
+        async with self.session.post(
+            self.box.base + path,
+            data=form if form is not None else {},
+            headers={"Origin": self.box.base},
+            **more,
+        ) as reply:
+            return reply.status, (await reply.read())
+
+
+@asynccontextmanager
+async def owner(folder, config=""):
+    async with whole(folder, "empty", config=config, history=False) as box:
+        name, value = box.cookie
+        async with aiohttp.ClientSession(headers={"Cookie": f"{name}={value}"}) as session:
+            yield Owner(box, session)
+
+
+@pytest.fixture
+def image(tmp_path, monkeypatch):
+    (tmp_path / "root").mkdir()
+    with machine(tmp_path / "root", monkeypatch) as found:
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def _cheap(monkeypatch):
+    monkeypatch.setattr(sealing.Sealer.__init__, "__kwdefaults__", {"cost": 2})
+
+
+async def test_on_a_plain_debian_it_says_what_is_not_offered_and_why(tmp_path) -> None:
+    async with owner(tmp_path) as me:
+        status, text = await me.get("/box")
+        assert status == 200
+        assert "This is no image of ours" in text
+        assert "/box/do/power-off" not in text
+        assert "/box/backup" in text
+        status, text = await me.get("/box/network")
+        assert status == 200
+        assert "Not offered here" in text
+
+
+async def test_an_image_shows_what_it_is_and_its_settings(tmp_path, image) -> None:
+    report = told.Report()
+    report.say("timeball.toml (boot partition)", 'hots_name: there is no such key; did you mean "host_name"?')
+    told.publish(image.root, report)
+    async with owner(tmp_path, image.config) as me:
+        _, text = await me.get("/box")
+        for word in (
+            "timeball-vm-amd64 1.2.3",
+            "A of A and B",
+            "Standard PC",
+            "did you mean",
+            "/box/do/reset",
+        ):
+            assert word in text
+        _, text = await me.get("/doctor")
+        assert "of the first start was not used" in text
+        status, _ = await me.post("/box/do/dismiss")
+        assert status == 200
+        assert told.public(image.root) is None
+
+
+NETWORK = {
+    "host_name": "north", "time_zone": "Europe/Berlin", "wifi_ssid": "Harbour", "wifi_password": "correct horse",
+    "ssh_enabled": "yes", "ssh_keys": KEY, "i0_name": "eth0", "i0_method": "static", "i0_addresses": "192.0.2.5/24, 2001:db8::5/64",
+    "i0_gateways": "192.0.2.1", "i0_dns": "192.0.2.1", "i0_search": "",
+}  # fmt: skip
+
+
+async def test_the_network_is_changed_on_trial_and_kept(tmp_path, image) -> None:
+    async with owner(tmp_path, image.config) as me:
+        status, body = await me.post("/box/network", NETWORK)
+        text = body.decode()
+        assert status == 200
+        assert "A change waits for you" in text
+        assert "https://192.0.2.5/box/network" in text
+        assert keeping.load(image.root)[0].host_name == "", "not kept yet"
+        change = re.search(r'name="id" value="([0-9a-f]+)"', text)[1]
+        status, _ = await me.post("/box/network/settle", {"id": change, "keep": "yes"})
+        assert status == 200
+        kept = keeping.load(image.root)[0]
+        assert kept.host_name == "north"
+        assert kept.interface[0].addresses == ("192.0.2.5/24", "2001:db8::5/64")
+        assert kept.wifi.password == "correct horse"
+        # The form shows it all but the password, and what is sent back unchanged changes nothing.
+        _, text = await me.get("/box/network")
+        assert "correct horse" not in text
+        assert "192.0.2.5/24" in text
+        await me.post("/box/network", {**NETWORK, "wifi_password": "", "host_name": "south"})
+        _, text = await me.get("/box/network")
+        change = re.search(r'name="id" value="([0-9a-f]+)"', text)[1]
+        await me.post("/box/network/settle", {"id": change, "keep": "no"})
+        assert keeping.load(image.root)[0] == kept
+        rows = (await me.box.app.get("/api/v1/audit"))["rows"]
+        changes = [row for row in rows if row["action"].endswith("/api/v1/box/settings")]
+        assert len(changes) == 2
+        assert "correct horse" not in str(rows)
+
+
+async def test_a_network_that_cannot_be_is_refused_beside_its_fields(tmp_path, image) -> None:
+    async with owner(tmp_path, image.config) as me:
+        status, body = await me.post(
+            "/box/network", {**NETWORK, "host_name": "a_b", "i0_gateways": "198.51.100.1"}
+        )
+        text = body.decode()
+        assert status == 422
+        assert "no host name" in text
+        assert 'id="b-host_name" name="host_name" type="text" value="a_b"' in text
+        assert not (image.root / "data/box/box.toml").exists()
+
+
+async def test_restart_and_reset_want_what_they_want(tmp_path, image) -> None:
+    async with owner(tmp_path, image.config) as me:
+        status, body = await me.post("/box/do/reset", {"confirm": "yes"})
+        assert status == 422
+        assert b"erase everything" in body
+        assert not (image.root / "data/box/factory-reset").exists()
+        status, body = await me.post("/box/do/reset", {"confirm": "erase everything"})
+        assert status == 200
+        assert (image.root / "data/box/factory-reset").exists()
+        assert image.ran[-1] == ("systemctl", "--no-block", "reboot")
+        status, _ = await me.post("/box/do/nothing")
+        assert status == 404
+
+
+async def test_the_password_is_taken_once_more_and_leads_back_to_a_page_of_ours(tmp_path, image) -> None:
+    async with owner(tmp_path, image.config) as me:
+        people = me.box.app.host.services
+        from appliance_people.people import People
+
+        for session in (
+            people.get(People).sessions.all() if hasattr(people.get(People).sessions, "all") else ()
+        ):
+            session.confirmed = 0.0
+        status, body = await me.post(
+            "/box/unlock", {"back": "/box/backup", "my_password": "wrong one entirely"}
+        )
+        assert status in (401, 403, 422)
+        status, body = await me.post(
+            "/box/unlock", {"back": "https://evil.example", "my_password": OWNER_PASSWORD}
+        )
+        assert status == 200
+        assert b"What it is" in body
+
+
+@pytest.mark.parametrize("passphrase", ["", WORDS], ids=["plain", "sealed"])
+async def test_a_backup_comes_down_and_goes_up_again(tmp_path, passphrase) -> None:
+    async with owner(tmp_path) as me:
+        status, body = await me.post(
+            "/box/backup", {"passphrase": passphrase, "passphrase_again": passphrase}
+        )
+        assert status == 200
+        assert body.startswith(sealing.MAGIC if passphrase else b"\x1f\x8b")
+        box = me.box.app.host.state_dir / "box"
+        assert list(box.iterdir()) == [], "nothing is left lying about"
+        form = aiohttp.FormData()
+        form.add_field("passphrase_of_file", passphrase)
+        form.add_field("file", body, filename="b.tar.gz")
+        status, text = await me.post("/box/restore", form)
+        assert status == 200
+        assert b"This backup waits for your word" in text
+        assert list(box.iterdir()) == []
+        again = []
+        me.box.app.host.changes.restart = lambda: again.append(1)
+        status, text = await me.post("/box/restore/apply", {"do": "yes", "config": "yes"})
+        assert status == 200
+        assert b"starts anew" in text
+        await wait_for(lambda: again, "the appliance starts anew")
+        assert Exchange(me.box.app.host.state_dir).plan().phase == "ready"
+        state = me.box.app.host.state_dir
+    plan = Exchange(state).begin()
+    assert plan.phase == "trial"
+    with closing(sqlite3.connect(state / "timeball.db")) as db:
+        assert db.execute("SELECT count(*) FROM people__user").fetchone()[0] == 1
+    async with whole(tmp_path, "empty", history=False) as box:
+        assert box.cookie is None, "the restored box has its owner"
+
+
+async def test_what_is_no_backup_is_refused_and_forgotten(tmp_path) -> None:
+    async with owner(tmp_path) as me:
+        for content, word in ((b"hello", b"no backup of ours"), (sealing.MAGIC + b"{}", b"sealed")):
+            form = aiohttp.FormData()
+            form.add_field("passphrase_of_file", "")
+            form.add_field("file", content, filename="x")
+            status, text = await me.post("/box/restore", form)
+            assert status == 422
+            assert word in text
+        form = aiohttp.FormData()
+        form.add_field("passphrase_of_file", "")
+        status, _ = await me.post("/box/restore", form)
+        assert status == 422
+        status, text = await me.post(
+            "/box/backup", {"passphrase": "one thing", "passphrase_again": "another"}
+        )
+        assert status == 422
+        assert b"differ" in text
+        status, text = await me.post("/box/backup", {"passphrase": "short", "passphrase_again": "short"})
+        assert status == 422
+        status, text = await me.post("/box/restore/return")
+        assert status == 409
+
+
+async def test_the_bundle_holds_what_helps_and_no_secret(tmp_path, image) -> None:
+    """Every kind of secret is put in, and looked for in what comes out."""
+    hidden = {
+        "Wi-Fi password": "correct horse battery", "secrets folder": "s3cret-of-the-folder", "owner's password": OWNER_PASSWORD,
+        "key of clients": "feedfacefeedfacefeedfacefeedface", "webhook": "https://hooks.example/T0KENT0KENT0KEN",
+        "hash": "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNo", "crypt": "$6$saltsalt$hashhashhashhash",
+        "token": "timeball_abcdefghijklmnopqrstuvwxyz0123456789", "bearer": "AbCdEfGh1234567890",
+        "private key": "MC4CAQAwBQYDK2VwBCIEIGk", "in a url": "hunter2hunter2", "named": "opensesame99",
+    }  # fmt: skip
+    keeping.save(
+        image.root,
+        keeping.load(image.root)[0].model_validate(
+            {"wifi": {"ssid": "Harbour", "password": hidden["Wi-Fi password"]}}
+        ),
+    )
+    image.journal = "\n".join([
+        "started", f"psk {hidden['Wi-Fi password']}", f"from the folder {hidden['secrets folder']}", hidden["hash"], hidden["crypt"],
+        f"shown {hidden['token']}", f"Authorization: Bearer {hidden['bearer']}",
+        f"-----BEGIN PRIVATE KEY-----\n{hidden['private key']}\n-----END PRIVATE KEY-----", f"https://ada:{hidden['in a url']}@example.org/",
+        f"smtp_password = '{hidden['named']}'", "this box has no owner yet: type the setup code VXT4-J3YY", "ended",
+    ])  # fmt: skip
+    async with owner(tmp_path, image.config) as me:
+        state = me.box.app.host.state_dir
+        (state / "secrets").mkdir(exist_ok=True)
+        (state / "secrets/smtp").write_text(hidden["secrets folder"] + "\n")
+        async with me.session.get(me.box.base + "/box/support-bundle") as reply:
+            assert reply.status == 200
+            assert "timeball-support-" in reply.headers["Content-Disposition"]
+            content = await reply.read()
+    texts = {}
+    with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+        for member in tar:
+            texts[member.name.partition("/")[2]] = tar.extractfile(member).read().decode()
+    assert {"about.json", "doctor.json", "report.json", "journal.txt", "kernel.txt", "box.json"} <= set(texts)
+    assert "started" in texts["journal.txt"]
+    assert "ended" in texts["journal.txt"]
+    assert "VXT4" not in texts["journal.txt"]
+    whole_text = "\n".join(texts.values())
+    assert [kind for kind, secret in hidden.items() if secret in whole_text] == []
+
+
+async def test_who_only_looks_cannot_change_and_strangers_see_nothing(tmp_path) -> None:
+    async with whole(tmp_path, "empty", history=False) as box, aiohttp.ClientSession() as session:
+        for path in ("/api/v1/box", "/api/v1/backup", "/api/v1/support-bundle"):
+            async with session.get(box.base + path) as reply:
+                assert reply.status == 401
+        for path in (
+            "/api/v1/box/restart",
+            "/api/v1/box/reset",
+            "/api/v1/backup",
+            "/api/v1/backup/restore",
+            "/api/v1/restart",
+        ):
+            async with session.post(box.base + path, headers={"Origin": box.base}) as reply:
+                assert reply.status == 401
