@@ -218,6 +218,11 @@ def image_figures(arguments: list[str]) -> int:
     return call(BIN / "python", ROOT / "images/figures.py", *_image(arguments))
 
 
+def image_update(arguments: list[str]) -> int:
+    """The bundle that updates an image, from what its build left (root); TIMEBALL_UPDATE_KEY and _CERT sign."""
+    return call(sys.executable, ROOT / "images/update.py", *_image(arguments))
+
+
 def _image(arguments: list[str]) -> list[str]:
     """The arguments, with the image that is meant when none is named."""
     named = arguments and (ROOT / "images" / f"{arguments[0]}.toml").exists()
@@ -265,6 +270,7 @@ COMMANDS = {
     "deb-test": deb_test,
     "deb-figures": deb_figures,
     "image-vm": image_vm,
+    "image-update": image_update,
     "image-test": image_test,
     "image-test-all": image_test_all,
     "image-lint": image_lint,

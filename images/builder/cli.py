@@ -11,10 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
-from images.builder import ext4, fat, host, initramfs, spec, squash, system
+from images.builder import bundle, ext4, fat, host, initramfs, rauc, spec, squash, system, update_keys
 from images.builder.base import base, base_key
 from images.builder.boot import grub, uboot
 from images.builder.build import Build
+from images.builder.cache import default_cache
 from images.builder.digest import key, sha256
 from images.builder.disk import disk
 from images.builder.errors import BuildError
@@ -68,7 +69,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--cache",
         type=Path,
-        default=_cache(),
+        default=default_cache(),
         help="default: $TIMEBALL_IMAGE_CACHE or ~/.cache/timeball/images",
     )
     parser.add_argument(
@@ -85,10 +86,6 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     if not options.image and not options.list:
         parser.error(f"which image? There are: {', '.join(spec.names())}")
     return options
-
-
-def _cache() -> Path:
-    return Path(os.environ.get("TIMEBALL_IMAGE_CACHE") or Path.home() / ".cache/timeball/images")
 
 
 def _build(image: Spec, options: argparse.Namespace) -> None:
@@ -135,7 +132,9 @@ def _steps(
         system.install(root, deb, kit, progress)
     with progress.stage("settings"):
         system.units(image, root, kit)
+        rauc.install(image, root, update_keys.keyring(cache, kit))
         system.finish(image, root, release)
+        bundle.leave(parts, root, release.toml(image))
     with progress.stage("squashfs"):
         squashed = parts / "root.squashfs"
         level = FAST_LEVEL if options.fast else None
