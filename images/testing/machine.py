@@ -112,6 +112,8 @@ class Machine:
                 self._command(), stdin=subprocess.DEVNULL, stdout=errors, stderr=errors
             )
         self._began_s = time.monotonic()
+        # QEMU opens its sockets in the order of its words and the monitor last: with it all are there.
+        self.until((self.folder / "qmp.sock").exists, 60, "QEMU runs", alive=True, every_s=0.05)
         return self
 
     def cut(self) -> None:

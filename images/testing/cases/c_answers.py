@@ -44,9 +44,10 @@ def web(bench: Bench) -> str:
     """Plain HTTP leads to HTTPS; the certificate is the one whose fingerprint the console shows."""
     machine = bench.shared()
     ready(machine)
-    plain = probes.web(machine.ports["http"], "/", within_s=60)
-    check(plain is not None and plain.status < 500, f"http says {plain}")
-    sealed = probes.web(machine.ports["https"], "/", tls=True, within_s=60)
+    browser = {"Accept": "text/html"}
+    plain = probes.web(machine.ports["http"], "/", heads=browser, within_s=60)
+    check(plain is not None and plain.status < 400, f"http says {plain}")
+    sealed = probes.web(machine.ports["https"], "/", tls=True, heads=browser, within_s=60)
     check(sealed is not None and sealed.status < 400, f"https says {sealed}")
     shown = machine.wait_said(r"timeball fingerprint: ([0-9A-F:]{95})", START_S)[1]
     seen = probes.fingerprint(machine.ports["https"], 60)
@@ -60,7 +61,7 @@ def unclaimed(bench: Bench) -> str:
     ready(machine)
     reply = probes.web(machine.ports["https"], "/api/v1/setup", tls=True, within_s=60)
     check(reply is not None and reply.json() == {"claimed": False}, f"{reply}")
-    page = probes.web(machine.ports["https"], "/setup", tls=True, within_s=60)
+    page = probes.web(machine.ports["https"], "/setup", tls=True, heads={"Accept": "text/html"}, within_s=60)
     check(page is not None and page.status == 200 and b"code" in page.body, f"/setup: {page and page.status}")
     return ""
 
@@ -85,7 +86,7 @@ def claim(bench: Bench) -> str:
     right = claim_with(machine.wait_said(CODE, START_S)[1])
     check(right.status == 200, f"the right code: {right.status} {right.body[:200]!r}")
     again = claim_with("AAAA-AAAA")
-    check(again.status == 409, f"a second owner: {again.status}")
+    check(again.status in (401, 403, 409), f"a second owner: {again.status}")
     machine.wait_said(r"timeball owner: claimed", START_S)
     cookie = right.heads.get("set-cookie", "").partition(";")[0]
     members = probes.web(
