@@ -103,17 +103,18 @@ class Machine:
     def start(self) -> Self:
         """Switch it on."""
         assert self._process is None or self._process.poll() is not None, "it runs already"
-        for name in ("serial.sock", "qmp.sock"):
-            (self.folder / name).unlink(missing_ok=True)
         self._mark = self.log.stat().st_size if self.log.exists() else 0
         self.ports = _free_ports() if self.hardware.network else {}
+        words = self._command()
+        sockets = [
+            Path(found) for word in words for found in re.findall(r"(?:path=|unix:)([^,]+\.sock)", word)
+        ]
+        for each in sockets:
+            each.unlink(missing_ok=True)
         with (self.folder / "qemu.log").open("ab") as errors:
-            self._process = subprocess.Popen(
-                self._command(), stdin=subprocess.DEVNULL, stdout=errors, stderr=errors
-            )
+            self._process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors)
         self._began_s = time.monotonic()
-        # QEMU opens its sockets in the order of its words and the monitor last: with it all are there.
-        self.until((self.folder / "qmp.sock").exists, 60, "QEMU runs", alive=True, every_s=0.05)
+        self.until(lambda: all(each.exists() for each in sockets), 60, "QEMU runs", alive=True, every_s=0.05)
         return self
 
     def cut(self) -> None:
