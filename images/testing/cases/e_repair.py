@@ -1,0 +1,86 @@
+"""The data partition damaged, destroyed, or reset on purpose: the box starts, and says what it did."""
+
+from __future__ import annotations
+
+from images.testing.bench import Bench, case, check
+from images.testing.cases.b_boot import START_S, ready
+from images.testing.inside import Shell, with_shell
+from images.testing.machine import Machine
+
+DATA = "$(findfs LABEL=timeball-data)"
+
+
+def used(bench: Bench, name: str) -> tuple[Machine, str]:
+    """A machine that was started once and has a file of its own; its identity."""
+    machine = bench.machine(name, **with_shell(bench.work / name, disk_mib=8192)).start()
+    with Shell(machine).ready(START_S) as shell:
+        shell.must("echo mine >/data/box/mark && sync")
+        return machine, shell.must("cat /etc/machine-id")
+
+
+@case(26, "a damaged file system is repaired", slow=True)
+def damaged(bench: Bench) -> str:
+    """Its first block is gone: the copy is found, nothing is lost, and it is told."""
+    machine, identity = used(bench, "damaged")
+    with Shell(machine) as shell:
+        shell.must(f"dd if=/dev/zero of={DATA} bs=1024 seek=1 count=1 conv=fsync 2>&1")
+    machine.cut()
+    machine.start()
+    with Shell(machine).ready(START_S) as shell:
+        check(
+            "was damaged and has been repaired" in shell.must("cat /run/timeball/data-repaired"),
+            "it says nothing",
+        )
+        check(shell.must("cat /data/box/mark") == "mine", "a file is gone")
+        check(shell.must("cat /etc/machine-id") == identity, "the machine has another identity")
+    ready(machine)
+    bench.done_with(machine)
+    return ""
+
+
+@case(26, "a destroyed data partition does not stop it", slow=True)
+def destroyed(bench: Bench) -> str:
+    """It starts with memory in its place, says so, and leaves what is on the medium to whoever can read it."""
+    machine, _ = used(bench, "destroyed")
+    with Shell(machine) as shell:
+        device = shell.must(f"echo {DATA}")
+        shell.must(f"dd if=/dev/urandom of={device} bs=1M count=300 conv=fsync 2>&1", within_s=600)
+        before = shell.must(f"dd if={device} bs=1M count=16 2>/dev/null | sha256sum")
+    machine.cut()
+    machine.start()
+    code = ready(machine)
+    with Shell(machine).ready(START_S) as shell:
+        check(
+            "cannot be mounted or repaired" in shell.must("cat /run/timeball/data-problem"), "it says nothing"
+        )
+        check(shell.must("findmnt -no FSTYPE /data") == "tmpfs", "/data is no tmpfs")
+        after = shell.must(f"dd if={device} bs=1M count=16 2>/dev/null | sha256sum")
+        check(after == before, "it wrote to a partition that it could not read")
+    bench.done_with(machine)
+    return f"claimable with {code}"
+
+
+@case(23, "factory reset makes everything anew", slow=True)
+def reset(bench: Bench) -> str:
+    """By the flag on the data partition; another identity, no file of before, and the flags are gone."""
+    machine, identity = used(bench, "reset")
+    with Shell(machine) as shell:
+        shell.must("touch /data/box/factory-reset && sync")
+    machine.cut()
+    machine.start()
+    ready(machine)
+    with Shell(machine).ready(START_S) as shell:
+        check("reset" in shell.must("cat /run/timeball/was-reset"), "it says nothing")
+        check(shell.must("cat /etc/machine-id") != identity, "the machine has its old identity")
+        left = shell.must(
+            "ls -A /data/box/mark /data/box/factory-reset /boot/factory-reset 2>/dev/null || true"
+        )
+        check(not left, f"still there: {left}")
+        again = shell.must("df -BM --output=size /data | tail -n 1")
+        check(int(again.rstrip("M")) > 4000, f"/data has {again}")
+    machine.cut()
+    machine.start()
+    with Shell(machine).ready(START_S) as shell:
+        check(not shell.must("cat /run/timeball/was-reset 2>/dev/null || true"), "it reset itself again")
+    bench.done_with(machine)
+    return ""
