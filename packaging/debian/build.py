@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes the Debian package: `make deb`, or `make deb ARGS="arm64"`. See appliance/docs/install.md and ADR 21."""
+"""Makes the Debian package: `make deb`, or `make deb ARGS="arm64"`. See appliance/docs/install.md and ADR 23."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The Python half of the package: the application as its own wheel has it, and the locked libraries for the target machine.
 
 Both are laid out as a virtual environment has them, though no program of the target is run for it: /usr/lib/timeball is one
-because of its pyvenv.cfg (ADR 21).
+because of its pyvenv.cfg (ADR 23).
 """
 
 from __future__ import annotations
