@@ -115,6 +115,21 @@ def test_what_packet_threads_need_to_confine_themselves_gets_through(service) ->
     assert "prctl" in listed.split()
 
 
+def test_packets_that_wait_for_a_service_that_cannot_start_do_not_use_up_its_starts(service) -> None:
+    """Else systemd would refuse to start it for minutes after the mistake was corrected."""
+    sockets = [(UNITS / name).read_text() for name in service["Sockets"].split()]
+    triggered = sum(int(re.search(r"^TriggerLimitBurst=(\d+)$", text, re.MULTILINE)[1]) for text in sockets)
+    most = int(re.search(r"^StartLimitBurst=(\d+)$", UNIT.read_text(), re.MULTILINE)[1])
+    assert triggered + 2 < most
+    span_s = re.search(r"^StartLimitIntervalSec=(\d+)$", UNIT.read_text(), re.MULTILINE)[1]
+    assert all(f"TriggerLimitIntervalSec={span_s}\n" in text for text in sockets)
+
+
+def test_who_stops_the_service_means_it(service) -> None:
+    for name in service["Sockets"].split():
+        assert "PartOf=timeball.service\n" in (UNITS / name).read_text()
+
+
 def test_unit_and_configuration_mean_the_same_user_and_privilege(service) -> None:
     from appliance.host.privileges import ADVICE
 
