@@ -47,6 +47,8 @@ def arrive(root: Path, state: BootState, program: Runs, now_s: float) -> Event |
     record.save(root, found)
     if len(found.history) > before and found.history[0].kind == "fell-back":
         evidence.forget_last_words(root)
+    if found.pending is None and not found.restoring and state.slots[image.slot].good:
+        record.settle(root, image.slot)
     if not found.restoring:
         snapshots.prune(root, _needed(found))
     return found.history[0] if len(found.history) > before else None

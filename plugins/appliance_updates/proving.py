@@ -198,6 +198,8 @@ def _proved(root: Path, slot: str, now_s: float) -> None:
         found.add(Event(kind, now_s, pending.old, pending.new))
         found.pending = None
         record.save(root, found)
+    if found.pending is None:
+        record.settle(root, slot)
 
 
 def _unhealthy(root: Path, slot: str, why: list[str], now_s: float) -> None:

@@ -5,6 +5,7 @@ It outlives both systems, so it says what was begun; at each start it is compare
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from appliance_updates.facts import Release
 
 HOME = "data/updates"
 FILE = f"{HOME}/record.json"
+SETTLED = f"{HOME}/settled"
 #: So many entries of history are kept.
 KEPT = 50
 
@@ -128,7 +130,26 @@ def save(root: Path, record: Record) -> None:
     Raises:
         OSError: it cannot be kept; what was there before still is.
     """
+    if record.pending is not None or record.restoring:
+        unsettle(root)
     put(root / FILE, json.dumps(asdict(record), indent=1).encode(), 0o600)
+
+
+def settle(root: Path, slot: str) -> None:
+    """Say that there is nothing to find out about this system: later starts need not look (packaging/libexec/settled).
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    image = hashlib.sha256((root / "usr/lib/timeball/image.toml").read_bytes()).hexdigest()
+    put(root / SETTLED, f"{slot} {image}\n".encode(), 0o600)
+
+
+def unsettle(root: Path) -> None:
+    """Something is begun: the next start has to look."""
+    (root / SETTLED).unlink(missing_ok=True)
+    if (root / HOME).is_dir():
+        sync(root / HOME)
 
 
 def put(path: Path, content: bytes, mode: int) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.api.agent import AgentRefusal, Ran
+from appliance.boot import uboot_env
 from appliance.boot.scheme import (
     TRIES,
     BootState,
@@ -23,6 +26,7 @@ from appliance_updates import agent_actions, arriving, proving, record, snapshot
 from appliance_updates.agent_actions import ACTIONS, snapshot_name
 from appliance_updates.proving import Proof, judge, new_faults, prove
 from tests.plugins.updates.a_box import NEW, OLD, Box, rauc_info
+from tests.support.tree import ROOT
 
 NAMES = {action.name: action for action in ACTIONS}
 
@@ -443,3 +447,45 @@ def test_a_state_that_was_lost_is_written_anew_when_the_system_is_good(box):
         == "good already"
     )
     assert box.partition.read() == (mark_good(BootState(), "A"), False)
+
+
+# -- later starts need not look ----------------------------------------------------------------------------------------
+
+
+def settled(box):
+    done = subprocess.run(
+        [ROOT / "packaging/libexec/settled"], env={"TIMEBALL_ROOT": str(box.root), "PATH": os.environ["PATH"]},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return done.returncode == 0
+
+
+def test_a_good_system_that_was_found_in_order_is_not_looked_at_again_until_something_is_begun(box):
+    assert not settled(box)
+    arrive(box)
+    assert settled(box)
+    installed(box)
+    assert not settled(box)
+    restart(box)
+    assert not settled(box)
+    judge(box.root, box.partition, lambda known: Proof(good=True), box.programs, lambda: 9.0)
+    assert settled(box)
+    do(box, "updates.back")
+    assert not settled(box)
+    restart(box)
+    assert settled(box)
+    box.partition.change(lambda state: mark_bad(state, "A"))
+    assert not settled(box)
+
+
+def test_it_looks_into_the_file_of_either_boot_loader(box):
+    arrive(box)
+    (box.root / "boot/uboot.env").write_bytes(uboot_env.encode(BootState(), {}))
+    assert settled(box)
+    (box.root / "boot/uboot.env").write_bytes(uboot_env.encode(mark_bad(BootState(), "A"), {}))
+    assert not settled(box)
+    (box.root / "boot/uboot.env").unlink()
+    (box.root / "boot/grub/grubenv").unlink()
+    assert not settled(box)
+    (box.root / "proc/cmdline").write_text("quiet")
+    assert not settled(box)
