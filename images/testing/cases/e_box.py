@@ -1,0 +1,251 @@
+"""The box itself: settings that wait for it in each form, bad ones, SSH, factory reset, a backup that moves to another machine."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from images.testing.bench import Bench, case, check
+from images.testing.cases.b_boot import START_S, ready
+from images.testing.inside import Shell, with_shell
+from images.testing.machine import Machine, Waited
+from images.testing.owner import SETTINGS, Owner
+from images.testing.sticks import stick
+
+IMAGER = """config_version = "1.0"
+
+[system]
+hostname = "harbour"
+
+[ssh]
+enabled = true
+password_authentication = false
+authorized_keys = ["{key}"]
+
+[wlan]
+ssid = "Harbour"
+password = "{psk}"
+password_encrypted = true
+hidden = false
+country = "DE"
+
+[locale]
+timezone = "Europe/Berlin"
+"""
+USER_DATA = """#cloud-config
+hostname: lighthouse
+timezone: Europe/Berlin
+users:
+  - name: ada
+    plain_text_passwd: the harbour sets its clocks
+"""
+NETWORK = """version: 2
+ethernets:
+  all:
+    match: {name: "e*"}
+    dhcp4: true
+    nameservers: {addresses: [10.0.2.3], search: [harbour.example]}
+"""
+
+
+def host_name(shell: Shell) -> str:
+    return shell.must("cat /proc/sys/kernel/hostname")
+
+
+def restarted(machine: Machine, shell: Shell, how: str) -> Shell:
+    """The shell after a restart that `how` (a command line) asks for."""
+    before = shell.must("cat /proc/sys/kernel/random/boot_id")
+    shell.send(how)
+    fresh: list[Shell] = []
+
+    def again() -> bool:
+        try:
+            found = Shell(machine).ready(30)
+            done = found.run("cat /proc/sys/kernel/random/boot_id", within_s=30)
+        except (OSError, Waited):
+            return False
+        if done.code == 0 and done.said.strip() != before:
+            fresh.append(found)
+        return bool(fresh)
+
+    machine.until(again, START_S, "the machine has restarted", alive=True, every_s=2)
+    return fresh[0]
+
+
+@case(12, "settings from a stick: Imager's form and ours, and SSH", slow=True)
+def from_stick(bench: Bench) -> str:
+    folder = bench.work / "stick"
+    folder.mkdir(parents=True, exist_ok=True)
+    key = folder / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    public = key.with_suffix(".pub").read_text().strip()
+    disk = stick(folder / "config.img", "CONFIG", {
+        "rpi-preseed.toml": IMAGER.format(key=public, psk="ab" * 32), "timeball.toml": SETTINGS + '[pool]\nname = "harbour.example"\n',
+    })  # fmt: skip
+    machine = bench.machine("stick", **with_shell(folder, disks=(disk,))).start()
+    Owner.sign_in(machine, START_S)
+    with Shell(machine).ready(START_S) as shell:
+        check(host_name(shell) == "harbour", f"it is called {host_name(shell)}, not as the first file says")
+        check(
+            shell.must("readlink -f /etc/localtime").endswith("Europe/Berlin"),
+            "the time zone is not Europe/Berlin",
+        )
+        check("ab" * 32 in shell.must("cat /run/timeball-box/wifi.conf"), "the Wi-Fi password is not there")
+        check(
+            shell.must("stat -c %a /run/timeball-box/wifi.conf /data/box/box.toml") == "600\n600",
+            "others may read it",
+        )
+    said: list[str] = []
+
+    def logged_in() -> bool:
+        words = ["ssh", "-i", str(key), "-p", str(machine.ports["ssh"]), "-o", "StrictHostKeyChecking=no"]
+        words += [
+            "-o",
+            "UserKnownHostsFile=/dev/null",
+            "-o",
+            "BatchMode=yes",
+            "-o",
+            "ConnectTimeout=30",
+            "root@127.0.0.1",
+            "id -un",
+        ]
+        done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
+        said[:] = [done.stdout.strip(), done.stderr.strip()[-300:]]
+        return done.stdout.strip() == "root"
+
+    machine.until(logged_in, START_S, "root logs in with the key", alive=True, every_s=3)
+    bench.done_with(machine)
+    return "owner, name, time zone, Wi-Fi, SSH"
+
+
+@case(12, "settings from a NoCloud disk", slow=True)
+def from_cidata(bench: Bench) -> str:
+    folder = bench.work / "cidata"
+    disk = stick(
+        folder / "seed.img",
+        "cidata",
+        {"user-data": USER_DATA, "network-config": NETWORK, "meta-data": "instance-id: x\n"},
+    )
+    machine = bench.machine("cidata", **with_shell(folder, disks=(disk,))).start()
+    Owner.sign_in(machine, START_S)
+    with Shell(machine).ready(START_S) as shell:
+        check(host_name(shell) == "lighthouse", f"it is called {host_name(shell)}")
+        check(
+            "harbour.example" in shell.must("resolvectl domain || cat /run/systemd/network/*"),
+            "the search domain is not set",
+        )
+    bench.done_with(machine)
+    return "owner, name, network"
+
+
+@case(13, "settings on the card: a bad file, then a good one", slow=True)
+def on_card(bench: Bench) -> str:
+    folder = bench.work / "card"
+    machine = bench.machine("card", **with_shell(folder)).start()
+    ready(machine)
+    with Shell(machine).ready(START_S) as shell:
+        shell.must(
+            'mount -o remount,rw /boot && printf \'hostname = "x"\\n[wifi]\\nssid = "Harbour"\\npassword = "correct horse"\\n\' '
+            ">/boot/timeball.toml && sync && mount -o remount,ro /boot"
+        )
+        anew = restarted(machine, shell, "systemctl reboot")
+    with anew as shell:
+        machine.wait_said(r'timeball: NOT used: .*did you mean "host_name"', START_S)
+        check(
+            'did you mean "host_name"' in shell.must("cat /boot/timeball-problem.txt"),
+            "nothing is written beside the file",
+        )
+        check(
+            "correct horse" not in shell.must("cat /boot/timeball.toml"),
+            "the password still stands on the card",
+        )
+        check("correct horse" in shell.must("cat /data/box/box.toml"), "the password was not kept")
+        check(" ro," in shell.must("grep ' /boot ' /proc/mounts"), "the boot partition is left writable")
+        code = ready(machine)
+        check(code, "the box cannot be claimed")
+        shell.must(
+            "mount -o remount,rw /boot && printf 'host_name = \"mended\"\\n' >/boot/timeball.toml && sync && mount -o remount,ro /boot"
+        )
+        anew = restarted(machine, shell, "systemctl reboot")
+    with anew as shell:
+        check(host_name(shell) == "mended", f"it is called {host_name(shell)}")
+        check(
+            shell.run("test -e /boot/timeball-problem.txt").code == 1,
+            "the old problem still stands beside the file",
+        )
+    bench.done_with(machine)
+    return "told on the console and beside the file; mended by the next start"
+
+
+@case(23, "factory reset", slow=True)
+def reset(bench: Bench) -> str:
+    folder = bench.work / "reset"
+    machine = bench.machine("reset", **with_shell(folder, credentials={"timeball.toml": SETTINGS})).start()
+    Owner.sign_in(machine, START_S)
+    with Shell(machine).ready(START_S) as shell:
+        check(host_name(shell) == "timeball", "the credential was not used")
+        identity = shell.must("cat /etc/machine-id")
+        shell.must("echo here >/data/box/mark && sync")
+        anew = restarted(machine, shell, 'timeball box factory-reset --confirm "erase everything"')
+    with anew as shell:
+        check(shell.run("test -e /data/box/mark").code == 1, "what was there before still is")
+        check(shell.run("test -e /data/box/factory-reset").code == 1, "the flag is still there")
+        check(shell.must("cat /etc/machine-id") != identity, "the identity is the old one")
+        # The credential is still handed over by the hypervisor, and counts anew: the box belongs to its owner again.
+        Owner.sign_in(machine, START_S)
+    bench.done_with(machine)
+    return "data, keys and identity are new"
+
+
+PASSPHRASE = "eight ropes hold the lantern"  # noqa: S105 - of two machines that live for minutes
+
+
+def _on_stick(shell: Shell, command: str) -> str:
+    shell.must(
+        f"mkdir -p /run/stick && mount /dev/disk/by-label/BACKUP /run/stick && echo '{PASSPHRASE}' >/run/phrase"
+    )
+    said = shell.must(f"{command} --passphrase-file /run/phrase", within_s=600)
+    shell.must("umount /run/stick; rm /run/phrase")
+    return said
+
+
+@case(24, "a backup moves to another machine", slow=True)
+def backup(bench: Bench) -> str:
+    disk = stick(bench.work / "backup.img", "BACKUP", {})
+    moved = _moved(bench, disk)
+    machine = bench.machine("restore", **with_shell(bench.work / "restore", disks=(disk,))).start()
+    ready(machine)
+    with Shell(machine).ready(START_S) as shell:
+        check(
+            shell.must("stat -c %U /var/lib/timeball/timeball.db") == "timeball",
+            "the database is not the service's",
+        )
+        _on_stick(shell, "timeball backup verify /run/stick/box.sealed")
+        said = _on_stick(shell, "timeball backup restore /run/stick/box.sealed --yes --with-box")
+        check("starts anew" in said, f"the restore says: {said}")
+        Owner.sign_in(machine, START_S)
+        check(host_name(shell) == "timeball", f"it is called {host_name(shell)}")
+        check(
+            shell.must("stat -c %U /var/lib/timeball/timeball.db") == "timeball",
+            "the restored database is root's",
+        )
+        members = shell.must("timeball member list --json")
+        check("198.51.100.77" in members, f"the member is not there: {members[:300]}")
+        machine.cut()
+    machine.start()
+    Owner.sign_in(machine, START_S)
+    bench.done_with(machine)
+    return moved
+
+
+def _moved(bench: Bench, disk: Path) -> str:
+    """Make a backup on one machine, on a stick."""
+    machine = bench.machine(
+        "backup", **with_shell(bench.work / "backup", disks=(disk,), credentials={"timeball.toml": SETTINGS})
+    ).start()
+    Owner.sign_in(machine, START_S)
+    with Shell(machine).ready(START_S) as shell:
+        shell.must("timeball member add 198.51.100.77 --force", within_s=300)
+        said = _on_stick(shell, "timeball backup create /run/stick/box.sealed")
+    bench.done_with(machine)
+    return said.splitlines()[0]
