@@ -11,7 +11,7 @@ _EPOCH: Final = said(NUMBER, "epoch seconds")
 # -- the box ------------------------------------------------------------------------------------------------------------
 
 _IMAGE: Final = obj({"id": TEXT, "version": TEXT, "built": INTEGER, "commit": TEXT, "pi": FLAG})
-_LINK: Final = obj({"name": TEXT, "up": FLAG, "mac": TEXT, "addresses": TEXTS})
+_LINK: Final = obj({"name": TEXT, "up": FLAG, "mac": TEXT, "physical": FLAG, "addresses": TEXTS})
 _CARD: Final = obj({
     "device": TEXT, "name": TEXT, "made": TEXT, "life": TEXT, "written_bytes": said(maybe(COUNT), "since the start"),
 })  # fmt: skip

@@ -28,7 +28,7 @@ def read(root: Path = Path("/"), program: Runs = run_program) -> dict[str, Any]:
         "not_offered": "" if image else NOT_AN_IMAGE,
         "slot": slot(root),
         "up_s": round(time.clock_gettime(time.CLOCK_BOOTTIME)),
-        "interfaces": interfaces(program),
+        "interfaces": interfaces(root, program),
         "card": card(root),
     }  # fmt: skip
 
@@ -42,17 +42,17 @@ def model(root: Path) -> str:
     return " ".join(word for word in (vendor, product) if word)
 
 
-def interfaces(program: Runs) -> list[dict[str, Any]]:
+def interfaces(root: Path, program: Runs) -> list[dict[str, Any]]:
     """Network interfaces with their addresses, loopback left out."""
     done = program("ip", "-json", "address", "show", timeout_s=5.0, most_bytes=1 << 20)
     try:
         found = json.loads(done.said) if done.status == 0 else []
-        return list(_interfaces(found))
+        return list(_interfaces(root, found))
     except (ValueError, KeyError, TypeError, AttributeError):
         return []
 
 
-def _interfaces(found: Any) -> Iterator[dict[str, Any]]:
+def _interfaces(root: Path, found: Any) -> Iterator[dict[str, Any]]:
     for link in found:
         if link.get("link_type") == "loopback":
             continue
@@ -60,6 +60,8 @@ def _interfaces(found: Any) -> Iterator[dict[str, Any]]:
             "name": str(link["ifname"]),
             "up": link.get("operstate") in ("UP", "UNKNOWN"),
             "mac": str(link.get("address", "")),
+            # Bridges, tunnels and the like have no device behind them.
+            "physical": (root / "sys/class/net" / str(link["ifname"]) / "device").exists(),
             "addresses": [
                 f"{a['local']}/{a['prefixlen']}" for a in link.get("addr_info", ()) if not a.get("temporary")
             ],

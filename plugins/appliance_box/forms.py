@@ -39,7 +39,7 @@ def rows(
     patterns = [name for name in found if "*" in name or "?" in name]
     for link in interfaces:
         name = str(link["name"])
-        if name not in found and name not in wireless and not patterns:
+        if link["physical"] and name not in found and name not in wireless and not patterns:
             found[name] = {"name": name, "as_image": True}
     now = {str(link["name"]): list(link["addresses"]) for link in interfaces}
     empty = {"method": "dhcp", "addresses": [], "gateways": [], "dns": [], "search": [], "as_image": False}

@@ -152,7 +152,7 @@ def test_a_card_tells_its_name_and_what_was_written(tmp_path) -> None:
     assert (found["name"], found["written_bytes"]) == ("SD64G", 4096 * 512)
 
 
-def test_addresses_are_read_from_what_ip_says_and_rubbish_is_none() -> None:
+def test_addresses_are_read_from_what_ip_says_and_rubbish_is_none(tmp_path) -> None:
     from appliance.api.agent import Ran
 
     said = (
@@ -160,8 +160,14 @@ def test_addresses_are_read_from_what_ip_says_and_rubbish_is_none() -> None:
         ' "address": "52:54:00:12:34:56", "addr_info": [{"local": "192.0.2.5", "prefixlen": 24}, {"local": "2001:db8::1", "prefixlen": 64,'
         ' "temporary": true}]}]'
     )
-    assert facts.interfaces(lambda *command, **_: Ran(0, said)) == [
-        {"name": "eth0", "up": True, "mac": "52:54:00:12:34:56", "addresses": ["192.0.2.5/24"]}
+    assert facts.interfaces(tmp_path, lambda *command, **_: Ran(0, said)) == [
+        {
+            "name": "eth0",
+            "up": True,
+            "mac": "52:54:00:12:34:56",
+            "physical": False,
+            "addresses": ["192.0.2.5/24"],
+        }
     ]
     for answer in (Ran(127, ""), Ran(0, "["), Ran(0, '[{"x": 1}]'), Ran(0, "[3]")):
-        assert facts.interfaces(lambda *command, answer=answer, **_: answer) == []
+        assert facts.interfaces(tmp_path, lambda *command, answer=answer, **_: answer) == []
