@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,22 +18,36 @@ from appliance.commands.settings import config_group
 from appliance.commands.start import check, demo, run
 from appliance.kit import installed
 
+#: They live for months: what other commands are made of would lie in their memory all that time.
+_SERVING = ("run", "demo")
+
 
 def main() -> None:
     """Entry point of `timeball`."""
-    build()(prog_name="timeball")
+    build(of_plugins=sys.argv[1:2] not in [[name] for name in _SERVING])(prog_name="timeball")
 
 
-def build() -> click.Group:
-    """The whole command tree, with the commands of every plugin that can be loaded."""
-    from appliance.host import collect, loader
+def build(*, of_plugins: bool = True) -> click.Group:
+    """The command tree.
 
+    Args:
+        of_plugins: with the commands of every plugin that can be loaded.
+    """
     root = click.Group("timeball", help=_HELP, context_settings={"help_option_names": ["-h", "--help"]})
     root = click.version_option(version("timeball"), prog_name="timeball")(root)
     for command in (run, check, demo, doctor, config_group, plugin_group, api):
         root.add_command(command)
     authors.register(plugin_group)
     installing.register(plugin_group)
+    if of_plugins:
+        _add_commands_of_plugins(root)
+    _add_common_options(root)
+    return root
+
+
+def _add_commands_of_plugins(root: click.Group) -> None:
+    from appliance.host import collect, loader
+
     plugins = loader.discover(_drop_in_folders())
     for loaded in plugins.good():
         if "commands" in loaded.hooks:
@@ -42,8 +57,6 @@ def build() -> click.Group:
                 click.echo(
                     f"warning: the commands of the plugin {loaded.id} cannot be used: {error}", err=True
                 )
-    _add_common_options(root)
-    return root
 
 
 _HELP = """A regional NTP pool in a box: serves time, watches the members, answers DNS with the healthy ones.

@@ -17,6 +17,22 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 @dataclass(frozen=True, slots=True)
+class Menu:
+    """A page's place in the navigation; who may not open the page does not see it there.
+
+    Attributes:
+        name: one or two words.
+        group: "pool" what the pool is about, "box" what this machine is about; "first" stands in the row of the few that
+            are looked at every day, which are ours.
+        order: small numbers first within the group.
+    """
+
+    name: str
+    group: Literal["first", "pool", "box"] = "pool"
+    order: int = 100
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """One operation of the API, or one page.
 
@@ -38,6 +54,7 @@ class Route:
         returns: JSON Schema (or pydantic model) of the answer when it was done, for the documentation.
         stream: a live stream; not in the OpenAPI schema tests.
         page: an HTML page: absent from the OpenAPI document and from the admin socket's index.
+        menu: for a page that stands in the navigation.
         produces: media types of that answer, for the documentation.
         status: of the answer when it was done, for the documentation.
         also: other statuses with the same kind of answer, such as 503 of a health check, for the documentation.
@@ -78,6 +95,7 @@ class Route:
     secret: bool = False
     as_it_comes: bool = False
     own: str = ""
+    menu: Menu | None = None
 
     @property
     def unsafe(self) -> bool:

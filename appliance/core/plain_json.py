@@ -19,8 +19,19 @@ def to_json(value: Any) -> bytes:
     return json.dumps(plain(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
 
+#: What JSON says as it is: nearly all that there is in a list of some thousand figures, so these are not asked twice.
+_AS_IT_IS = frozenset({str, int, bool, type(None)})
+
+
 def plain(value: Any) -> Any:
     """Reduce a value to what JSON can say; infinities and NaN become null."""
+    kind = type(value)
+    if kind is dict:
+        return {
+            k if type(k) is str else str(k): v if type(v) in _AS_IT_IS else plain(v) for k, v in value.items()
+        }
+    if kind is list or kind is tuple:
+        return [v if type(v) in _AS_IT_IS else plain(v) for v in value]
     if value is None or (isinstance(value, (bool, int, str)) and not isinstance(value, enum.Enum)):
         return value
     if isinstance(value, float):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class ChangeBody(BaseModel):
     """What shall be set and taken back, and whether to do it or only to tell what would happen."""
 
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(defer_build=True, extra="forbid", populate_by_name=True)
 
     wanted: dict[str, Any] = Field(
         default_factory=dict, alias="set", description="Value by key, such as plugins.dns.ttl."
@@ -38,7 +38,7 @@ class ChangeBody(BaseModel):
 class ValueBody(BaseModel):
     """One key's value."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(defer_build=True, extra="forbid")
 
     value: Any = Field(description="JSON for the TOML value; null takes the key back.")
     dry_run: bool = Field(default=False, description="Check and tell, write nothing.")
@@ -47,7 +47,7 @@ class ValueBody(BaseModel):
 class UndoBody(BaseModel):
     """Whether to take back or only to tell."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(defer_build=True, extra="forbid")
 
     dry_run: bool = Field(default=False, description="Check and tell, write nothing.")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ctypes
 import gc
 import logging
 import os
@@ -71,6 +73,7 @@ async def _serve(host: Host, reread: Callable[[], Config], stopping: asyncio.Eve
     # What start-up built stays; do not look at it again in every collection.
     gc.collect()
     gc.freeze()
+    _give_back()
     notify("READY=1\nSTATUS=running")
     log.info("timeball %s runs in %s", host.version, host.state_dir)
     feeder = spawn(_feed_watchdog(host), name="host:watchdog")
@@ -125,6 +128,12 @@ async def _reload(host: Host, reread: Callable[[], Config]) -> None:
         log.error("reload: the new configuration is not used, the old one stays:\n%s", bad)
     finally:
         notify("READY=1")
+
+
+def _give_back() -> None:
+    """What reading and building left free in the C library's heap goes back to the system, where the library can do that."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 async def _feed_watchdog(host: Host) -> None:

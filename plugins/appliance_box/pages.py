@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from appliance.api.context import SetupContext
-from appliance.api.contrib import Route
+from appliance.api.contrib import Menu, Route
 from appliance.api.errors import ApiError
 from appliance.api.http import Reply, Request
 from appliance.api.services import Frame
@@ -236,7 +236,7 @@ def page_routes(pages: Pages) -> tuple[Route, ...]:
 
     restore = "backup:restore"
     return (
-        page("GET", "/box", pages.box, "box:read"),
+        page("GET", "/box", pages.box, "box:read", menu=Menu("Box", "box", 5)),
         page("GET", "/box/network", pages.network, "box:admin"),
         page("POST", "/box/network", pages.change, "box:admin"),
         page("POST", "/box/network/settle", pages.settle, "box:admin"),

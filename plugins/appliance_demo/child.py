@@ -41,7 +41,7 @@ class SpecMember(Fault):
 class Spec(BaseModel):
     """What the child simulates."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(defer_build=True, extra="forbid")
 
     port: int = Field(default=0, ge=0, le=65535)
     seed: int | None = None
@@ -60,7 +60,7 @@ class Spec(BaseModel):
 class Order(BaseModel):
     """One line on standard input."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(defer_build=True, extra="forbid")
 
     address: str | None = None
     fault: Fault = Fault()

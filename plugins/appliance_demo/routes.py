@@ -15,7 +15,7 @@ from appliance_demo.service import Playground
 class NewFault(BaseModel):
     """What a simulated member shall do from now on; an empty fault heals it."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(defer_build=True, extra="forbid")
 
     fault: Fault = Field(default_factory=Fault, description="Replaces the old behaviour whole.")
 

@@ -25,7 +25,7 @@ _LIMITED_SHOWN = 20
 class Question(BaseModel):
     """Query string of the answer tester."""
 
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(defer_build=True, extra="forbid", populate_by_name=True)
 
     name: str = Field("@", max_length=300, description='such as "0", "@", "de" or "0.pool.example.org"')
     type: str = Field("A", max_length=20, description="record type")
@@ -41,7 +41,7 @@ class Draws(Question):
 class DelegationQuery(BaseModel):
     """Query string of the delegation check."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(defer_build=True, extra="forbid")
 
     look: bool = Field(default=False, description="ask this machine's resolver now")
 

@@ -25,7 +25,7 @@ class Ignored(BaseModel):
         until_s: epoch seconds.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True)
 
     id: str
     prefix: Annotated[str, Field(max_length=64)]

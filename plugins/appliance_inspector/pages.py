@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import parse_qs
 
-from appliance.api.contrib import Route
+from appliance.api.contrib import Menu, Route
 from appliance.api.http import Reply, Request
 from appliance.api.services import Frame
 from appliance_inspector.routes import alert_shown
@@ -44,7 +44,8 @@ def page_routes(frame: Frame, inspector: Inspector) -> list[Route]:
         return Reply("", 303, {"Location": "/inspector"}, "text/html")
 
     return [
-        Route("GET", "/inspector", page, scope="read", page=True, produces=("text/html",), summary="Inspector"),
+        Route("GET", "/inspector", page, scope="read", page=True, produces=("text/html",), summary="Inspector",
+              menu=Menu("Inspector", "pool", 60)),
         Route("POST", "/inspector", change, scope="operate", page=True, produces=("text/html",), audit=False,
               summary="One button of the inspector's page"),
     ]  # fmt: skip

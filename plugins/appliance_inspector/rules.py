@@ -33,7 +33,7 @@ def _nearest(word: str, known: Sequence[str]) -> str:
 class Rule(BaseModel):
     """One rule: packets that match, so many within a while, from one source."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True)
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
     title: Annotated[str, Field(min_length=1, max_length=120)]

@@ -19,7 +19,7 @@ Text = Annotated[str, Field(max_length=_MOST_TEXT), AfterValidator(printable)]
 
 
 class _FromChild(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True)
 
 
 class Hello(_FromChild):

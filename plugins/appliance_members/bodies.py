@@ -13,7 +13,7 @@ _LAST_SECOND = 253_402_300_799.0
 
 
 class Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(defer_build=True, extra="forbid", strict=True)
 
 
 class NewMember(Body):
@@ -91,7 +91,7 @@ class Verification(Body):
 class ListQuery(BaseModel):
     """Conditions on the list; all must hold."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(defer_build=True, extra="forbid")
     zone: str = ""
     state: str = Field("", description=f"one of {', '.join(standing.STATES)}")
     q: str = Field("", max_length=200, description="Part of an id, address, name, operator, note or tag")
@@ -105,12 +105,12 @@ class ListQuery(BaseModel):
 class LookupQuery(BaseModel):
     """What to look up."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(defer_build=True, extra="forbid")
     host: str = Field(
         min_length=1, max_length=300, description="A host name or an address, with a port behind it or not"
     )
 
 
 class ExportQuery(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(defer_build=True, extra="forbid")
     format: Literal["json", "csv"] = "json"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import ipaddress
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -97,8 +98,14 @@ def row(
     }
 
 
+@functools.lru_cache(maxsize=65_536)
+def _place(address: str) -> int:
+    """An address as a number; lists are sorted by it with every request, and addresses stay what they are."""
+    return int(ipaddress.ip_address(address))
+
+
 _SORT_KEYS: Final[dict[str, Callable[[Mapping[str, Any]], Any]]] = {
-    "address": lambda r: (r["family"], int(ipaddress.ip_address(r["address"])), r["port"]),
+    "address": lambda r: (r["family"], _place(r["address"]), r["port"]),
     "score": lambda r: -1000.0 if r["score"] is None else r["score"],
     "name": lambda r: r["name"],
     "netspeed": lambda r: r["netspeed"],

@@ -17,7 +17,7 @@ Role = Literal["owner", "admin", "operator", "viewer", "member"]
 class Body(BaseModel):
     """Unknown fields are mistakes."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(defer_build=True, extra="forbid")
 
 
 class SignIn(Body):

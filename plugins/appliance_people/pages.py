@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from appliance.api.actor import ABOUT_ROLES
-from appliance.api.contrib import Route
+from appliance.api.contrib import Menu, Route
 from appliance.api.errors import ApiError, NotFound
 from appliance.api.services import Frame
 from appliance.core.routes import Reply, Request
@@ -240,9 +240,17 @@ class Pages:
 def page_routes(pages: Pages) -> tuple[Route, ...]:
     """All pages. Their forms leave the audit trail to the operations that they do."""
 
-    def page(method: str, path: str, handler: Any, scope: str) -> Route:
+    def page(method: str, path: str, handler: Any, scope: str, menu: Menu | None = None) -> Route:
         return Route(
-            method, path, handler, scope, page=True, audit=False, plain=False, secret=method == "POST"
+            method,
+            path,
+            handler,
+            scope,
+            page=True,
+            audit=False,
+            plain=False,
+            secret=method == "POST",
+            menu=menu,
         )
 
     return (
@@ -254,10 +262,10 @@ def page_routes(pages: Pages) -> tuple[Route, ...]:
         page("POST", "/account/sessions", pages.end_session, "self:write"),
         page("POST", "/account/tokens", pages.add_token, "self:write"),
         page("POST", "/account/tokens/revoke", pages.revoke_token, "self:write"),
-        page("GET", "/users", pages.users, "users:read"),
+        page("GET", "/users", pages.users, "users:read", Menu("People", "box", 50)),
         page("POST", "/users", pages.add_user, "users:write"),
         page("POST", "/users/{id}/role", pages.change_role, "users:write"),
         page("POST", "/users/{id}/reset", pages.reset_password, "users:write"),
         page("POST", "/users/{id}/remove", pages.remove_user, "users:write"),
-        page("GET", "/audit", pages.audit, "audit:read"),
+        page("GET", "/audit", pages.audit, "audit:read", Menu("Audit", "box", 60)),
     )

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs
 
-from appliance.api.contrib import Route
+from appliance.api.contrib import Menu, Route
 from appliance.api.errors import Invalid
 from appliance.api.http import Reply, Request
 from appliance.api.services import Frame
@@ -145,7 +145,7 @@ def page_routes(frame: Frame, updates: Updates) -> list[Route]:
     page = Page(frame, updates)
     html = ("text/html",)
     return [
-        Route("GET", "/updates", page.page, "read", "Updates", page=True, produces=html),
+        Route("GET", "/updates", page.page, "read", "Updates", page=True, produces=html, menu=Menu("Updates", "box", 25)),
         Route("POST", "/updates/check", page.look, "operate", "Look into a bundle", page=True, produces=html, audit=False),
         Route("POST", "/updates", page.do, "admin", "One button of the page", page=True, produces=html, audit=False,
               plain=False, secret=True),

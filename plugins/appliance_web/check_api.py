@@ -31,7 +31,7 @@ class NoMonitor(ApiError):
 class Place(BaseModel):
     """Where a server is."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(defer_build=True, extra="forbid", strict=True)
     address: str = Field(max_length=64, description="IPv4 or IPv6 address")
     port: int = Field(123, ge=1, le=65535)
 
@@ -47,7 +47,7 @@ class Place(BaseModel):
 class NewCheck(BaseModel):
     """Servers to ask for the time, a handful of requests each; no score moves."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(defer_build=True, extra="forbid", strict=True)
     targets: list[Place] = Field(min_length=1, max_length=MOST_TARGETS)
 
 

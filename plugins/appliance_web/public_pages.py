@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from appliance.api.actor import acting
-from appliance.api.contrib import Route
+from appliance.api.contrib import Menu, Route
 from appliance.api.errors import StoreError
 from appliance.api.services import AnswerTable
 from appliance.core.routes import Reply, Request
@@ -37,11 +37,11 @@ class PublicPages:
     def routes(self) -> tuple[Route, ...]:
         """All addresses; `status_frame` in the name is what other sites may frame and show."""
 
-        def page(path: str, handler: Any, kind: str) -> Route:
-            return Route("GET", path, handler, "public", page=True, audit=False, produces=(kind,))
+        def page(path: str, handler: Any, kind: str, menu: Menu | None = None) -> Route:
+            return Route("GET", path, handler, "public", page=True, audit=False, produces=(kind,), menu=menu)
 
         return (
-            page("/status", self.page, "text/html"),
+            page("/status", self.page, "text/html", Menu("Public status", "pool", 20)),
             page("/status/embed", self.embed, "text/html"),
             page("/status/badge.svg", self.badge, "image/svg+xml"),
             page("/status/badge/{zone}", self.badge, "image/svg+xml"),

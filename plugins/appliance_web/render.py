@@ -8,52 +8,10 @@ from typing import Any
 
 import jinja2
 
-from appliance.api.actor import Actor
 from appliance.core.routes import Reply
 from appliance_web import charts, words
 from appliance_web.assets import Assets
 from appliance_web.views import check
-
-#: Name in the navigation, address.
-NAVIGATION = (
-    ("Overview", "/"),
-    ("Servers", "/members"),
-    ("Time", "/time"),
-    ("Clock", "/clock"),
-    ("Zones & DNS", "/dns"),
-    ("Log", "/log"),
-    ("Use it", "/use"),
-    ("Box", "/box"),
-    ("Plugins", "/plugins"),
-    ("Updates", "/updates"),
-    ("TLS & trust", "/tls"),
-    ("Settings", "/settings"),
-    ("Help", "/help"),
-)
-
-#: Pages that are not shown to whoever may not open them.
-_KEPT = {"/settings": "config:read"}
-#: Nor are these to strangers, whom they would lead to the sign-in.
-_OPEN = {
-    "/": "servers:read",
-    "/members": "servers:read",
-    "/time": "time:read",
-    "/clock": "clock:read",
-    "/dns": "dns:read",
-    "/log": "servers:read",
-    "/box": "box:read",
-    "/plugins": "box:read",
-    "/updates": "updates:read",
-    "/tls": "box:read",
-}
-
-
-def navigation(actor: Actor | None) -> list[tuple[str, str]]:
-    """What a reader can go to; None is a reader of whom nothing is known."""
-    if actor is None:
-        return [(name, path) for name, path in NAVIGATION if path not in _KEPT]
-    scopes = _KEPT | _OPEN
-    return [(name, path) for name, path in NAVIGATION if path not in scopes or actor.may_own(scopes[path])]
 
 
 def _visible(value: Any) -> Any:

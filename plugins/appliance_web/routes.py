@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from appliance.api.context import SetupContext
-from appliance.api.contrib import Route
+from appliance.api.contrib import Menu, Route
 from appliance.api.errors import ApiError
 from appliance.api.services import Members
 from appliance.core.routes import NARROWED, Request
@@ -59,8 +59,8 @@ def web_routes(ctx: SetupContext) -> tuple[Route, ...]:
         return Route(method, path, handler, scope, page=True, audit=False, **more)  # type: ignore[arg-type]
 
     return (
-        page("/", pages.overview, own=NARROWED),
-        page("/members", pages.members, own=NARROWED),
+        page("/", pages.overview, own=NARROWED, menu=Menu("Overview", "first", 10)),
+        page("/members", pages.members, own=NARROWED, menu=Menu("Servers", "first", 20)),
         page("/members/add/form", actions.add_form, scope="servers:write", own=NARROWED),
         page("/members/add", actions.add, "POST", "servers:write", own=NARROWED),
         *_servers(ServerPage(site), Wizard(site), Many(site), page),
@@ -77,14 +77,14 @@ def web_routes(ctx: SetupContext) -> tuple[Route, ...]:
             own=NARROWED,
         ),
         page("/scores/{ip}", pages.scores, own="ip"),
-        page("/time", tools.time, scope="time:read"),
-        page("/clock", ClockPage(site).show, scope="clock:read"),
-        page("/dns", DnsPage(site).show, scope="dns:read"),
-        page("/log", tools.log, own=NARROWED),
-        page("/use", UsePage(site).show, scope="public"),
-        page("/plugins", about.plugins, scope="box:read"),
+        page("/time", tools.time, scope="time:read", menu=Menu("Time", "first", 40)),
+        page("/clock", ClockPage(site).show, scope="clock:read", menu=Menu("Clock", "first", 50)),
+        page("/dns", DnsPage(site).show, scope="dns:read", menu=Menu("Zones & DNS", "first", 30)),
+        page("/log", tools.log, own=NARROWED, menu=Menu("Log", "first", 60)),
+        page("/use", UsePage(site).show, scope="public", menu=Menu("Use it", "pool", 10)),
+        page("/plugins", about.plugins, scope="box:read", menu=Menu("Plugins", "box", 20)),
         *PublicPages(site).routes(),
-        page("/tls", reaching.tls, scope="box:read"),
+        page("/tls", reaching.tls, scope="box:read", menu=Menu("TLS & trust", "box", 30)),
         page("/tls/renew", reaching.renew, "POST", "config:write", secret=True),
         page("/tls/reset", reaching.reset, "POST", "config:write", secret=True),
         page("/tls/upload", reaching.upload, "POST", "config:write", max_body=UPLOAD_BYTES, secret=True),
@@ -97,7 +97,7 @@ def web_routes(ctx: SetupContext) -> tuple[Route, ...]:
             for method, handler in (("GET", GoingBack(site, step).ask), ("POST", GoingBack(site, step).do))
         ),
         page("/api", about.api, scope="public"),
-        page("/help", about.contents, scope="public"),
+        page("/help", about.contents, scope="public", menu=Menu("Help", "pool", 200)),
         page("/help/{name}", about.manual_page, scope="public"),
         page("/help/{folder}/{name}", about.manual_page, scope="public"),
         page("/static/{file}", site.assets.serve, scope="public"),
@@ -150,7 +150,7 @@ def _settings(settings: Settings, page: Callable[..., Route]) -> tuple[Route, ..
     """Pages that change the configuration."""
     read, write = "config:read", "config:write"
     return (
-        page("/settings", settings.index, scope=read),
+        page("/settings", settings.index, scope=read, menu=Menu("Settings", "box", 10)),
         page("/settings/changes", settings.history, scope=read),
         page("/settings/changes/{id}", settings.change, scope=read),
         page("/settings/changes/{id}/keep", settings.keep, "POST", write),
@@ -165,7 +165,7 @@ def _settings(settings: Settings, page: Callable[..., Route]) -> tuple[Route, ..
 def _doctor(doctor: DoctorPage, page: Callable[..., Route]) -> tuple[Route, ...]:
     """The doctor, and what it mends."""
     return (
-        page("/doctor", doctor.page, scope="doctor:read"),
+        page("/doctor", doctor.page, scope="doctor:read", menu=Menu("Doctor", "box", 40)),
         page("/doctor/report", doctor.report, scope="config:read"),
         page("/doctor/{id}/fix", doctor.confirm, scope="doctor:fix"),
         page("/doctor/{id}/fix", doctor.mend, "POST", "doctor:fix"),

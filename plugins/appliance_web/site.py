@@ -16,9 +16,10 @@ from appliance_web.charts import Thresholds
 from appliance_web.checking import Checks
 from appliance_web.journal import Journal
 from appliance_web.operations import Operations
-from appliance_web.render import Renderer, navigation
+from appliance_web.render import Renderer
 from appliance_web.views import errors, overview, scoring
 from appliance_web.views.look import Looks
+from appliance_web.views.menu import navigation
 from appliance_web.views.standing import Row, row
 from appliance_web.views.visitor import visitor
 
@@ -177,7 +178,7 @@ class Site:
         """
         frame = self._frame(title, await self.box(request), here=here, live=live, topic=topic, same=same)
         frame["banner"] = request.line == "lan"
-        frame["navigation"] = navigation(request.actor)
+        frame["navigation"] = navigation(request.actor, self.ctx.get(RouteTable).routes(), here)
         if frame["safe_mode"]:
             frame["safe_mode"] = {**frame["safe_mode"], "may_leave": request.actor.may("plugins:write")}
         if not request.actor.may("box:read"):
@@ -207,7 +208,7 @@ class Site:
                same: Sequence[tuple[str, str]] = ()) -> dict[str, Any]:  # fmt: skip
         source = self.ctx.find(TimeSource)  # type: ignore[type-abstract]
         return {
-            "navigation": navigation(None),
+            "navigation": navigation(None, self.ctx.get(RouteTable).routes()),
             "title": title,
             "here": here,
             "live": live,

@@ -54,6 +54,13 @@
   zoneButton(); stamp(); tick();
   setInterval(tick, 1000);
 
+  // -- the folded part of the navigation: closed by a click elsewhere, and by Escape --------------------------------
+  const more = document.querySelector(".more");
+  if (more) {
+    document.addEventListener("click", (event) => { if (!more.contains(event.target)) more.open = false; });
+    more.addEventListener("keydown", (event) => { if (event.key === "Escape" && more.open) { more.open = false; more.firstElementChild.focus(); } });
+  }
+
   // -- wide tables and examples: where nothing inside can be reached by the keyboard, they can themselves, to be moved sideways
   function reach() {
     for (const wide of document.querySelectorAll(".scroll:not([tabindex]), pre:not([tabindex])")) if (!wide.querySelector("a, button, input, select")) wide.tabIndex = 0;

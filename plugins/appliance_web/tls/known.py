@@ -28,7 +28,7 @@ AUTHORITY, LEAF, UPLOADED, KNOWN = "authority.pem", "leaf.pem", "uploaded.pem", 
 class Life(BaseModel):
     """From when to when a certificate holds, epoch seconds."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True)
     begins_s: float
     ends_s: float
 
@@ -53,7 +53,7 @@ class Known(BaseModel):
         missing: names that an authority somebody trusts may not vouch for.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True)
     names: list[str]
     digests: dict[str, str]
     source: Source

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class Renewal(BaseModel):
     """What is made anew."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(defer_build=True, extra="forbid")
     authority: bool = Field(
         default=False, description="Also the authority; who trusts the old one has to trust it anew."
     )
@@ -32,7 +32,7 @@ class Renewal(BaseModel):
 class OwnCertificate(BaseModel):
     """A certificate with its chain, and its key."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(defer_build=True, extra="forbid")
     certificate: str = Field(
         max_length=MOST_BYTES, description="PEM: the server's certificate, then who signed it, and so on."
     )

@@ -80,9 +80,7 @@ class Answer:
 
 def answer(value: Mapping[str, Any]) -> Answer:
     """From `AnswerTable.explain`."""
-    rows = sorted(
-        (_candidate(c) for c in value.get("candidates") or ()), key=lambda r: (_ORDER[r.word], r.called)
-    )
+    candidates = sorted(value.get("candidates") or (), key=lambda c: (_ORDER[_word(c)], _called(c)))
     return Answer(
         name=str(value.get("name", "")).rstrip("."),
         rrtype=str(value.get("type", "")),
@@ -90,28 +88,37 @@ def answer(value: Mapping[str, Any]) -> Answer:
         rcode=str(value.get("rcode", "")),
         ttl=f"{int(number(value.get('ttl')) or 0)} s",
         records=[str(r) for r in value.get("answer") or ()],
-        candidates=rows[:SHOWN],
+        candidates=[_candidate(c) for c in candidates[:SHOWN]],
         note=str(value.get("note") or ""),
         stale=bool(value.get("stale")),
-        more=max(0, len(rows) - SHOWN),
+        more=max(0, len(candidates) - SHOWN),
     )
 
 
 _ORDER = {"answered now": 0, "may be answered": 1, "left out": 2}
 
 
-def _candidate(c: Mapping[str, Any]) -> CandidateRow:
+def _word(c: Mapping[str, Any]) -> str:
+    return "answered now" if c.get("in_answer") else "may be answered" if c.get("in") else "left out"
+
+
+def _at(c: Mapping[str, Any]) -> str:
     address, port = str(c.get("address", "")), int(number(c.get("port")) or 123)
-    at = address if port == 123 else f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+    return address if port == 123 else f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def _called(c: Mapping[str, Any]) -> str:
+    return str(c.get("name") or _at(c))
+
+
+def _candidate(c: Mapping[str, Any]) -> CandidateRow:
     chance = number(c.get("probability")) or 0.0
-    inside = bool(c.get("in"))
-    word = "answered now" if c.get("in_answer") else "may be answered" if inside else "left out"
     return CandidateRow(
         member=str(c.get("id", "")),
-        called=str(c.get("name") or at),
-        place=at,
-        shape="ok" if c.get("in_answer") else "none" if inside else "failing",
-        word=word,
+        called=_called(c),
+        place=_at(c),
+        shape="ok" if c.get("in_answer") else "none" if c.get("in") else "failing",
+        word=_word(c),
         weight=words.count(number(c.get("weight"))),
         chance=words.percent(chance),
         bar=share_bar(chance, f"in {words.percent(chance)} of the answers"),

@@ -13,14 +13,10 @@ class Visitor:
 
     Attributes:
         name: of who signed in, or "".
-        people: whether a link to the users makes sense.
-        audit: whether one to the audit trail does.
         setup: the box has no owner, and this reader may become it.
     """
 
     name: str = ""
-    people: bool = False
-    audit: bool = False
     setup: bool = False
 
 
@@ -30,7 +26,5 @@ def visitor(actor: Actor, *, known: bool) -> Visitor | None:
         return None
     return Visitor(
         actor.name if actor.kind == "session" and actor.account else "",
-        actor.may("users:read"),
-        actor.may("audit:read"),
         actor.may("setup:run"),
     )

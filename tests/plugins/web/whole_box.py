@@ -18,14 +18,20 @@ import aiohttp
 
 from appliance.api.services import Members, ScoreBoard
 from appliance.core.routes import Reply
+from appliance.host import loader
 from appliance.testing import RunningAppliance, running, wait_until
+from appliance_inspector.service import Inspector
 from appliance_people.claim import Claim
 from appliance_people.people import People
+from tests.plugins.inspector.test_inspector_page import SEEN
 from tests.plugins.people.bed import OWNER_PASSWORD
+from tests.plugins.web import trouble
 from tests.plugins.web.visiting import address
 from tests.support.programs import free_port
 
-State = Literal["fresh", "empty", "demo", "many"]
+State = Literal["fresh", "empty", "demo", "many", "failed", "member"]
+#: The page of that plugin: a fault of its own, told as any other.
+BREAKS = "/trouble"
 #: Probes in the chart of one server: more than a chart draws.
 HISTORY = 3000
 _CONFIG = """
@@ -100,7 +106,8 @@ async def whole(
     Args:
         folder: a folder for this test alone.
         state: "fresh": nobody owns it and it has no servers; "empty": an owner and no servers; "demo": three simulated
-            servers of which one is wrong; "many": 500.
+            servers of which one is wrong; "many": 500; "failed": as "demo", with a plugin in every kind of trouble; "member":
+            as "demo", seen by somebody who owns one of the servers.
         config: more of the configuration file.
         history: one server gets a long history.
         simulated: there is a good server at 127.0.0.11 (port `Box.simulator`), which nobody has added.
@@ -109,14 +116,19 @@ async def whole(
     """
     port = free_port()
     text = _config(state, port, simulated=simulated, listen=listen) + config
-    async with running(None, text, state_dir=folder, config_file=folder / "config.toml", **options) as app:
-        await app.until_running()
+    if state in ("demo", "failed"):
+        text += "[plugins.inspector]\nenabled = true\n"
+    plugins = None
+    if state == "failed":
+        plugins = [*(p.id for p in loader.discover().found), trouble]
+    async with running(plugins, text, state_dir=folder, config_file=folder / "config.toml", **options) as app:
+        await app.until_running(*(p for p in app.host.supervised if p != "trouble"))
         box = Box(app, address(app), state, simulator=port)
         if state != "fresh":
             box.cookie = None if app.service(People).claimed else await _claim(app, box.base)
-        if state in ("demo", "many"):
+        if state not in ("fresh", "empty"):
             board, members = app.service(ScoreBoard), app.service(Members)
-            wrong = members.find(f"127.0.0.13:{port}").id if state == "demo" else ""
+            wrong = "" if state == "many" else members.find(f"127.0.0.13:{port}").id
             box.member = members.find(f"127.0.0.11:{port}").id
             await wait_until(
                 lambda: len(board.recent(wrong or box.member)) >= (3 if wrong else 1),
@@ -126,15 +138,22 @@ async def whole(
             if history:
                 now = board.recent(box.member)[0]["ts"]
                 await app.store.write(lambda db: _history(db, box.member, now))
+        if state == "failed":
+            await wait_until(lambda: app.status("trouble").why, "the plugin's failure", timeout_s=120)
+        if (inspector := app.host.services.find(Inspector)) is not None:
+            inspector.alerts.take([SEEN], inspector.rules)
+        if state == "member":
+            box.cookie = await _become_member(box)
         box.pages = await _pages(box)
         yield box
 
 
 def _config(state: State, port: int, *, simulated: bool, listen: str) -> str:
     addresses = {
-        "demo": ["127.0.0.11", "127.0.0.12", "127.0.0.13"],
+        "fresh": [],
+        "empty": [],
         "many": ["127.0.0.11", *(f"127.9.{i // 250}.{i % 250 + 1}" for i in range(499))],
-    }.get(state, [])
+    }.get(state, ["127.0.0.11", "127.0.0.12", "127.0.0.13"])
     faults = ", ".join(
         f'{{ address = "{a}"{", offset_s = 0.3" if a == "127.0.0.13" else ""} }}'
         for a in addresses or ["127.0.0.11"]
@@ -147,7 +166,7 @@ def _config(state: State, port: int, *, simulated: bool, listen: str) -> str:
     return (
         _CONFIG.format(
             listen=listen, ntp=free_port(), dns=free_port(), port=port, faults=faults,
-            simulated=str(simulated or bool(addresses)).lower(), interval_s=1 if state == "demo" else 60,
+            simulated=str(simulated or bool(addresses)).lower(), interval_s=60 if state == "many" else 1,
         )
         + entries
     )  # fmt: skip
@@ -161,6 +180,28 @@ async def _claim(app: RunningAppliance, base: str) -> tuple[str, str]:
         aiohttp.ClientSession() as session,
         session.post(
             f"{base}/api/v1/setup/claim", json=body, headers={"Sec-Fetch-Site": "same-origin"}
+        ) as reply,
+    ):
+        assert reply.status == 200, await reply.text()
+        name, _, rest = reply.headers["Set-Cookie"].partition("=")
+        return name, rest.partition(";")[0]
+
+
+async def _become_member(box: Box) -> tuple[str, str]:
+    """A user with the role member who owns the server with the history; the cookie of that user's session."""
+    body = {"name": "ann", "role": "member", "password": f"{OWNER_PASSWORD} of ann"}
+    for method, path, asked in (
+        ("POST", "/api/v1/users", body),
+        ("PUT", f"/api/v1/members/{box.member}/owner", {"owner": "ann"}),
+    ):
+        done = await box.app.ask(method, path, body=asked)
+        assert done.status < 300, done.value
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(
+            f"{box.base}/api/v1/session",
+            json={"name": "ann", "password": body["password"]},
+            headers={"Sec-Fetch-Site": "same-origin"},
         ) as reply,
     ):
         assert reply.status == 200, await reply.text()
@@ -257,10 +298,12 @@ async def _pages(box: Box) -> tuple[str, ...]:
     paths = [path for path in paths if not (box.state != "fresh" and path == "/setup")]
     jar = dict([box.cookie]) if box.cookie else {}
     async with aiohttp.ClientSession(cookies=jar, cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
-        return tuple([path for path in paths if await _is_page(session, box.base + path)])
+        return tuple([path for path in paths if await _is_page(session, box, path)])
 
 
-async def _is_page(session: aiohttp.ClientSession, url: str) -> bool:
-    """Whether a browser shows it: not a file to keep, and not plain text."""
-    async with session.get(url, headers={"Accept": "text/html"}) as reply:
+async def _is_page(session: aiohttp.ClientSession, box: Box, path: str) -> bool:
+    """Whether a browser shows it: not a file to keep, and not plain text; a member's refusals are alike, one is enough."""
+    async with session.get(box.base + path, headers={"Accept": "text/html"}) as reply:
+        if box.state == "member" and reply.status == 403 and path != "/settings":
+            return False
         return reply.content_type == "text/html" and "Content-Disposition" not in reply.headers
