@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
 import click
 import pytest
-from aiohttp import web
 from click.testing import CliRunner
 
-from appliance.api.events import VerdictChanged
-from appliance.api.model import Member, Verdict
 from appliance.cli import build
-from appliance.testing import contract, running, wait_until
 from tests.support.tree import ROOT, tracked
 
 PAGES = [path for path in tracked() if path.suffix == ".md" and "fixtures" not in path.parts]
@@ -197,33 +195,42 @@ async def test_the_tutorial_works_as_it_is_written(tmp_path: Path, monkeypatch) 
             sys.modules.pop(name, None)
 
 
-async def test_the_webhook_of_the_recipes_tells_a_real_server(tmp_path: Path, monkeypatch) -> None:
-    named_blocks("plugins/recipes.md", tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    heard = []
+RECIPES = sorted(path.name for path in (ROOT / "appliance/docs/plugins").glob("recipe*.md"))
+_PROJECT = """
+[tool.pytest.ini_options]
+asyncio_mode = "auto"
+asyncio_default_fixture_loop_scope = "function"
+pythonpath = ["."]
+[tool.ruff]
+line-length = 120
+[tool.ruff.lint]
+select = ["ASYNC", "B", "C4", "E", "F", "I", "N", "PT", "RUF", "SIM", "UP", "W"]
+"""
 
-    async def hear(request: web.Request) -> web.Response:
-        heard.append(await request.json())
-        return web.Response()
 
-    server = web.Application()
-    server.router.add_post("/", hear)
-    runner = web.AppRunner(server)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    url = f"http://127.0.0.1:{runner.addresses[0][1]}/"
-    try:
-        webhook = importlib.import_module("webhook")
-        config = {"url": url, "timeout_s": 60.0}
-        async with running([webhook], {"plugins": {"webhook": config}}, state_dir=tmp_path / "state") as app:
-            await app.until_running("webhook")
-            after = Verdict("m", 3.0, in_pool=False, reason="its time is wrong", code="wrong_time")
-            app.host.bus.publish(VerdictChanged(Member("m", "192.0.2.1"), None, after))
-            await wait_until(lambda: heard, "the webhook to be told")
-        assert heard == [{"member": "192.0.2.1", "in_pool": False, "why": "its time is wrong"}]
-        outcomes = await contract.examine(webhook, config, state_dir=tmp_path / "contract")
-        assert contract.broken(outcomes) == []
-    finally:
-        sys.modules.pop("webhook", None)
-        await runner.cleanup()
+def test_every_kind_of_recipe_is_there() -> None:
+    kinds = {"probe-kind", "score-rule", "answer-source", "panel", "notification"}
+    assert {f"recipe-{kind}.md" for kind in kinds} | {"recipes.md"} == set(RECIPES)
+
+
+def test_recipes_pass_their_own_tests_the_linter_and_the_type_checker(tmp_path: Path) -> None:
+    """All pages in one folder, as a reader would put them; a score rule reads what another recipe's probe kind found."""
+    plugins = []
+    for page in RECIPES:
+        written = named_blocks(f"plugins/{page}", tmp_path)
+        assert len(written) == 2, f"{page}: one plugin and its test"
+        plugins.append(written[0].name)
+    (tmp_path / "pyproject.toml").write_text(_PROJECT, encoding="utf-8")
+    environment = {**os.environ, "MYPYPATH": f"{ROOT}:{ROOT / 'plugins'}", "PYTHONDONTWRITEBYTECODE": "1"}
+    ruff, python = str(Path(sys.executable).with_name("ruff")), [sys.executable, "-m"]
+    cache = str(ROOT / ".cache" / "mypy-recipes")
+    for command in (
+        [ruff, "check", "--no-cache", "."],
+        [ruff, "format", "--no-cache", "--diff", "."],
+        [*python, "mypy", "--strict", "--explicit-package-bases", "--cache-dir", cache, *plugins],
+        [*python, "pytest", "-q", "-p", "no:cacheprovider", "-W", "error"],
+    ):
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}{done.stderr}"

@@ -69,7 +69,7 @@ def panels(ctx: SetupContext) -> Iterable[Panel] | None:
 
 @hookspec
 def probe_kinds(ctx: SetupContext) -> Iterable[ProbeKind] | None:
-    """Ways to look at a member; the monitor owns schedule and timeouts."""
+    """Ways to look at a member, or at places of your own; the monitor owns schedule and time limits."""
 
 
 @hookspec

@@ -144,6 +144,8 @@ class Sample:
         rtt_s: (T4-T1)-(T3-T2), at least 0.
         error: None, or why the sample does not count: "timeout", "bad origin", a kiss code such as "RATE", ...
         warnings: what is odd but not wrong.
+        value: what a kind that measures no time has measured, in its `ProbeKind.unit`.
+        text: the same in words, for people.
     """
 
     t1_ns: int | None = None
@@ -161,6 +163,27 @@ class Sample:
     version: int | None = None
     error: str | None = None
     warnings: tuple[str, ...] = ()
+    value: float | None = None
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What a probe kind other than "ntp" found at one place, once.
+
+    Attributes:
+        ts: epoch seconds when it ended.
+        kind: name of the probe kind.
+        member: member id, or "" at a place that the kind brings along.
+        target: the place.
+        sample: what was found; its `error` is None when all is well.
+    """
+
+    ts: float
+    kind: str
+    member: str
+    target: Target
+    sample: Sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +197,7 @@ class ProbeResult:
         offset_s, rtt_s, stratum, leap, error: of the chosen sample (the best, else the most telling failure).
         responded: whether anything valid came back at all.
         samples: every sample, oldest first.
+        sightings: the latest of each other probe kind at this member, none that is old.
     """
 
     ts: float
@@ -187,6 +211,11 @@ class ProbeResult:
     error: str | None
     responded: bool
     samples: tuple[Sample, ...] = ()
+    sightings: tuple[Sighting, ...] = ()
+
+    def seen(self, kind: str) -> Sample | None:
+        """What that other probe kind found lately at this member; None when it has not looked."""
+        return next((sighting.sample for sighting in self.sightings if sighting.kind == kind), None)
 
 
 @dataclass(frozen=True, slots=True)

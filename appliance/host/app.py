@@ -30,7 +30,8 @@ from appliance.host.admin import AdminSocket
 from appliance.host.backoff import Timing
 from appliance.host.changes import Changes, Patience
 from appliance.host.contexts import PluginContext, Shared
-from appliance.host.faults import Fault, Faults, guarded
+from appliance.host.faults import Fault, Faults
+from appliance.host.guards import guarded
 from appliance.host.inside import Inside
 from appliance.host.lag import LagMonitor
 from appliance.host.leftovers import belongs

@@ -5,13 +5,11 @@ A plugin's state says whether it runs, and health what its own checks found. Thi
 
 from __future__ import annotations
 
-import inspect
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
-from appliance.api.contrib import HealthCheck, Metric, Panel
 from appliance.core.clock import Clock
 
 log = logging.getLogger("timeball.host")
@@ -32,6 +30,7 @@ class Fault:
         seen_s: when it was seen last, monotonic seconds.
         lasts: true until it is taken back; else it fades.
         told: health tells it already.
+        often: it comes and goes with what is asked: it fades, and is logged when it begins.
     """
 
     plugin: str
@@ -42,6 +41,7 @@ class Fault:
     seen_s: float = 0.0
     lasts: bool = False
     told: bool = False
+    often: bool = False
 
 
 class Faults:
@@ -62,7 +62,7 @@ class Faults:
         before = self._still(key)
         times = before.times + 1 if before else 1
         self._known[key] = replace(fault, times=times, seen_s=self._now_s())
-        if not logged and (before is None or not fault.lasts):
+        if not logged and (before is None or not (fault.lasts or fault.often)):
             log.warning("the plugin %s: %s", fault.plugin, fault.text)
 
     def well(self, plugin: str, what: str) -> None:
@@ -72,7 +72,7 @@ class Faults:
 
     def forget(self, plugin: str) -> None:
         """The plugin begins anew: what lasted is over."""
-        self._known = {k: f for k, f in self._known.items() if f.plugin != plugin or not f.lasts}
+        self._known = {k: f for k, f in self._known.items() if f.plugin != plugin or not (f.lasts or f.often)}
 
     def of(self, plugin: str) -> list[Fault]:
         """What is wrong with one plugin and told nowhere else."""
@@ -93,67 +93,3 @@ class Faults:
 
     def _now_s(self) -> float:
         return self._clock.monotonic_ns() / 1e9
-
-
-def guarded(faults: Faults, plugin: str, item: Any) -> Any:
-    """A contribution whose failures are noted under its plugin's name; whoever asks for it still gets them."""
-    if isinstance(item, Panel):
-        return replace(item, data=_card(faults, plugin, item))
-    if isinstance(item, HealthCheck):
-        return replace(item, ping=_check(faults, plugin, item))
-    if isinstance(item, Metric):
-        return replace(item, read=_metric(faults, plugin, item))
-    return item
-
-
-def _card(faults: Faults, plugin: str, panel: Panel) -> Callable[[], Any]:
-    what = f"card-{panel.id}"
-
-    async def data() -> Mapping[str, Any]:
-        try:
-            found = await panel.data()
-            if not isinstance(found, Mapping):
-                raise TypeError(f"it returned {type(found).__name__}, not a mapping")
-        except Exception as error:
-            text = f'the card "{panel.title}" cannot be shown: {type(error).__name__}: {error}'
-            faults.note(Fault(plugin, what, text, lasts=True))
-            raise
-        faults.well(plugin, what)
-        return found
-
-    return data
-
-
-def _check(faults: Faults, plugin: str, check: HealthCheck) -> Callable[[], Any]:
-    what = f"check-{check.name.replace(' ', '-')}"
-
-    async def ping() -> Any:
-        try:
-            found = await check.ping()
-        except Exception as error:
-            text = f'the check "{check.name}" itself fails: {type(error).__name__}: {error}'
-            faults.note(Fault(plugin, what, text, lasts=True, told=True))
-            raise
-        faults.well(plugin, what)
-        return found
-
-    return ping
-
-
-def _metric(faults: Faults, plugin: str, metric: Metric) -> Callable[[], Any]:
-    what = f"metric-{metric.name}"
-
-    def read() -> Any:
-        try:
-            found: Any = metric.read()
-            if inspect.isgenerator(found):
-                found = tuple(found)  # it raises here, where it has a name
-        except Exception as error:
-            text = f"the metric {metric.name} cannot be read: {type(error).__name__}: {error}"
-            # Whoever shows metrics logs it, with those whose values are of the wrong kind.
-            faults.note(Fault(plugin, what, text, lasts=True), logged=True)
-            raise
-        faults.well(plugin, what)
-        return found
-
-    return read

@@ -19,6 +19,7 @@ from appliance.api.contrib import (
 from appliance.api.plugin import PluginInfo, hookimpl
 from appliance.api.services import Members, Prober, ScoreBoard
 from appliance_monitor.config import MonitorConfig
+from appliance_monitor.places import SCORED
 
 if TYPE_CHECKING:
     import click
@@ -47,21 +48,21 @@ async def run(ctx: RunContext) -> None:
 
 @hookimpl
 def migrations(ctx: SetupContext) -> Iterable[Migration]:
-    from appliance_monitor.keeping import MIGRATIONS
+    from appliance_monitor import keeping, sightings
 
-    return MIGRATIONS
+    return [*keeping.MIGRATIONS, sightings.MIGRATION]
 
 
 @hookimpl
 def retention(ctx: SetupContext) -> Iterable[Retention]:
-    from appliance_monitor import keeping
+    from appliance_monitor import keeping, sightings
 
-    return [keeping.retention(ctx.config.raw_days)]
+    return [keeping.retention(ctx.config.raw_days), sightings.retention(ctx.config.raw_days)]
 
 
 @hookimpl
 def probe_kinds(ctx: SetupContext) -> Iterable[ProbeKind]:
-    return [ProbeKind("ntp", _monitor(ctx).sampler.sample)]
+    return [ProbeKind(SCORED, _monitor(ctx).sampler.sample, title="NTP")]
 
 
 @hookimpl

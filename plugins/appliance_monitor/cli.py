@@ -1,4 +1,4 @@
-"""`timeball probe` and `timeball log`."""
+"""`timeball probe`, `timeball log` and `timeball sightings`."""
 
 from __future__ import annotations
 
@@ -37,6 +37,14 @@ def register(cli: click.Group) -> None:
     def log(member: str, limit: int) -> None:
         rows = admin().get("/api/v1/log", {"member": member, "limit": limit})
         emit(rows, _print_log)
+
+    @cli.command("sightings", help="What the probe kinds besides NTP found, the newest first.")
+    @click.option("--member", default="", help="Only at this one: id, address or name.")
+    @click.option("--kind", default="", help="Only of this kind.")
+    @click.option("--limit", type=click.IntRange(1, 10_000), default=20)
+    def sightings(member: str, kind: str, limit: int) -> None:
+        asked = {"member": member, "kind": kind, "limit": limit}
+        emit(admin().get("/api/v1/sightings", asked), _print_sightings)
 
 
 def _resolved(host: str) -> str:
@@ -99,6 +107,17 @@ def _print_probe(found: dict[str, Any]) -> None:
             or f"offset {sample['offset_s'] * 1e3:+.3f} ms, round trip {sample['rtt_s'] * 1e3:.3f} ms"
         )
         click.echo(f"  sample {number}: {printable(text)}")
+
+
+def _print_sightings(rows: list[dict[str, Any]]) -> None:
+    shown = [
+        (
+            dt.datetime.fromtimestamp(r["ts"], dt.UTC).strftime("%Y-%m-%d %H:%M:%S"), r["kind"], r["member"], r["place"],
+            "" if r["rtt_s"] is None else f"{r['rtt_s'] * 1e3:.3f}", r["error"] or "ok", r["text"],
+        )
+        for r in rows
+    ]  # fmt: skip
+    table(("time (UTC)", "kind", "member", "place", "rtt ms", "result", "text"), shown, right=("rtt ms",))
 
 
 def _print_log(rows: list[dict[str, Any]]) -> None:

@@ -10,6 +10,7 @@ from appliance.api.contrib import ProbeKind
 from appliance.api.model import Sample, Target
 from appliance.core.clock import Clock
 from appliance_monitor.pace import Pace
+from appliance_monitor.places import SCORED
 from appliance_monitor.samples import is_final
 from appliance_monitor.target import gap_s, is_local
 
@@ -48,10 +49,10 @@ class Prober:
             on_sample: called with each sample as it comes.
         """
         # The last plugin that offers a look of this name wins: that is how somebody replaces ours.
-        sample_once = {kind.name: kind.sample for kind in self._kinds()}.get("ntp", self._own)
+        sample_once = {kind.name: kind.sample for kind in self._kinds()}.get(SCORED, self._own)
         taken: list[Sample] = []
         while True:
-            await self._guard(target.address)
+            await self.guard(target.address)
             sample = await self._once(sample_once, target, pace.timeout_s)
             taken.append(sample)
             if on_sample is not None:
@@ -70,7 +71,7 @@ class Prober:
         except TimeoutError:
             return Sample(error="timeout")
 
-    async def _guard(self, address: str) -> None:
+    async def guard(self, address: str) -> None:
         """Wait until the address may be asked again, and take that moment."""
         gap_ns = int(gap_s(address) * 1e9)
         if not gap_ns:

@@ -20,6 +20,7 @@ from appliance_monitor import answers, classic, keeping, log_query
 from appliance_monitor.history import as_csv
 from appliance_monitor.past import as_file, member_of, past_routes
 from appliance_monitor.score import DECAY, POOL_SCORE, START
+from appliance_monitor.sighting_routes import sighting_routes
 from appliance_monitor.steps import TABLE
 from appliance_monitor.target import parse_target
 
@@ -92,6 +93,7 @@ def monitor_routes(ctx: SetupContext, monitor: Monitor, retention: Retention) ->
     op = _Operations(ctx, monitor)
     return (
         *past_routes(ctx, monitor, retention),
+        *sighting_routes(ctx, monitor),
         Route(
             "GET",
             "/api/v1/log",

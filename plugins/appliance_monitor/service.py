@@ -13,10 +13,19 @@ from appliance.api.context import RunContext, SetupContext
 from appliance.api.contrib import ProbeKind, ScoreRule
 from appliance.api.errors import ConfigError
 from appliance.api.events import ClockStepped, ProbeFinished
-from appliance.api.model import ClockState, Member, ProbeResult, Sample, ScoredProbe, Target, Verdict
+from appliance.api.model import (
+    ClockState,
+    Member,
+    ProbeResult,
+    Sample,
+    ScoredProbe,
+    Sighting,
+    Target,
+    Verdict,
+)
 from appliance.api.services import Members, TimeSource
 from appliance.core.cells import Cell
-from appliance_monitor import keeping, selfcheck
+from appliance_monitor import keeping, selfcheck, sightings
 from appliance_monitor.board import Board, log_row
 from appliance_monitor.config import MonitorConfig
 from appliance_monitor.gate import GatePolicy
@@ -24,6 +33,7 @@ from appliance_monitor.pace import interval_s, pace_of
 from appliance_monitor.probe import Sampler
 from appliance_monitor.prober import Prober
 from appliance_monitor.references import ask_now_and_then
+from appliance_monitor.rounds import Rounds
 from appliance_monitor.samples import answered, result_of
 from appliance_monitor.schedule import Schedule
 from appliance_monitor.score import advance
@@ -49,6 +59,7 @@ class Monitor:
         verdicts: by member id.
         trouble: why we cannot judge others now, "" when we can.
         results: probes since the start by outcome: "ok", the rule that took points, "discarded".
+        rounds: what every other kind of probe finds.
     """
 
     def __init__(self, ctx: SetupContext) -> None:
@@ -62,6 +73,9 @@ class Monitor:
         self._rng = random.Random()  # noqa: S311 - only moves probes a little
         self._schedule = Schedule(self._rng)
         self._prober = Prober(ctx.clock, self._rng, lambda: ctx.contributions(ProbeKind), self.sampler.sample)
+        self.rounds = Rounds(
+            ctx.clock, self._rng, lambda: ctx.contributions(ProbeKind), self._prober.guard, self._failed
+        )
         self._silence = Silence()
         self._witnesses_ns = 0
         self._crossed = asyncio.Event()
@@ -139,6 +153,9 @@ class Monitor:
         ctx.every(1.0, self._settle_held)
         ctx.spawn("clock steps", self._watch_steps(ctx))
         ctx.spawn("references", ask_now_and_then(ctx, self.sampler.sample, self._told_of_references))
+        ctx.spawn(
+            "rounds", self.rounds.run(ctx, members.table.get, self._network_trouble, self._keep_sighting)
+        )
         self._look_at_ourselves()
         ctx.ready()
         while True:
@@ -184,7 +201,8 @@ class Monitor:
             result = result_of(
                 taken, ts=self._now(), target=target, member=member.id, monitor=self.config.name
             )
-            self._weigh(result, started_ns, now_ns)
+            seen = self.rounds.of(member.id, result.ts)
+            self._weigh(replace(result, sightings=seen), started_ns, now_ns)
         standing = self.board.standing(member.id)
         if not any(answered(sample) for sample in taken):
             # Whether the silence counts or is still held back: look again soon.
@@ -269,6 +287,15 @@ class Monitor:
             or self._rule_trouble
         )
 
+    def _network_trouble(self) -> str:
+        """Why what fails may be our own network's fault, or "": a clock that is wrong fails no connection."""
+        if self._silence.suspicious(len(self._schedule)):
+            return "nobody answers"
+        return self._reference_trouble
+
+    def _keep_sighting(self, sighting: Sighting) -> None:
+        self._ctx.store.append(sightings.TABLE, sightings.row(sighting))
+
     def _look_at_ourselves(self) -> None:
         """Say the verdicts again while we are fit to judge; let them age while we are not."""
         trouble = self._cannot_tell(self._clock.monotonic_ns())
@@ -278,6 +305,7 @@ class Monitor:
         # Once when it comes and once when it goes: the figures in between change all the time.
         if trouble and not was:
             self._ctx.log.warning("cannot tell: %s; no score moves", trouble)
+            self.rounds.doubt(self._now())
         elif was and not trouble:
             self._ctx.log.info("can judge again")
         if not trouble:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from appliance.api.contrib import HealthCheck, Metric, Panel
+from appliance_monitor import sightings
 from appliance_monitor.service import STALE_S
 
 if TYPE_CHECKING:
@@ -95,7 +96,29 @@ def metrics(monitor: Monitor) -> list[Metric]:
     def results() -> Iterable[tuple[tuple[str, ...], float]]:
         return [((result,), float(number)) for result, number in monitor.results.items()]
 
+    def looks() -> Iterable[tuple[tuple[str, ...], float]]:
+        return [(key, float(number)) for key, number in monitor.rounds.seen.counted.items()]
+
+    def well() -> Iterable[tuple[tuple[str, ...], float]]:
+        # A kind of two plugins, or two places at one address, would else be two values of one name.
+        seen = {(s.kind, sightings.row(s)["place"]): s for s in monitor.rounds.seen.all()}
+        return [(key, float(s.sample.error is None)) for key, s in seen.items()]
+
     return [
+        Metric(
+            "looks_total",
+            "Looks of the probe kinds besides NTP, by what became of them",
+            "counter",
+            looks,
+            ("kind", "result"),
+        ),
+        Metric(
+            "look_ok",
+            "1 where a probe kind besides NTP found all well at its last look",
+            "gauge",
+            well,
+            ("kind", "place"),
+        ),
         Metric("server_score", "Overall score of a member", "gauge", scores, ("server",)),
         Metric("server_in_pool", "1 for a member that may be answered", "gauge", inside, ("server",)),
         Metric(

@@ -17,7 +17,7 @@ from appliance_web.check_api import asked
 from appliance_web.drawing import Drawing
 from appliance_web.site import Site
 from appliance_web.views import member as member_view
-from appliance_web.views import picture, preview
+from appliance_web.views import picture, preview, sightings
 from appliance_web.views.look import target
 from appliance_web.views.public import badge
 from appliance_web.views.standing import Probe, Row, member_sentence, row
@@ -161,6 +161,7 @@ class ServerPage:
                 for s in drawn.series
             ],
             probes=[Probe.read(p) for p in site.recent(found.id, _RECENT)],
+            sightings=sightings.rows(await site.operations.value(request, "/api/v1/sightings/latest", member=found.id)),
             events=events,
             may_change=request.actor.may_own("servers:write"),
             may_give=request.actor.may("servers:write"),

@@ -13,7 +13,19 @@ from click.testing import CliRunner
 
 from appliance import PluginInfo, RunContext, SetupContext, hookimpl
 from appliance.api.config import PluginConfig, setting
-from appliance.api.contrib import HealthCheck, Metric, Panel, Route
+from appliance.api.contrib import (
+    AnswerSource,
+    HealthCheck,
+    LiveName,
+    Metric,
+    PacketPolicy,
+    Panel,
+    PolicyRule,
+    ProbeKind,
+    Route,
+    ScoreRule,
+)
+from appliance.api.model import Sample, Step
 from appliance.cli import build
 from appliance.testing import contract
 from tests.host.test_new_plugin import written
@@ -144,6 +156,10 @@ async def _say(value):
     return value
 
 
+async def _connects(target, timeout_s):
+    await asyncio.open_connection(target.address, target.port)
+
+
 @pytest.mark.parametrize(
     ("made", "check", "says"),
     [
@@ -172,6 +188,15 @@ async def test_a_fault_of_the_description_is_found(tmp_path, made, check, says):
         ("health_checks", HealthCheck("h", lambda: _say(True)), "health-checks", "a sentence"),
         ("routes", Route("POST", "x", _say, scope="public"), "routes", "is public"),
         ("routes", Route("GET", "x", _say), "starts", "needs a scope"),
+        ("probe_kinds", ProbeKind("knock", _connects), "probe-kinds", "knock raises ConnectionRefusedError where nobody"),
+        ("probe_kinds", ProbeKind("knock", lambda target, timeout_s: _say(Sample())), "probe-kinds", "says nothing"),
+        ("probe_kinds", ProbeKind("knock", lambda target, timeout_s: _say(None)), "probe-kinds", "it returned NoneType"),
+        ("score_rules", ScoreRule("far", lambda probe: Step("far", 1 - probe.rtt_s)), "score-rules", "far raises TypeError"),
+        ("score_rules", ScoreRule("nan", lambda probe: Step("nan", float("nan"))), "score-rules", "a Step with a number"),
+        ("answer_sources", AnswerSource("own", records=lambda zone: [("@", "TXT")]), "answer-sources", "AnswerRecords is"),
+        ("answer_sources", AnswerSource("none", reweigh=lambda candidates: ()), "answer-sources", "the same candidates"),
+        ("live_names", LiveName("_x", lambda question: question.above[0]), "live-names", "_x raises IndexError"),
+        ("packet_policies", PacketPolicy((PolicyRule("192.0.2.1/33", "deny"),)), "packet-policies", "is no prefix"),
     ],
 )  # fmt: skip
 async def test_a_fault_of_what_it_contributes_is_found(tmp_path, hook, contributed, check, says):

@@ -5,18 +5,28 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-from appliance.api.contrib import HealthCheck, Metric, Panel, Route
+from appliance.api.contrib import (
+    AnswerSource,
+    HealthCheck,
+    LiveName,
+    Metric,
+    PacketPolicy,
+    Panel,
+    ProbeKind,
+    Route,
+    ScoreRule,
+)
 from appliance.api.model import PluginState
 from appliance.core.tasks import current_plugin, spawn
 from appliance.host import loader
 from appliance.host.backoff import Timing
 from appliance.testing import RunningAppliance, running
-from appliance.testing.contract import answers, belongings, described
+from appliance.testing.contract import answers, belongings, described, judgements
 from appliance.testing.contract.outcome import Outcome
 from appliance.testing.contract.stalls import Stalls
 
@@ -156,6 +166,16 @@ class _Examination:
         self._tell("metrics", metric_faults, applies=bool(metrics))
         self._tell("panels", panel_faults, applies=bool(panels))
         self._tell("health-checks", health_faults, applies=bool(checks))
+        kinds = own(ProbeKind)
+        self._tell("probe-kinds", await judgements.kind_faults(kinds), applies=bool(kinds))
+        asked: tuple[tuple[str, type[Any], Callable[[list[Any]], Iterable[str]]], ...] = (
+            ("score-rules", ScoreRule, judgements.rule_faults),
+            ("answer-sources", AnswerSource, judgements.source_faults),
+            ("live-names", LiveName, judgements.live_faults),
+            ("packet-policies", PacketPolicy, judgements.policy_faults),
+        )
+        for check, kind, faults in asked:
+            self._tell(check, faults(own(kind)), applies=bool(own(kind)))
 
     async def _lives(
         self, app: RunningAppliance, plugin_id: str, attribution: belongings.Attribution

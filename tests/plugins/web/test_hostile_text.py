@@ -20,6 +20,8 @@ import aiohttp
 import pytest
 from click.testing import CliRunner
 
+from appliance.api.contrib import ProbeKind
+from appliance.api.model import Sample
 from appliance.api.services import ScoreBoard
 from appliance.cli import build
 from appliance.core.logs import Text
@@ -108,6 +110,21 @@ async def put_in(box: Box, session: aiohttp.ClientSession, ports: list[int]) -> 
         agent = re.sub(r"[\x00-\x1f\x7f-\U0010ffff]", "?", text)  # a client of HTTP sends nothing else
         await send("POST", "/api/v1/session", {"name": text, "password": "wrong"}, **{"User-Agent": agent})
         await send("GET", f"/{quote(text)}", **{"X-Request-Id": agent, "User-Agent": agent})
+
+
+def lying_kinds() -> tuple[ProbeKind, ...]:
+    """Probe kinds whose plugin hands on what a server said."""
+
+    def says(text: str):
+        async def sample(target, timeout_s):
+            return Sample(error=text, text=text, value=1.0)
+
+        return sample
+
+    return tuple(
+        ProbeKind(f"liar-{name}", says(text), title=text, unit=text, interval_s=2)
+        for name, text in PAYLOADS.items()
+    )
 
 
 def control(text: str, allowed: str = "\n") -> list[str]:
@@ -200,7 +217,7 @@ def formula(cell: str) -> bool:
 
 
 COMMANDS = (
-    ("member", "list"), ("member", "show", "ID"), ("member", "export"), ("log",), ("user", "list"), ("token", "list"), ("session", "list"),
+    ("member", "list"), ("member", "show", "ID"), ("member", "export"), ("log",), ("sightings",), ("user", "list"), ("token", "list"), ("session", "list"),
     ("audit",), ("audit", "list"), ("dns", "answer", "pool.example.org"), ("demo", "list"), ("clock",), ("zone", "list"), ("plugin", "list"), ("ntp", "clients"),
     *(("probe", f"127.0.0.1:{{{i}}}") for i in range(8)),
     *((*words, text) for text in PAYLOADS.values() for words in (("member", "show"), ("dns", "answer"), ("probe",), ("user", "rm"))),
@@ -261,7 +278,12 @@ async def test_hostile_text_is_inert_wherever_it_shows(tmp_path, written):
         box.member = added[0]["id"] if isinstance(added[0], dict) else added[0]
         await put_in(box, session, ports[:4] + ports[5:])
         board = box.app.service(ScoreBoard)
+        box.app.host.shared.contributions["liars"] = {"probe_kinds": lying_kinds()}
         await wait_until(lambda: len(board.recent(box.member)) >= 2, "probes of a liar", timeout_s=60)
+        seen = board.rounds.seen
+        await wait_until(lambda: len(seen.at(box.member)) == len(PAYLOADS), "looks of liars", timeout_s=60)
+        async with session.get(f"{box.base}/members/{box.member}") as reply:
+            assert "Other looks" in await reply.text(), "what plugins saw is on the page"
         wrong = await check_pages(box, session)
         wrong += await check_drawings(box, session)
         wrong += await check_tables(box, session)
