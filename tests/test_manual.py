@@ -202,7 +202,7 @@ asyncio_mode = "auto"
 asyncio_default_fixture_loop_scope = "function"
 pythonpath = ["."]
 [tool.ruff]
-line-length = 120
+line-length = 110
 [tool.ruff.lint]
 select = ["ASYNC", "B", "C4", "E", "F", "I", "N", "PT", "RUF", "SIM", "UP", "W"]
 """

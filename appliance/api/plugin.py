@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Final, TypeVar, overload
 
 import pluggy
 from pydantic import BaseModel
@@ -13,7 +16,30 @@ API = 1
 API_MIN = 1
 
 hookspec = pluggy.HookspecMarker("appliance")
-hookimpl = pluggy.HookimplMarker("appliance")
+_marked = pluggy.HookimplMarker("appliance")
+
+F = TypeVar("F", bound=Callable[..., object])
+
+#: Name in a module of the hooks that it defines, by their names.
+HOOKS_OF_MODULE: Final = "__appliance_hooks__"
+
+
+@overload
+def hookimpl(function: F) -> F: ...
+@overload
+def hookimpl(function: None = None, **options: Any) -> Callable[[F], F]: ...
+def hookimpl(function: F | None = None, **options: Any) -> F | Callable[[F], F]:
+    """Mark a function of a plugin's module as the hook of its name; `options` are those of pluggy.
+
+    The module remembers it: whoever imports `routes.py` of a package puts that module in the place of the function `routes`.
+    """
+    if function is None:
+        return lambda later: hookimpl(_marked(later, **options))
+    marked = _marked(function) if not hasattr(function, "appliance_impl") else function
+    module = sys.modules.get(function.__module__)
+    if module is not None and function.__qualname__ == function.__name__:
+        vars(module).setdefault(HOOKS_OF_MODULE, {})[function.__name__] = function
+    return marked
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from typing import Any
 import pluggy
 
 from appliance.api import hookspecs
-from appliance.api.plugin import API, API_MIN, PluginInfo
+from appliance.api.plugin import API, API_MIN, HOOKS_OF_MODULE, PluginInfo
 from appliance.kit.quality import Quality, of_module
 
 GROUP = "appliance.plugins"
@@ -256,12 +256,10 @@ def _check(plugins: Plugins, loaded: Loaded, module: ModuleType) -> str:
 def _keep_hooks(module: ModuleType) -> None:
     """Give hooks back their names: the function `routes` of a package loses its to `routes.py` when that is imported.
 
-    A module that is loaded again in the same process (tests, a second host) would else have lost the hook.
+    That may have happened before the package came here (a test of its modules), or when it is loaded again in the same process.
     """
-    hooks = module.__dict__.setdefault(
-        "__appliance_hooks__",
-        {name: value for name, value in vars(module).items() if hasattr(value, "appliance_impl")},
-    )
+    hooks = vars(module).setdefault(HOOKS_OF_MODULE, {})
+    hooks |= {name: value for name, value in vars(module).items() if hasattr(value, "appliance_impl")}
     for name, function in hooks.items():
         if isinstance(getattr(module, name, None), ModuleType):
             setattr(module, name, function)

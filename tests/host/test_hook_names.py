@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from appliance.api.plugin import hookimpl
 from appliance.host import loader
 
 PLUGIN = """
@@ -41,3 +42,20 @@ def test_a_plugin_loaded_twice_keeps_the_hook_that_a_submodule_shadows(shadow_pl
         assert loaded.error == ""
         assert loaded.hooks == ("routes",)
         importlib.import_module("shadow_plugin.routes")
+
+
+def test_a_hook_stays_where_a_submodule_is_imported_before_the_package_is_loaded(shadow_plugin):
+    """As a test of one of its modules does: then the package comes to the host with a module in the hook's place."""
+    importlib.import_module("shadow_plugin.routes")
+    plugins = loader.discover(only=())
+    loaded = loader.add(plugins, loader.Loaded("shadow", "test"), lambda: shadow_plugin)
+    assert (loaded.error, loaded.hooks) == ("", ("routes",))
+
+
+def test_hookimpl_takes_the_options_of_pluggy_and_marks_once():
+    @hookimpl(specname="routes")
+    def other(ctx):
+        return ()
+
+    assert hookimpl(other) is other
+    assert other.appliance_impl["specname"] == "routes"
