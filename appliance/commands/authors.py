@@ -6,11 +6,14 @@ import sys
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from appliance.api.cli import Failure, call_options, emit, printable
+
+if TYPE_CHECKING:
+    from appliance.kit.quality import Quality
 
 
 def register(group: click.Group) -> None:
@@ -64,10 +67,27 @@ def plugin_test(path: Path) -> None:
         place = trial.find(path)
     except trial.CannotTry as why:
         raise Failure(str(why), 2) from None
-    found: list[dict[str, Any]] = [{"check": "own-tests", **trial.own_tests(place), "remedy": ""}]
-    found += trial.examine(path, tables())
+    tests = trial.own_tests(place)
+    tried = trial.examine(path, tables(), tests)
+    found: list[dict[str, Any]] = [{"check": "own-tests", **tests, "remedy": ""}, *tried.checks]
+    if tried.quality is not None:
+        found.append(_told_quality(tried.quality))
     emit(found, tell_found)
     sys.exit(1 if failed_checks(found) else 0)
+
+
+def _told_quality(found: Quality) -> dict[str, Any]:
+    """The checklist as one more check: it fails where something is called done that was seen not to be."""
+    false = [f"{rule} is called done, and {why}" for rule, why in found.refuted]
+    missing = found.missing()
+    ahead = "; ".join(f"{rule} ({why})" for rule, why in missing.items())
+    level = f"level {found.level}" if found.level else "no level yet"
+    return {
+        "check": "quality", "state": "failed" if false or found.faults else "passed",
+        "why": "; ".join([*found.faults, *false]) or level + (f"; for the next: {ahead}" if ahead else ""),
+        "remedy": "do it, or say \"todo\" in quality.toml" if false else "",
+        "level": found.level, "missing": missing, "seen": list(found.seen),
+    }  # fmt: skip
 
 
 def tables() -> dict[str, Any]:

@@ -40,7 +40,7 @@ def plugin_install(source: str, find_links: tuple[str, ...], *, no_index: bool, 
         found = [
             entry
             for module in root.plugins.values()
-            for entry in trial.examine_installed(folder, module, tables())
+            for entry in trial.examine_installed(folder, module, tables()).checks
         ]
         if failed_checks(found) and not anyway:
             tell_found(found)

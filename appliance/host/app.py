@@ -171,6 +171,13 @@ class Host:
         )  # fmt: skip
         return self.supervised[key]
 
+    def loaded(self, plugin_id: str) -> Loaded:
+        """A plugin that could be loaded. Raises LookupError when there is none of that id."""
+        for loaded in self.plugins.good():
+            if loaded.id == plugin_id:
+                return loaded
+        raise LookupError(f"there is no plugin {plugin_id}")
+
     def _owner_of(self, module: str) -> str:
         """The plugin whose code a module holds, or ""."""
         return next(
@@ -273,7 +280,7 @@ class Host:
             enabled[plugin_id] = config.enabled[plugin_id]
         self.config = replace(self.config, plugins=plugins, enabled=enabled, layers=config.layers)
         supervised = self.supervised[plugin_id]
-        loaded = next(p for p in self.plugins.good() if p.id == plugin_id)
+        loaded = self.loaded(plugin_id)
         assert loaded.info is not None
         wanted, there = self.enabled(loaded), plugin_id in self.shared.contributions
         log.info("%s %s", plugin_id, "starts again" if wanted else "is switched off")

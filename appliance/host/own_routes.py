@@ -7,7 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from appliance.api.contrib import Route
-from appliance.api.errors import Conflict, NotFound
+from appliance.api.errors import Conflict, NotFound, StoreError
 from appliance.api.model import Level
 from appliance.core.routes import Reply, Request
 from appliance.host import answers
@@ -16,10 +16,12 @@ from appliance.host.config_routes import config_routes
 from appliance.host.doctor import doctor_routes
 from appliance.host.how_it_runs import how_it_runs
 from appliance.kit.installed import CannotInstall, Installed, overview
-from appliance.kit.quality import as_dict
+from appliance.kit.measure import measured, seen
+from appliance.kit.quality import Quality, as_dict, judged, read
 
 if TYPE_CHECKING:
     from appliance.host.app import Host
+    from appliance.host.loader import Loaded
 
 log = logging.getLogger("timeball.host")
 
@@ -43,12 +45,13 @@ def own_routes(host: Host) -> tuple[Route, ...]:
 
     async def get_plugins(request: Request) -> list[Any]:
         good = {loaded.id: loaded for loaded in host.plugins.good()}
+        found = {key: await how_good(host, loaded) for key, loaded in good.items()}
         return [
             {
                 **_status(host, key),
                 "contributions": {h: len(c) for h, c in host.shared.contributions.get(key, {}).items()},
                 "faults": [fault.text for fault in host.faults.of(key)],
-                "quality": as_dict(good[key].quality) if key in good else None,
+                "quality": as_dict(found.get(key)),
                 "deprecated": list(good[key].deprecated) if key in good else [],
             }
             for key in host.supervised
@@ -194,6 +197,20 @@ def own_routes(host: Host) -> tuple[Route, ...]:
         *config_routes(host),
         *doctor_routes(host),
     )
+
+
+async def how_good(host: Host, loaded: Loaded) -> Quality:
+    """A plugin's checklist beside what is seen of it here; one that was not set up shows its own word alone."""
+    contributed = host.shared.contributions.get(loaded.id)
+    if contributed is None:
+        return loaded.quality or read("")
+    try:
+        found = await seen(loaded.id, contributed, host.store)
+    except StoreError:
+        return loaded.quality or read("")
+    # Reading its files is work for a thread.
+    rules = await asyncio.get_running_loop().run_in_executor(host.shared.threads, measured, loaded, found)
+    return judged(loaded.quality, rules)
 
 
 def _status(host: Host, key: str) -> dict[str, Any]:

@@ -1,9 +1,13 @@
-"""The graded checklist of a plugin: `quality.toml` beside its code says what is done, what is to do, what does not apply."""
+"""The graded checklist of a plugin: `quality.toml` beside its code says what is done, what is to do, what does not apply.
+
+What a machine can see is looked at and not believed (`appliance.kit.measure`); the rest is the author's word.
+"""
 
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -20,6 +24,7 @@ RULES: Final = {
         "health-check": "a health check says when it does not do its work",
         "says-what-it-does": "ctx.status tells people in one line what it does or waits for",
         "errors-read-like-help": "what a user can do wrong is told with what would be right",
+        "schemas": "every operation that answers JSON says what it looks like (`returns`)",
     },
     "gold": {
         "typed": "mypy --strict finds nothing",
@@ -35,19 +40,33 @@ _CHECK_OF: Final = {"no-public-change": "routes"}
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """How good a plugin says that it is.
+    """How good a plugin is.
 
     Attributes:
         level: the highest level of which everything is done or exempt; "" below bronze.
         todo: rules that are open.
         exempt: reason by rule.
         faults: what is wrong with the checklist itself.
+        seen: rules that were looked at and hold.
+        refuted: what was seen instead, by rule that the checklist calls done.
+        why: what is missing, by open rule that was looked at.
     """
 
     level: str = ""
     todo: tuple[str, ...] = ()
     exempt: tuple[tuple[str, str], ...] = ()
     faults: tuple[str, ...] = ()
+    seen: tuple[str, ...] = ()
+    refuted: tuple[tuple[str, str], ...] = ()
+    why: tuple[tuple[str, str], ...] = ()
+
+    def missing(self) -> dict[str, str]:
+        """What the next level still asks, by rule: what was seen, else what the rule wants."""
+        ahead = next((level for level in RULES if set(RULES[level]) & set(self.todo)), "")
+        seen = {**dict(self.why), **dict(self.refuted)}
+        return {
+            rule: seen.get(rule, asks) for rule, asks in RULES.get(ahead, {}).items() if rule in self.todo
+        }
 
 
 def read(text: str) -> Quality:
@@ -73,24 +92,62 @@ def read(text: str) -> Quality:
             if answer != "todo":
                 faults.append(f'{level}.{rule}: "done", "todo" or {{ exempt = "why" }}, not {answer!r}')
             todo.append(rule)
+    return Quality(_reached(todo), tuple(todo), tuple(exempt), tuple(faults))
+
+
+def judged(claimed: Quality | None, measured: Mapping[str, str]) -> Quality:
+    """The checklist beside what was seen.
+
+    What was seen to hold is done, whatever the checklist says. What was seen not to hold is open, unless an exemption with its reason says
+    that it need not. The rest is as it was claimed, and open where nobody claims anything.
+
+    Args:
+        claimed: the plugin's own checklist; None when it has none.
+        measured: "" or what is wrong, by rule that could be looked at.
+    """
+    claims = claimed or read("")
+    exempt = tuple((rule, why) for rule, why in claims.exempt if measured.get(rule) != "")
+    excused = {rule for rule, _ in exempt}
+    false = {rule: why for rule, why in measured.items() if why and rule not in excused}
+    todo = tuple(
+        rule for rule in _all() if rule in false or (rule in claims.todo and measured.get(rule) != "")
+    )
+    return replace(
+        claims,
+        level=_reached(todo),
+        todo=todo,
+        exempt=exempt,
+        seen=tuple(rule for rule in _all() if measured.get(rule) == ""),
+        refuted=tuple((rule, why) for rule, why in false.items() if rule not in claims.todo),
+        why=tuple((rule, why) for rule, why in false.items() if rule in claims.todo),
+    )
+
+
+def _reached(todo: Collection[str]) -> str:
     reached = ""
     for level, rules in RULES.items():
         if set(rules) & set(todo):
             break
         reached = level
-    return Quality(reached, tuple(todo), tuple(exempt), tuple(faults))
+    return reached
 
 
 def of_module(module: ModuleType | None) -> Quality | None:
     """The checklist beside a plugin's code; None when it has none."""
+    text = text_of(module)
+    return None if text is None else read(text)
+
+
+def text_of(module: ModuleType | None) -> str | None:
+    """Its text; None when there is none. One that cannot be read is as good as one that says nothing."""
     file = getattr(module, "__file__", None)
     path = Path(file).with_name("quality.toml") if file else None
-    if path is None or not path.is_file():
+    if path is None or Path(file or "").name != "__init__.py" or not path.is_file():
         return None
     try:
-        return read(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        return Quality(faults=(f"{path} cannot be read: {error}",), todo=_all())
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def exemptions(module: ModuleType) -> dict[str, str]:
@@ -100,12 +157,13 @@ def exemptions(module: ModuleType) -> dict[str, str]:
 
 
 def as_dict(quality: Quality | None) -> dict[str, Any] | None:
-    """For the API: level, todo, exempt, faults."""
+    """For the API: level, what the next one asks, and where each of it comes from."""
     if quality is None:
         return None
     return {
-        "level": quality.level, "todo": list(quality.todo),
+        "level": quality.level, "todo": list(quality.todo), "missing": quality.missing(),
         "exempt": dict(quality.exempt), "faults": list(quality.faults),
+        "seen": list(quality.seen), "refuted": dict(quality.refuted),
     }  # fmt: skip
 
 

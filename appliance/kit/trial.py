@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from appliance.host import loader
+from appliance.kit import measure, quality
+from appliance.kit.quality import Quality
 
 #: A test-suite or contract that takes longer hangs.
 LONGEST_S = 900.0
@@ -111,45 +113,57 @@ def own_tests(place: Place) -> dict[str, Any]:
     return {"state": "failed", "why": "\n".join(lines[-25:])}
 
 
-def examine(path: Path, config: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-    """The contract suite over the plugin at `path`, in a child process: one dict for each check."""
-    return _in_a_child(str(path), json.dumps(dict(config or {})))
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What came of a trial.
+
+    Attributes:
+        checks: of the contract suite: check, state, why, remedy.
+        quality: the plugin's checklist beside what was seen; None when it could not be loaded.
+    """
+
+    checks: list[dict[str, Any]]
+    quality: Quality | None
 
 
-def examine_installed(
-    folder: Path, module: str, config: Mapping[str, Any] | None = None
-) -> list[dict[str, Any]]:
+def examine(
+    path: Path, config: Mapping[str, Any] | None = None, tests: Mapping[str, Any] | None = None
+) -> Tried:
+    """The contract suite over the plugin at `path`, in a child process; `tests` is what `own_tests` said."""
+    return _in_a_child(tests, str(path), json.dumps(dict(config or {})))
+
+
+def examine_installed(folder: Path, module: str, config: Mapping[str, Any] | None = None) -> Tried:
     """The same for a module in a folder that stands behind the appliance's own packages on the path."""
-    return _in_a_child(str(folder), json.dumps(dict(config or {})), module)
+    return _in_a_child(None, str(folder), json.dumps(dict(config or {})), module)
 
 
-def _in_a_child(*arguments: str) -> list[dict[str, Any]]:
+def _in_a_child(tests: Mapping[str, Any] | None, *arguments: str) -> Tried:
     command = [sys.executable, "-m", "appliance.kit.trial", *arguments]
     try:
         done = subprocess.run(  # noqa: S603 - ourselves
             command, capture_output=True, text=True, check=False, timeout=LONGEST_S
         )
     except subprocess.TimeoutExpired:
-        return [_died(f"not done after {LONGEST_S:.0f} s: something in it never ends")]
+        return _died(f"not done after {LONGEST_S:.0f} s: something in it never ends")
     try:
-        found: list[dict[str, Any]] = json.loads(done.stdout.rpartition("\0")[2])
+        found: dict[str, Any] = json.loads(done.stdout.rpartition("\0")[2])
     except ValueError:
         said = "\n".join((done.stderr or done.stdout).splitlines()[-12:])
-        return [_died(f"the process ended with code {done.returncode} before it was done:\n{said}")]
-    return found
+        return _died(f"the process ended with code {done.returncode} before it was done:\n{said}")
+    if not found["measured"]:
+        return Tried(found["checks"], None)
+    claimed = quality.read(found["checklist"]) if found["checklist"] is not None else None
+    measured = measure.with_contract(found["measured"], found["checks"], tests)
+    return Tried(found["checks"], quality.judged(claimed, measured))
 
 
-def _died(why: str) -> dict[str, Any]:
-    return {
-        "check": "starts",
-        "state": "failed",
-        "why": why,
-        "remedy": "run it in a debugger, or look at the traceback",
-    }
+def _died(why: str) -> Tried:
+    remedy = "run it in a debugger, or look at the traceback"
+    return Tried([{"check": "starts", "state": "failed", "why": why, "remedy": remedy}], None)
 
 
-async def _examined(place: Place, config: Mapping[str, Any], *, installed: bool) -> list[dict[str, Any]]:
-    from appliance.kit.quality import exemptions
+async def _examined(place: Place, config: Mapping[str, Any], *, installed: bool) -> dict[str, Any]:
     from appliance.testing import contract
 
     if place.source is not None:
@@ -158,10 +172,11 @@ async def _examined(place: Place, config: Mapping[str, Any], *, installed: bool)
         sys.path.append(str(place.folder)) if installed else sys.path.insert(0, str(place.folder))
         module = importlib.import_module(place.module)
     with tempfile.TemporaryDirectory(prefix="timeball-trial-") as folder:
-        outcomes = await contract.examine(
-            module, config.get(_id(module), {}), state_dir=Path(folder), exempt=exemptions(module)
+        outcomes, measured = await contract.examine_and_measure(
+            module, config.get(_id(module), {}), state_dir=Path(folder), exempt=quality.exemptions(module)
         )
-    return [{**asdict(outcome), "remedy": outcome.remedy} for outcome in outcomes]
+    checks = [{**asdict(outcome), "remedy": outcome.remedy} for outcome in outcomes]
+    return {"checks": checks, "measured": measured, "checklist": quality.text_of(module)}
 
 
 def _id(module: Any) -> str:
@@ -179,7 +194,8 @@ def main() -> None:
 
         traceback.print_exc()
         why = f"it cannot be imported: {type(error).__name__}: {error}"
-        found = [{"check": "info", "state": "failed", "why": why, "remedy": "the traceback above says where"}]
+        check = {"check": "info", "state": "failed", "why": why, "remedy": "the traceback above says where"}
+        found = {"checks": [check], "measured": {}, "checklist": None}
     sys.stdout.write("\0" + json.dumps(found))
     sys.stdout.flush()
 

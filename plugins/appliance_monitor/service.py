@@ -150,6 +150,7 @@ class Monitor:
         ctx.every(KEEP_S, lambda: keeping.keep(ctx.store, self.board))
         ctx.spawn("keep crossings", self._keep_crossings(ctx))
         ctx.every(TOUCH_S, self._look_at_ourselves)
+        ctx.every(TOUCH_S, lambda: ctx.status(self._summary()))
         ctx.every(1.0, self._settle_held)
         ctx.spawn("clock steps", self._watch_steps(ctx))
         ctx.spawn("references", ask_now_and_then(ctx, self.sampler.sample, self._told_of_references))
@@ -286,6 +287,13 @@ class Monitor:
             or self._reference_trouble
             or self._rule_trouble
         )
+
+    def _summary(self) -> str:
+        """What it does now, in one line."""
+        verdicts = self.verdicts.get()
+        inside = sum(verdict.in_pool for verdict in verdicts.values())
+        kinds = "".join(f", {kind.title or kind.name}" for kind in self.rounds.kinds())
+        return self.trouble or f"watches {len(verdicts)} servers by NTP{kinds}; {inside} are good enough"
 
     def _network_trouble(self) -> str:
         """Why what fails may be our own network's fault, or "": a clock that is wrong fails no connection."""

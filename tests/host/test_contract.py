@@ -239,7 +239,20 @@ def test_what_plugin_new_writes_passes_plugin_test(tmp_path):
     done = trial(str(written(tmp_path / "p", "--hooks", "all")), "--json")
     assert done.exit_code == 0, done.output
     states = {entry["check"]: entry["state"] for entry in json.loads(done.stdout)}
-    assert states == {"own-tests": "passed", **dict.fromkeys(contract.CHECKS, "passed")}
+    assert states == {"own-tests": "passed", **dict.fromkeys(contract.CHECKS, "passed"), "quality": "passed"}
+    quality = json.loads(done.stdout)[-1]
+    assert quality["level"] == "bronze"
+    assert "schemas" in quality["missing"], "the next level, and what it asks"
+
+
+def test_what_a_checklist_claims_and_is_not_so_fails(tmp_path):
+    folder = written(tmp_path / "p", "--hooks", "setup")
+    checklist = folder / "appliance_hello/quality.toml"
+    text = checklist.read_text(encoding="utf-8")
+    checklist.write_text(text.replace('health-check = "todo"', 'health-check = "done"'), encoding="utf-8")
+    done = trial(str(folder))
+    assert done.exit_code == 1
+    assert "health-check is called done, and it has no health check" in done.output
 
 
 def test_so_does_a_single_file(tmp_path):

@@ -9,7 +9,7 @@ async def test_it_keeps_the_contract(tmp_path):
 
 from __future__ import annotations
 
-from appliance.testing.contract.examination import COMPANIONS, broken, examine
+from appliance.testing.contract.examination import COMPANIONS, broken, examine, examine_and_measure
 from appliance.testing.contract.outcome import CHECKS, Outcome
 
-__all__ = ["CHECKS", "COMPANIONS", "Outcome", "broken", "examine"]
+__all__ = ["CHECKS", "COMPANIONS", "Outcome", "broken", "examine", "examine_and_measure"]

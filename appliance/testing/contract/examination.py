@@ -25,6 +25,7 @@ from appliance.api.model import PluginState
 from appliance.core.tasks import current_plugin, spawn
 from appliance.host import loader
 from appliance.host.backoff import Timing
+from appliance.kit import measure
 from appliance.testing import RunningAppliance, running
 from appliance.testing.contract import answers, belongings, described, judgements
 from appliance.testing.contract.outcome import Outcome
@@ -71,15 +72,32 @@ async def examine(
         provide: services that stand in for plugins that are not there.
         seed: of the random points at which it is cancelled.
     """
+    outcomes, _ = await examine_and_measure(
+        plugin, config, state_dir=state_dir, exempt=exempt, provide=provide, seed=seed
+    )
+    return outcomes
+
+
+async def examine_and_measure(
+    plugin: str | ModuleType,
+    config: Mapping[str, Any] | None = None,
+    *,
+    state_dir: Path,
+    exempt: Mapping[str, str] | None = None,
+    provide: Mapping[type, object] | None = None,
+    seed: int = 0,
+) -> tuple[list[Outcome], dict[str, str]]:
+    """The same, and what was seen of each rule of the quality checklist: "" where it holds, else why not."""
     rng = random.Random(seed)  # noqa: S311 - the same points each time, so that a failure can be seen again
     examination = _Examination(state_dir, rng, exempt or {})
     await examination.all(plugin, dict(config or {}), provide or {})
-    return examination.outcomes
+    return examination.outcomes, examination.measured
 
 
 class _Examination:
     def __init__(self, state_dir: Path, rng: random.Random, exempt: Mapping[str, str]) -> None:
         self.outcomes: list[Outcome] = []
+        self.measured: dict[str, str] = {}
         self._state_dir = state_dir
         self._database = state_dir / "timeball.db"
         self._rng = rng
@@ -140,6 +158,8 @@ class _Examination:
             self._tell("starts", [why])
             return
         self._tell("starts", [])
+        found = await measure.seen(loaded.id, app.host.shared.contributions.get(loaded.id, {}), app.store)
+        self.measured = measure.measured(app.host.loaded(loaded.id), found)
         folder = Path(module.__file__).parent if module.__file__ else self._state_dir
         stalls = Stalls(loaded.id, folder)
         with stalls.watching():
