@@ -14,6 +14,7 @@ from appliance.api.cli import call_options
 from appliance.commands import authors, installing
 from appliance.commands.ask import api, plugin_group
 from appliance.commands.doctor import doctor
+from appliance.commands.restarting import restart
 from appliance.commands.settings import config_group
 from appliance.commands.start import check, demo, run
 from appliance.kit import installed
@@ -35,7 +36,7 @@ def build(*, of_plugins: bool = True) -> click.Group:
     """
     root = click.Group("timeball", help=_HELP, context_settings={"help_option_names": ["-h", "--help"]})
     root = click.version_option(version("timeball"), prog_name="timeball")(root)
-    for command in (run, check, demo, doctor, config_group, plugin_group, api):
+    for command in (run, check, demo, doctor, config_group, plugin_group, restart, api):
         root.add_command(command)
     authors.register(plugin_group)
     installing.register(plugin_group)

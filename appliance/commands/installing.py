@@ -11,8 +11,11 @@ import click
 
 from appliance.api.cli import Failure, emit, printable, state_dir, table
 from appliance.commands.authors import failed_checks, tables, tell_found
+from appliance.commands.restarting import take_effect
 
-TAKES_EFFECT = "The appliance takes it when it starts again: sudo systemctl restart timeball"
+_now = click.option(
+    "--restart", is_flag=True, help="Start the appliance again at once, and wait until it is back."
+)
 
 
 def register(group: click.Group) -> None:
@@ -26,7 +29,10 @@ def register(group: click.Group) -> None:
 @click.option("--no-index", is_flag=True, help="Fetch nothing: everything it needs lies in --find-links.")
 @click.option("--find-links", multiple=True, metavar="DIR", help="A folder with wheels of what it needs.")
 @click.option("--anyway", is_flag=True, help="Install it even when it fails the checks.")
-def plugin_install(source: str, find_links: tuple[str, ...], *, no_index: bool, anyway: bool) -> None:
+@_now
+def plugin_install(
+    source: str, find_links: tuple[str, ...], *, no_index: bool, anyway: bool, restart: bool
+) -> None:
     """Install a plugin from a wheel, a folder, or by its name. It is checked first, and can be taken back.
 
     A plugin runs with all of the appliance's privileges: install only what you trust.
@@ -51,32 +57,32 @@ def plugin_install(source: str, find_links: tuple[str, ...], *, no_index: bool, 
     value = {"name": root.name, "version": root.version, "plugins": sorted(root.plugins), "checks": found,
              "brought": dict(root.brought), "folder": str(state.folder)}  # fmt: skip
     emit(value, _tell_installed)
+    take_effect(now=restart, plugins=root.plugins)
 
 
 def _tell_installed(value: Any) -> None:
     brought = ", ".join(f"{n} {v}" for n, v in value["brought"].items())
     click.echo(f"{value['name']} {value['version']} is installed" + (f", with {brought}" if brought else ""))
     click.echo("It runs with all of the appliance's privileges. `timeball plugin rollback` takes it back.")
-    click.echo(TAKES_EFFECT)
 
 
 @click.command("rollback")
-def plugin_rollback() -> None:
+@_now
+def plugin_rollback(*, restart: bool) -> None:
     """Go back to the plugins before the last installation or removal."""
     from appliance.kit.installed import Installed
 
     with _told():
         before = Installed(state_dir()).roll_back()
     _leave_safe_mode()
-    emit(
-        {"folder": before},
-        lambda v: click.echo(f"Back to {v['folder'] or 'no installed plugins'}. {TAKES_EFFECT}"),
-    )
+    emit({"folder": before}, lambda v: click.echo(f"Back to {v['folder'] or 'no installed plugins'}."))
+    take_effect(now=restart)
 
 
 @click.command("remove")
 @click.argument("name")
-def plugin_remove(name: str) -> None:
+@_now
+def plugin_remove(name: str, *, restart: bool) -> None:
     """Take an installed plugin away, with what only it needed; `rollback` brings it back."""
     from appliance.kit import wheels
     from appliance.kit.installed import Installed
@@ -86,7 +92,8 @@ def plugin_remove(name: str) -> None:
         roots = wheels.without(installed, folder, name)
         installed.keep(folder, roots, f"removed {name}")
     _leave_safe_mode()
-    emit({"removed": name}, lambda _: click.echo(f"{name} is removed. {TAKES_EFFECT}"))
+    emit({"removed": name}, lambda _: click.echo(f"{printable(name)} is removed."))
+    take_effect(now=restart)
 
 
 @click.command("installed")
@@ -111,7 +118,8 @@ def _tell_overview(value: Any) -> None:
 
 @click.command("safe-mode")
 @click.argument("switch", type=click.Choice(["on", "off"]))
-def plugin_safe_mode(switch: str) -> None:
+@_now
+def plugin_safe_mode(switch: str, *, restart: bool) -> None:
     """With the next start, leave other people's plugins out (on), or try them again (off)."""
     from appliance.host.starts import Starts
 
@@ -120,7 +128,8 @@ def plugin_safe_mode(switch: str) -> None:
         starts.enter("somebody asked for it")
     else:
         starts.leave()
-    emit({"safe_mode": switch == "on"}, lambda _: click.echo(f"Safe mode is {switch}. {TAKES_EFFECT}"))
+    emit({"safe_mode": switch == "on"}, lambda _: click.echo(f"Safe mode is {switch}."))
+    take_effect(now=restart)
 
 
 def _leave_safe_mode() -> None:

@@ -46,7 +46,7 @@ _STORE: Final = obj({
     "last_error": TEXT, "size_bytes": COUNT, "free_bytes": COUNT, "rows_deleted": COUNT, "moved_aside": TEXT,
 })  # fmt: skip
 STATUS: Final = obj({
-    "version": TEXT, "state_dir": TEXT,
+    "version": TEXT, "started_at": _EPOCH, "state_dir": TEXT,
     "health": obj({"level": _LEVEL, "problems": list_of(_PROBLEM), "as_of": _EPOCH, "extra": map_of(ANY)}),
     "store": _STORE, "loop_lag": obj({"last_s": NUMBER, "worst_s": NUMBER, "stalls": COUNT, "last_culprit": TEXT}),
     "bus_dropped": said(map_of(COUNT), "events that slow subscribers lost, by plugin and event"),
@@ -60,18 +60,28 @@ _PLUGIN: Final = {
     "restarts": COUNT, "version": TEXT, "origin": TEXT, "hooks": TEXTS,
 }  # fmt: skip
 PLUGIN: Final = obj(_PLUGIN)
+_QUALITY: Final = obj({
+    "level": said(TEXT, "the highest that it has reached, as far as that was seen here; empty below the lowest"), "todo": TEXTS,
+    "missing": said(map_of(TEXT), "what the next level asks, by rule"), "exempt": map_of(TEXT), "faults": TEXTS,
+    "seen": said(TEXTS, "rules that were looked at and hold"),
+    "refuted": said(map_of(TEXT), "what was seen instead, by rule that its checklist calls done"),
+})  # fmt: skip
 PLUGINS: Final = list_of(obj({
     **_PLUGIN, "contributions": map_of(COUNT), "faults": TEXTS,
-    "quality": maybe(obj({"level": TEXT, "todo": TEXTS, "exempt": map_of(TEXT), "faults": TEXTS})), "deprecated": TEXTS,
+    "quality": maybe(_QUALITY), "deprecated": TEXTS,
 }))  # fmt: skip
 #: Lines of the history are as they were written, by this version or an earlier one.
 INSTALLED: Final = obj({
     "folder": TEXT, "changed": list_of(ANY), "history": list_of(map_of(ANY)), "damaged": TEXT, "safe_mode": TEXT,
+    "waits_for_restart": said(TEXT, "why what is installed is not what runs, or empty"),
     "installed": list_of(obj({
         "name": TEXT, "version": TEXT, "source": TEXT, "plugins": TEXTS, "at": maybe({}), "sha256": TEXT, "quality": map_of(TEXT),
     })),
 })  # fmt: skip
 WENT_BACK: Final = obj({"folder": TEXT, "takes_effect": TEXT})
+RESTARTING: Final = obj({
+    "restarting": FLAG, "started_at": said(NUMBER, "of the process that ends: GET /api/v1/status tells another one afterwards"),
+})  # fmt: skip
 LEFT: Final = obj({"safe_mode": FLAG, "takes_effect": TEXT})
 RESTARTING: Final = obj({"restarting": FLAG})
 OPENAPI: Final[Schema] = {"type": "object", "required": ["openapi", "info", "paths", "components"]}

@@ -39,6 +39,7 @@ from appliance.host.loader import Loaded, Plugins
 from appliance.host.own_routes import own_routes
 from appliance.host.starts import Starts
 from appliance.host.supervisor import Supervised
+from appliance.kit.installed import Installed
 from appliance.settings.sources import MemorySources, Sources
 from appliance.store.database import Database
 
@@ -59,6 +60,8 @@ class Host:
     Attributes:
         supervised: every plugin by id, also those that failed to load.
         health: the latest fold.
+        started_at: epoch seconds.
+        plugins_in_force: the folder of installed plugins that were loaded, "" for none.
     """
 
     def __init__(self, config: Config, plugins: Plugins, plane: DataPlane, *, clock: Clock | None = None,
@@ -85,6 +88,8 @@ class Host:
         self._admin = AdminSocket(self.state_dir / "admin.sock", self.routes) if admin else None
         self.changes = Changes(self, sources or MemorySources(config.layers, ()), patience or Patience())
         self.starts: Starts | None = None  # given by whoever runs it as a process
+        self.started_at = self.clock.wall_ns() / 1e9
+        self.plugins_in_force = Installed(self.state_dir).in_force()
         self.beside: list[Callable[[], Coroutine[Any, Any, None]]] = []  # runs from the start to the end
         self._tasks: list[asyncio.Task[Any]] = []
         self._without_tables: set[str] = set()

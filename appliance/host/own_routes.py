@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING, Any
 
 from appliance.api.contrib import Route
-from appliance.api.errors import Conflict, NotFound, StoreError
+from appliance.api.errors import NotFound, StoreError
 from appliance.api.model import Level
 from appliance.core.routes import Reply, Request
 from appliance.host import answers
@@ -15,15 +14,13 @@ from appliance.host.anew import anew_routes
 from appliance.host.config_routes import config_routes
 from appliance.host.doctor import doctor_routes
 from appliance.host.how_it_runs import how_it_runs
-from appliance.kit.installed import CannotInstall, Installed, overview
+from appliance.host.installed_routes import installed_routes
 from appliance.kit.measure import measured, seen
 from appliance.kit.quality import Quality, as_dict, judged, read
 
 if TYPE_CHECKING:
     from appliance.host.app import Host
     from appliance.host.loader import Loaded
-
-log = logging.getLogger("timeball.host")
 
 
 def own_routes(host: Host) -> tuple[Route, ...]:
@@ -57,50 +54,6 @@ def own_routes(host: Host) -> tuple[Route, ...]:
             for key in host.supervised
         ]
 
-    async def get_installed(request: Request) -> dict[str, Any]:
-        return {
-            **await asyncio.get_running_loop().run_in_executor(
-                host.shared.threads, look, Installed(host.state_dir)
-            ),
-            "safe_mode": host.starts.book.safe if host.starts else "",
-        }
-
-    def look(installed: Installed) -> dict[str, Any]:
-        try:
-            return {**overview(installed), "damaged": ""}
-        except CannotInstall as why:  # then above all somebody wants to go back
-            folder = (installed.home / "current").resolve().name
-            return {
-                "folder": folder,
-                "installed": [],
-                "changed": [],
-                "history": installed.history(),
-                "damaged": str(why),
-            }
-
-    async def roll_back(request: Request) -> dict[str, Any]:
-        try:
-            before = await asyncio.get_running_loop().run_in_executor(
-                host.shared.threads, Installed(host.state_dir).roll_back
-            )
-        except CannotInstall as why:
-            raise Conflict(str(why)) from None
-        except OSError as error:
-            raise Conflict(
-                f"{error.filename or 'the state folder'}: {error.strerror}; on the box: sudo timeball plugin rollback"
-            ) from None
-        request.note.target = before or "no installed plugins"
-        log.warning("%s went back to the plugins of %s", request.actor, request.note.target)
-        if host.starts is not None:
-            host.starts.leave()
-        return {"folder": before, "takes_effect": "with the next start"}
-
-    async def leave_safe_mode(request: Request) -> dict[str, Any]:
-        if host.starts is None or not host.starts.leave():
-            raise Conflict("safe mode does not outlast this start: there is nothing to leave")
-        log.warning("%s ends safe mode with the next start", request.actor)
-        return {"safe_mode": False, "takes_effect": "with the next start"}
-
     async def retry_plugin(request: Request) -> Any:
         supervised = host.supervised.get(request.params["id"])
         if supervised is None:
@@ -114,6 +67,7 @@ def own_routes(host: Host) -> tuple[Route, ...]:
     async def get_status(request: Request) -> dict[str, Any]:
         return {
             "version": host.version,
+            "started_at": host.started_at,
             "state_dir": host.state_dir,
             "health": host.health.get(),
             "store": host.store.stats(),
@@ -161,30 +115,6 @@ def own_routes(host: Host) -> tuple[Route, ...]:
             returns=answers.PLUGINS,
         ),
         Route(
-            "GET",
-            "/api/v1/plugins/installed",
-            get_installed,
-            "box:read",
-            "What was installed on this box and when, files that changed since, and why safe mode is on",
-            returns=answers.INSTALLED,
-        ),
-        Route(
-            "POST",
-            "/api/v1/plugins/installed/rollback",
-            roll_back,
-            "plugins:write",
-            "Go back to the plugins before the last installation or removal, with the next start",
-            returns=answers.WENT_BACK,
-        ),
-        Route(
-            "POST",
-            "/api/v1/plugins/safe-mode/leave",
-            leave_safe_mode,
-            "plugins:write",
-            "Try other people's plugins again with the next start",
-            returns=answers.LEFT,
-        ),
-        Route(
             "POST",
             "/api/v1/plugins/{id}/retry",
             retry_plugin,
@@ -194,6 +124,7 @@ def own_routes(host: Host) -> tuple[Route, ...]:
         ),
         Route("GET", "/api/v1/openapi.json", get_openapi, "public", "This document", returns=answers.OPENAPI),
         *anew_routes(host),
+        *installed_routes(host),
         *config_routes(host),
         *doctor_routes(host),
     )

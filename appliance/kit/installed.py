@@ -103,6 +103,13 @@ class Installed:
             return None
         return self.read(folder)
 
+    def in_force(self) -> str:
+        """Name of the folder in force, "" when nothing is installed."""
+        try:
+            return (self.home / "current").resolve(strict=True).name
+        except OSError:
+            return ""
+
     def read(self, folder: Path) -> State:
         """What a dated folder's lock file says.
 

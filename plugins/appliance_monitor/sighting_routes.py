@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from appliance.api.config import PluginConfig
 from appliance.api.contrib import Route
+from appliance.api.shapes import COUNT, NUMBER, TEXT, list_of, map_of, maybe, obj, said
 from appliance.core.paging import link
 from appliance.core.routes import Reply, Request
 from appliance_monitor import sightings
@@ -19,47 +20,21 @@ if TYPE_CHECKING:
     from appliance_monitor.service import Monitor
 
 
-class Seen(BaseModel):
-    """What one kind found at one place."""
-
-    ts: float = Field(description="epoch seconds")
-    kind: str
-    place: str = Field(description="address and port")
-    member: str = Field(description='member id; "" at a place that the kind brings along')
-    rtt_s: float | None
-    offset_s: float | None
-    value: float | None = Field(description="what else it measures, in the kind's unit")
-    error: str | None = Field(description="null when all is well")
-    text: str | None = Field(description="the finding in words")
-
-
-class KeptSeen(Seen):
-    """The same as a row of the database."""
-
-    id: int
-
-
-class LatestSeen(Seen):
-    """The latest of a kind at a place."""
-
-    title: str = Field(description="what pages call the kind")
-    unit: str = Field(description="of value")
-
-
-class SightingKind(BaseModel):
-    """One kind that is scheduled beside NTP."""
-
-    kind: str
-    title: str
-    unit: str
-    every_s: float = Field(
-        description="how often each place is looked at; public addresses once a minute at most"
-    )
-    timeout_s: float
-    places: int
-    outcomes: dict[str, int] = Field(
-        description="looks since the start: ok, failed, discarded (our own network failed), raised (the plugin did)"
-    )
+_SEEN: Final = {
+    "ts": said(NUMBER, "epoch seconds"), "kind": TEXT, "place": said(TEXT, "address and port"),
+    "member": said(TEXT, "member id; empty at a place that the kind brings along"), "rtt_s": maybe(NUMBER), "offset_s": maybe(NUMBER),
+    "value": said(maybe(NUMBER), "what else it measures, in the kind's unit"), "error": said(maybe(TEXT), "null when all is well"),
+    "text": said(maybe(TEXT), "the finding in words"),
+}  # fmt: skip
+KEPT: Final = list_of(obj({"id": COUNT, **_SEEN}))
+LATEST: Final = list_of(
+    obj({**_SEEN, "title": said(TEXT, "what pages call the kind"), "unit": said(TEXT, "of value")})
+)
+KINDS: Final = list_of(obj({
+    "kind": TEXT, "title": TEXT, "unit": TEXT, "timeout_s": NUMBER, "places": COUNT,
+    "every_s": said(NUMBER, "how often each place is looked at; public addresses once a minute at most"),
+    "outcomes": said(map_of(COUNT), "looks since the start: ok, failed, discarded (our own network failed), raised (the plugin did)"),
+}))  # fmt: skip
 
 
 class SightingsQuery(PluginConfig):
@@ -85,11 +60,11 @@ def sighting_routes(ctx: SetupContext, monitor: Monitor) -> tuple[Route, ...]:
     async def kinds(request: Request) -> list[dict[str, Any]]:
         rounds, places = monitor.rounds, monitor.rounds.places()
         return [
-            SightingKind(
-                kind=kind.name, title=kind.title or kind.name, unit=kind.unit,
-                every_s=interval_s(kind, "127.0.0.1"), timeout_s=kind.timeout_s, places=places[kind.name],
-                outcomes={what: n for (name, what), n in sorted(rounds.seen.counted.items()) if name == kind.name},
-            ).model_dump()
+            {
+                "kind": kind.name, "title": kind.title or kind.name, "unit": kind.unit,
+                "every_s": interval_s(kind, "127.0.0.1"), "timeout_s": kind.timeout_s, "places": places[kind.name],
+                "outcomes": {what: n for (name, what), n in sorted(rounds.seen.counted.items()) if name == kind.name},
+            }
             for kind in rounds.kinds()
         ]  # fmt: skip
 
@@ -118,13 +93,9 @@ def sighting_routes(ctx: SetupContext, monitor: Monitor) -> tuple[Route, ...]:
 
     return (
         Route("GET", "/api/v1/sightings/kinds", kinds, "servers:read",
-              "Kinds of probe that look at servers beside NTP, and how they do", returns=_list_of(SightingKind)),
+              "Kinds of probe that look at servers beside NTP, and how they do", returns=KINDS),
         Route("GET", "/api/v1/sightings/latest", latest, "servers:read",
-              "What each of them found last, at a server or everywhere", query=LatestQuery, returns=_list_of(LatestSeen)),
+              "What each of them found last, at a server or everywhere", query=LatestQuery, returns=LATEST),
         Route("GET", "/api/v1/sightings", rows, "servers:read",
-              "What they found, the newest first", query=SightingsQuery, returns=_list_of(KeptSeen)),
+              "What they found, the newest first", query=SightingsQuery, returns=KEPT),
     )  # fmt: skip
-
-
-def _list_of(model: type[BaseModel]) -> dict[str, Any]:
-    return {"type": "array", "items": model.model_json_schema()}

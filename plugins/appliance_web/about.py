@@ -28,7 +28,7 @@ class About:
         rows = plugins_view.rows(found if isinstance(found, list) else [])
         return await self._site.page(
             request, "plugins.html", "Plugins", here="/plugins", live="plugin health", topic="plugins",
-            same=[("CLI", "timeball plugin list"), ("CLI", "timeball plugin installed"), ("API", "GET /api/v1/plugins"),
+            same=[("CLI", "timeball plugin list"), ("CLI", "timeball plugin installed"), ("CLI", "timeball restart"), ("API", "GET /api/v1/plugins"),
                   ("API", "GET /api/v1/plugins/installed"), ("API", "GET /api/v1/status")],
             said=plugins_view.sentence(rows),
             rows=rows,
@@ -36,6 +36,8 @@ class About:
             problems=plugins_view.problems(box),
             facts=plugins_view.host_facts(box),
             installed=installed,
+            restarting=request.query.get("done") == "restarting",
+            may_restart=request.actor.may("box:restart"),
             may_go_back=bool(installed and installed["folder"]) and request.actor.may("plugins:write"),
         )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Pages that take other people's plugins back, and that end safe mode: each says what it does, and asks."""
+"""Pages that take other people's plugins back, end safe mode, or start the appliance again: each says what it does, and asks."""
 
 from __future__ import annotations
 
@@ -37,16 +37,24 @@ class Step:
 ROLL_BACK = Step(
     "/plugins/rollback", "/api/v1/plugins/installed/rollback", "timeball plugin rollback", "Go back",
     "Go back to the plugins before the last installation or removal?",
-    "What runs now goes on running; the change takes effect, and safe mode ends, when the appliance starts again: "
-    "`sudo systemctl restart timeball`.",
+    "What runs now goes on running; the change takes effect, and safe mode ends, when the appliance starts again. "
+    "The page Plugins offers that then.",
     "Go back", "rolled-back",
 )  # fmt: skip
 LEAVE = Step(
     "/plugins/safe-mode", "/api/v1/plugins/safe-mode/leave", "timeball plugin safe-mode off", "Leave safe mode",
     "Try other people's plugins again?",
-    "They are loaded when the appliance starts again: `sudo systemctl restart timeball`. If the one that is suspected is still "
+    "They are loaded when the appliance starts again; the page Plugins offers that then. If the one that is suspected is still "
     "there, remove it or go back first. Three starts that do not last lead to safe mode again.",
     "Leave safe mode", "safe-mode-left",
+)  # fmt: skip
+
+
+RESTART = Step(
+    "/plugins/restart", "/api/v1/restart", "timeball restart", "Start again",
+    "Start the appliance again now?",
+    "For a second or two nobody is answered, neither time nor names. What was installed, taken back or switched takes effect.",
+    "Start again", "restarting",
 )  # fmt: skip
 
 

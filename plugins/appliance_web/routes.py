@@ -22,7 +22,7 @@ from appliance_web.dns_page import DnsPage
 from appliance_web.doctor import DoctorPage
 from appliance_web.drawing import CHART, ChartQuery, Drawing
 from appliance_web.following import CheckStream
-from appliance_web.going_back import LEAVE, ROLL_BACK, GoingBack
+from appliance_web.going_back import LEAVE, RESTART, ROLL_BACK, GoingBack
 from appliance_web.many import IMPORT_BYTES, Many
 from appliance_web.pages import Pages
 from appliance_web.public_pages import PublicPages
@@ -93,7 +93,7 @@ def web_routes(ctx: SetupContext) -> tuple[Route, ...]:
         page("/plugins/{id}/retry", about.retry, "POST", "plugins:write"),
         *(
             page(step.path, handler, method, "plugins:write")
-            for step in (ROLL_BACK, LEAVE)
+            for step in (ROLL_BACK, LEAVE, RESTART)
             for method, handler in (("GET", GoingBack(site, step).ask), ("POST", GoingBack(site, step).do))
         ),
         page("/api", about.api, scope="public"),

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.api.cli import Admin, Failure
 from appliance.cli import build
 from appliance.host.starts import MOST_FAILED, Starts, chosen_at_boot
 from appliance.kit import wheels
@@ -278,3 +279,50 @@ def test_safe_mode_of_the_boot_menu_holds_for_that_start_of_the_box_and_says_so(
     starts.begin()
     starts.safe = chosen_at_boot(flag)
     assert starts.safe_mode(left_out=True) == {"why": "safe mode was chosen in the boot menu", "ends": True}
+
+
+def test_what_is_installed_runs_at_once_when_that_is_asked_for_in_the_same_process(tmp_path, wheel):
+    """`--restart`: the command waits until it is back, and says how the plugin does; `restart` alone does the same."""
+    config = tmp_path / "c.toml"
+    config.write_text(
+        '[plugins.clock]\nsource = "local"\n[plugins.ntp]\nlisten = ["127.0.0.1:0"]\n[plugins.web]\nenabled = false\n',
+        encoding="utf-8",
+    )
+    state = tmp_path / "s"
+    line = [sys.executable, "-m", "appliance", "run", "--config", str(config), "--state-dir", str(state)]
+    with subprocess.Popen(line, stderr=subprocess.DEVNULL) as process:
+        try:
+            wait_until(
+                lambda: asked(state, "/api/v1/health") is not None, "the appliance to answer", timeout_s=120
+            )
+            before = asked(state, "/api/v1/status")["started_at"]
+            done = command(state, "install", str(wheel), "--no-index", "--restart")
+            assert done.exit_code == 0, done.output
+            assert "hello is running" in done.stderr
+            assert asked(state, "/api/v1/status")["started_at"] > before
+            assert asked(state, "/p/hello/beats") == {"beats": 0}
+            assert asked(state, "/api/v1/plugins/installed")["waits_for_restart"] == ""
+            assert command(state, "rollback").exit_code == 0
+            assert "no plugin is installed" in asked(state, "/api/v1/plugins/installed")["waits_for_restart"]
+            done = CliRunner().invoke(build(), ["restart", "--state-dir", str(state), "--json"])
+            assert done.exit_code == 0, done.output
+            assert json.loads(done.stdout)["took_s"] > 0
+            assert asked(state, "/p/hello/beats") is None
+            assert process.poll() is None, "it is the same process"
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(60)
+
+
+def test_where_nobody_runs_a_restart_is_said_to_be_unneeded(tmp_path, wheel):
+    done = command(tmp_path, "install", str(wheel), "--no-index", "--restart")
+    assert done.exit_code == 0, done.output
+    assert "No appliance runs here" in done.stderr
+
+
+def asked(state, path):
+    """What the appliance answers, or None."""
+    try:
+        return Admin(state / "admin.sock").get(path)
+    except Failure:
+        return None

@@ -27,7 +27,13 @@ _RANK: Mapping[Shape, int] = {"failing": 0, "degraded": 1, "none": 2, "ok": 3, "
 
 @dataclass(frozen=True, slots=True)
 class PluginRow:
-    """One plugin; every text may be hostile."""
+    """One plugin; every text may be hostile.
+
+    Attributes:
+        level: of its quality, as far as it was seen here; "" below the lowest.
+        missing: what the next level asks, rule and why.
+        refuted: rules that its checklist calls done and that were seen not to be.
+    """
 
     id: str
     title: str
@@ -44,6 +50,9 @@ class PluginRow:
     contributions: Sequence[str]
     parts: int
     faults: Sequence[str] = ()
+    level: str = ""
+    missing: Sequence[tuple[str, str]] = ()
+    refuted: Sequence[str] = ()
 
 
 def rows(found: Sequence[Mapping[str, Any]]) -> list[PluginRow]:
@@ -55,6 +64,7 @@ def rows(found: Sequence[Mapping[str, Any]]) -> list[PluginRow]:
 def _row(p: Mapping[str, Any]) -> PluginRow:
     state = str(p.get("state", ""))
     contributions = p.get("contributions") or {}
+    quality = p.get("quality") or {}
     return PluginRow(
         id=str(p.get("id", "")),
         title=str(p.get("title", "")),
@@ -69,6 +79,9 @@ def _row(p: Mapping[str, Any]) -> PluginRow:
         origin=str(p.get("origin", "")),
         parts=sum(int(n) for n in contributions.values()),
         faults=[str(f) for f in p.get("faults") or ()],
+        level=str(quality.get("level") or ""),
+        missing=[(str(rule), str(why)) for rule, why in (quality.get("missing") or {}).items()],
+        refuted=[str(rule) for rule in quality.get("refuted") or ()],
         hooks=[str(h) for h in p.get("hooks") or ()],
         contributions=[
             words.plural(

@@ -8,13 +8,24 @@ import pytest
 
 from appliance.host.starts import Starts
 from appliance.kit.installed import Installed, Root
+from appliance.kit.quality import read as read_quality
+from appliance.testing import wait_until
 from tests.plugins.web.fake_pool import HOSTILE
 from tests.plugins.web.html_check import read
 from tests.plugins.web.visiting import signed_in_as, visited
 from tests.support.browser import browser
 from tests.support.programs import need
 
-PAGES = ("/", "/members", "/plugins", "/settings", "/help", "/plugins/rollback", "/plugins/safe-mode")
+PAGES = (
+    "/",
+    "/members",
+    "/plugins",
+    "/settings",
+    "/help",
+    "/plugins/rollback",
+    "/plugins/safe-mode",
+    "/plugins/restart",
+)
 
 
 def install(state_dir, name=HOSTILE):
@@ -73,8 +84,16 @@ async def test_what_was_installed_is_listed_escaped_and_taken_back(tmp_path, mon
         assert read(text).complaints == []
         assert "<script>alert" not in text
         section = text.partition('id="installed"')[2].partition("</section>")[0]
-        for piece in ("2023-11-14", "/srv/&lt;script&gt;", "5" * 64, "bronze", "installed &lt;script&gt;"):
+        for piece in (
+            "2023-11-14",
+            "/srv/&lt;script&gt;",
+            "5" * 64,
+            "calls itself bronze",
+            "installed &lt;script&gt;",
+        ):
             assert piece in section, piece
+        assert "What runs is not what is installed: other plugins" in section
+        assert 'href="/plugins/restart"' in section
         (tmp_path / "plugins.d/current/appliance_hello/quality.toml").write_text("", encoding="utf-8")
         assert "was changed since it was installed" in (await visitor.get("/plugins"))[1]
         (tmp_path / "plugins.d/current/lock.json").write_text("{", encoding="utf-8")
@@ -126,5 +145,39 @@ async def test_the_banner_and_what_is_installed_have_nothing_to_complain_about(t
         install(tmp_path, "timeball-hello")
         visitor.app.host.starts = unsettled(tmp_path)
         async with browser(need("chromium")) as chromium, chromium.tab() as tab:
-            wrong = [w for path in (*PAGES[-2:], "/plugins") for w in await judge(tab, visitor.base, path)]
+            wrong = [w for path in (*PAGES[-3:], "/plugins") for w in await judge(tab, visitor.base, path)]
         assert wrong == []
+
+
+async def test_the_appliance_starts_again_when_a_person_says_so(tmp_path, monkeypatch):
+    signed_in_as(monkeypatch, "owner")
+    async with visited(tmp_path) as visitor:
+        assert (await visitor.post("/plugins/restart", {}))[0] == 409, "it is no process of its own"
+        asked = []
+        visitor.app.host.changes.restart = lambda: asked.append(1)
+        assert (await visitor.post("/plugins/restart", {}))[::2] == (303, "/plugins?done=restarting")
+        _, text, _ = await visitor.get("/plugins?done=restarting")
+        assert "starts again" in text
+        assert '<meta http-equiv="refresh" content="5; url=/plugins">' in text
+        await wait_until(lambda: asked, "the restart")
+        for role, status in (
+            ("public", {401, 403}),
+            ("viewer", {403}),
+            ("operator", {403}),
+            ("admin", {202}),
+        ):
+            reply = await visitor.app.ask("POST", "/api/v1/restart", role=role)
+            assert reply.status in status, role
+
+
+async def test_each_plugin_shows_its_level_and_what_is_missing(tmp_path, monkeypatch):
+    signed_in_as(monkeypatch, "owner")
+    async with visited(tmp_path) as visitor:
+        before = (await visitor.get("/plugins"))[1].partition('<span class="sub">web</span>')[2]
+        assert '<td data-label="Quality">gold</td>' in before.partition("</tr>")[0]
+        visitor.app.host.loaded("web").quality = read_quality('[bronze]\ntests = "done"\ncontract = "todo"')
+        _, text, _ = await visitor.get("/plugins")
+    assert read(text).complaints == []
+    row = text.partition('<span class="sub">web</span>')[2].partition("</tr>")[0]
+    assert "no level yet" in row
+    assert "<code>contract</code> `timeball plugin test` passes" in row
