@@ -11,6 +11,7 @@ from appliance.api.errors import Conflict
 from appliance.core.routes import Reply, Request
 from appliance.core.tasks import spawn
 from appliance.host import answers
+from appliance.host.starts import chosen_at_boot
 from appliance.kit.installed import CannotInstall, Installed, overview
 
 if TYPE_CHECKING:
@@ -124,6 +125,7 @@ def pending(host: Host) -> str:
         return (
             "other plugins are installed than those that run" if there else "no plugin is installed any more"
         )
-    if host.starts is not None and host.starts.safe and not host.starts.book.safe:
+    over = host.starts is not None and host.starts.safe and not host.starts.book.safe
+    if over and not chosen_at_boot():  # that holds until the whole box starts again
         return "safe mode has ended"
     return ""
