@@ -109,12 +109,19 @@ def failed_checks(found: Iterable[Mapping[str, Any]]) -> list[str]:
 
 def tell_found(found: Any) -> None:
     """A line for each check, with why and what to do."""
+    from appliance.testing.contract.outcome import NOTHING
+
     colours = {"passed": "green", "failed": "red", "exempt": "yellow", "skipped": "bright_black"}
+    idle = [entry["check"] for entry in found if entry["why"] == NOTHING]
     for entry in found:
+        if entry["why"] == NOTHING:
+            continue
         click.secho(f"{entry['state']:8}", fg=colours[entry["state"]], nl=False)
         click.echo(f" {entry['check']:22} {printable(entry['why'])}".rstrip())
         if entry["remedy"]:
             click.echo(f"         -> {printable(entry['remedy'])}")
+    if idle:
+        click.secho(f"skipped  {', '.join(idle)}: {NOTHING}", fg=colours["skipped"])
     failed = len(failed_checks(found))
     click.echo(f"{failed} of {len(found)} checks failed" if failed else "It keeps the contract.")
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from appliance.api.cli import Failure, emit, printable, state_dir, table
 from appliance.commands.authors import failed_checks, tables, tell_found
 from appliance.commands.restarting import take_effect
+
+if TYPE_CHECKING:
+    from appliance.kit.installed import Installed
 
 _now = click.option(
     "--restart", is_flag=True, help="Start the appliance again at once, and wait until it is back."
@@ -25,7 +28,7 @@ def register(group: click.Group) -> None:
 
 
 @click.command("install")
-@click.argument("source", metavar="WHEEL_OR_DIR")
+@click.argument("source", metavar="SOURCE")
 @click.option("--no-index", is_flag=True, help="Fetch nothing: everything it needs lies in --find-links.")
 @click.option("--find-links", multiple=True, metavar="DIR", help="A folder with wheels of what it needs.")
 @click.option("--anyway", is_flag=True, help="Install it even when it fails the checks.")
@@ -33,21 +36,24 @@ def register(group: click.Group) -> None:
 def plugin_install(
     source: str, find_links: tuple[str, ...], *, no_index: bool, anyway: bool, restart: bool
 ) -> None:
-    """Install a plugin from a wheel, a folder, or by its name. It is checked first, and can be taken back.
+    """Install a plugin. It is checked first, and can be taken back.
+
+    SOURCE is a wheel, a folder with a pyproject.toml, a source distribution (.tar.gz), an address such as git+https://HOST/REPOSITORY, or the
+    name of a package.
 
     A plugin runs with all of the appliance's privileges: install only what you trust.
     """
     from appliance.kit import trial, wheels
+    from appliance.kit.clashes import refuse_ids
     from appliance.kit.installed import Installed
 
     installed = Installed(state_dir())
     with _told(), installed.draft() as folder:
         root, roots = wheels.bring(installed, folder, source, no_index=no_index, find_links=find_links)
-        found = [
-            entry
-            for module in root.plugins.values()
-            for entry in trial.examine_installed(folder, module, tables()).checks
-        ]
+        tried = [trial.examine_installed(folder, module, tables()) for module in root.plugins.values()]
+        others = [r for r in roots if r is not root]
+        refuse_ids([*root.plugins, *(one.id for one in tried if one.id)], _ours(), others)
+        found = [entry for one in tried for entry in one.checks]
         if failed_checks(found) and not anyway:
             tell_found(found)
             raise Failure(f"{root.name} {root.version} was not installed: it fails the checks above", 1,
@@ -72,11 +78,32 @@ def plugin_rollback(*, restart: bool) -> None:
     """Go back to the plugins before the last installation or removal."""
     from appliance.kit.installed import Installed
 
+    installed = Installed(state_dir())
     with _told():
-        before = Installed(state_dir()).roll_back()
+        before = installed.roll_back()
     _leave_safe_mode()
-    emit({"folder": before}, lambda v: click.echo(f"Back to {v['folder'] or 'no installed plugins'}."))
+    emit({"folder": before}, lambda v: click.echo(f"Back to {_told_state(installed, v['folder'])}."))
     take_effect(now=restart)
+
+
+def _told_state(installed: Installed, folder: str) -> str:
+    """What a state holds, in words."""
+    from appliance.kit.installed import CannotInstall
+
+    if not folder:
+        return "no installed plugins"
+    try:
+        roots = installed.read(installed.home / folder).roots
+    except CannotInstall:
+        return folder
+    return ", ".join(f"{r.name} {r.version}" for r in roots) or "no installed plugins"
+
+
+def _ours() -> list[str]:
+    """Ids of the plugins that came with the appliance."""
+    from appliance.host import loader
+
+    return [loaded.id for loaded in loader.discover(safe_mode=True).found if loaded.builtin]
 
 
 @click.command("remove")

@@ -25,29 +25,34 @@ if TYPE_CHECKING:
 EX_CONFIG = 78
 
 
-@click.command()
-@click.option(
+_set = click.option(
     "--set",
     "assignments",
     multiple=True,
     metavar="KEY=VALUE",
     help="Override one key, such as plugins.dns.ttl=60.",
 )
-@click.option(
+_plugin_dir = click.option(
     "--plugin-dir",
     "plugin_dirs",
     multiple=True,
-    type=click.Path(path_type=Path),
-    help="One more folder of drop-in plugins.",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="One more folder of drop-in plugins, or the project of one.",
 )
-@click.option(
-    "--user", metavar="NAME", help="Started as root, become this user; the same as --set appliance.user=NAME."
-)
-@click.option(
+_trace_hooks = click.option(
     "--trace-hooks",
     is_flag=True,
     help="For authors: print what plugins contribute and each of their states, and load edited ones of --plugin-dir again.",
 )
+
+
+@click.command()
+@_set
+@_plugin_dir
+@click.option(
+    "--user", metavar="NAME", help="Started as root, become this user; the same as --set appliance.user=NAME."
+)
+@_trace_hooks
 @click.option("--safe-mode", is_flag=True, help="Only the plugins that came with the appliance.")
 @click.option(
     "--allow-public-setup",
@@ -86,9 +91,13 @@ def run(
 
 
 @click.group(invoke_without_command=True)
-@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE")
+@_set
+@_plugin_dir
+@_trace_hooks
 @click.pass_context
-def demo(context: click.Context, assignments: tuple[str, ...]) -> None:
+def demo(
+    context: click.Context, assignments: tuple[str, ...], plugin_dirs: tuple[Path, ...], *, trace_hooks: bool
+) -> None:
     """Run a complete pool on loopback with simulated members, one of them wrong."""
     if context.invoked_subcommand is not None:
         return
@@ -97,7 +106,18 @@ def demo(context: click.Context, assignments: tuple[str, ...]) -> None:
         "A pool to play with: http://127.0.0.1:8080/   NTP 127.0.0.1:11123   DNS 127.0.0.1:11053   (Ctrl-C ends it)",
         err=True,
     )
-    sys.exit(_serve(config, call_options().get("state_dir"), assignments, (), False, "auto", shipped=True))  # noqa: FBT003
+    sys.exit(
+        _serve(
+            config,
+            call_options().get("state_dir"),
+            assignments,
+            plugin_dirs,
+            safe_mode=False,
+            log_format="auto",
+            shipped=True,
+            trace_hooks=trace_hooks,
+        )
+    )
 
 
 def _serve(config_file: Path, state: str | None, assignments: tuple[str, ...], plugin_dirs: tuple[Path, ...],

@@ -340,6 +340,15 @@ class Host:
             )
         return problems
 
+    def restart_soon(self) -> None:
+        """Have the process begin anew, once the answer to whoever asked for it has left."""
+
+        async def soon() -> None:
+            await asyncio.sleep(self.changes.patience.answer_s)
+            self.changes.restart()
+
+        self._tasks.append(spawn(soon(), name="host:restart"))
+
     # -- stop -------------------------------------------------------------------------------------------------------
 
     async def stop(self) -> bool:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from appliance.api.contrib import Route
 from appliance.api.errors import Conflict
 from appliance.core.routes import Reply, Request
-from appliance.core.tasks import spawn
 from appliance.host import answers
 from appliance.host.starts import chosen_at_boot
 from appliance.kit.installed import CannotInstall, Installed, overview
@@ -74,12 +73,8 @@ def installed_routes(host: Host) -> tuple[Route, ...]:
                 "this appliance is no process of its own: whoever started it has to start it again"
             )
         log.warning("%s has the appliance started again", request.actor)
-        spawn(soon(), name="host:restart")
+        host.restart_soon()
         return Reply({"restarting": True, "started_at": host.started_at}, 202)
-
-    async def soon() -> None:
-        await asyncio.sleep(host.changes.patience.answer_s)  # the answer has to leave first
-        host.changes.restart()
 
     return (
         Route(

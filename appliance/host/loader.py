@@ -24,6 +24,8 @@ from appliance.api.plugin import API, API_MIN, HOOKS_OF_MODULE, PluginInfo
 from appliance.kit.quality import Quality, of_module
 
 GROUP = "appliance.plugins"
+#: What lies beside a plugin in its folder: private things, and its tests.
+_NO_PLUGINS = ("_", ".", "test_", "conftest.")
 OURS = "timeball"
 
 
@@ -94,7 +96,7 @@ def discover(
     """Load every plugin.
 
     Args:
-        folders: drop-in folders; each `*.py` and each package in them is a plugin.
+        folders: drop-in folders; each `*.py` and each package in them is a plugin, tests and what begins with _ aside.
         safe_mode: leave out everything that did not come with the appliance, without importing it.
         only: load nothing but these ids (tests).
     """
@@ -179,7 +181,7 @@ def _candidates(folders: Sequence[Path]) -> Iterable[Candidate]:
             continue
         for path in sorted(folder.iterdir()):
             source = path / "__init__.py" if path.is_dir() else path
-            if source.suffix == ".py" and source.is_file() and not path.name.startswith(("_", ".")):
+            if source.suffix == ".py" and source.is_file() and not path.name.startswith(_NO_PLUGINS):
                 yield Candidate(path.stem, str(path), "", _file_loader(path.stem, source), path)
 
 

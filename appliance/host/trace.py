@@ -28,13 +28,14 @@ Stamp = Mapping[Path, tuple[int, int]]
 
 
 async def tell(host: Host, say: Callable[[str], None]) -> None:
-    """Print what plugins contribute when they are set up, and each of their states, until cancelled."""
+    """Print each plugin's states, and what those contribute that did not come with the appliance, until cancelled."""
     told: dict[str, object] = {}
     with host.bus.subscribe(PluginChanged, owner="trace", maxsize=1000, overflow="drop_oldest") as changes:
         async for change in changes:
             status = change.status
             contributed = host.shared.contributions.get(status.id)
-            if contributed is not None and told.get(status.id) is not contributed:
+            strange = status.origin != "built in"  # ours would bury what an author looks for under 300 lines
+            if strange and contributed is not None and told.get(status.id) is not contributed:
                 told[status.id] = contributed
                 for line in contributions(contributed):
                     say(f"{status.id:12} {line}")

@@ -11,8 +11,10 @@ import importlib.util
 import json
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import tomllib
+import traceback
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -37,7 +39,7 @@ class Place:
     Attributes:
         folder: what must be on the import path.
         module: to import.
-        tests: folder of its own tests, if there is one.
+        tests: folder (or file, of a single-file plugin) of its own tests, if there is one.
         source: the file, for a single-file plugin.
     """
 
@@ -59,7 +61,8 @@ def find(path: Path) -> Place:
     except (OSError, ValueError) as error:
         raise CannotTry(f"{str(path)[:200]!r} cannot be looked at: {error}") from None
     if path.suffix == ".py" and path.is_file():
-        return Place(path.parent, path.stem, None, path)
+        beside = path.with_name(f"test_{path.name}")
+        return Place(path.parent, path.stem, beside if beside.is_file() else None, path)
     if (path / "pyproject.toml").is_file():
         return _of_project(path)
     if (path / "__init__.py").is_file():
@@ -98,8 +101,17 @@ def own_tests(place: Place) -> dict[str, Any]:
     if place.tests is None:
         return {"state": "skipped", "why": "it has no tests"}
     if importlib.util.find_spec("pytest") is None:
-        return {"state": "skipped", "why": "pytest is not installed here, so its own tests were not run"}
+        why = f"pytest is not installed here, so its own tests were not run: {sys.executable} -m pip install pytest pytest-asyncio"
+        return {"state": "skipped", "why": why}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(place.tests)]
+    if place.tests.is_file():  # nothing beside it says how asynchronous tests are run, or where the plugin is
+        command += [
+            "-o",
+            "asyncio_mode=auto",
+            "-o",
+            f"pythonpath={place.tests.parent}",
+            f"--rootdir={place.tests.parent}",
+        ]
     try:
         done = subprocess.run(  # noqa: S603 - its author asked for it
             command, cwd=place.tests.parent, capture_output=True, text=True, check=False, timeout=LONGEST_S
@@ -120,10 +132,12 @@ class Tried:
     Attributes:
         checks: of the contract suite: check, state, why, remedy.
         quality: the plugin's checklist beside what was seen; None when it could not be loaded.
+        id: the plugin's, "" when it could not be loaded.
     """
 
     checks: list[dict[str, Any]]
     quality: Quality | None
+    id: str = ""
 
 
 def examine(
@@ -152,10 +166,10 @@ def _in_a_child(tests: Mapping[str, Any] | None, *arguments: str) -> Tried:
         said = "\n".join((done.stderr or done.stdout).splitlines()[-12:])
         return _died(f"the process ended with code {done.returncode} before it was done:\n{said}")
     if not found["measured"]:
-        return Tried(found["checks"], None)
+        return Tried(found["checks"], None, found["id"])
     claimed = quality.read(found["checklist"]) if found["checklist"] is not None else None
     measured = measure.with_contract(found["measured"], found["checks"], tests)
-    return Tried(found["checks"], quality.judged(claimed, measured))
+    return Tried(found["checks"], quality.judged(claimed, measured), found["id"])
 
 
 def _died(why: str) -> Tried:
@@ -176,11 +190,40 @@ async def _examined(place: Place, config: Mapping[str, Any], *, installed: bool)
             module, config.get(_id(module), {}), state_dir=Path(folder), exempt=quality.exemptions(module)
         )
     checks = [{**asdict(outcome), "remedy": outcome.remedy} for outcome in outcomes]
-    return {"checks": checks, "measured": measured, "checklist": quality.text_of(module)}
+    return {"checks": checks, "measured": measured, "checklist": quality.text_of(module), "id": _id(module)}
 
 
 def _id(module: Any) -> str:
     return str(getattr(getattr(module, "plugin", None), "id", ""))
+
+
+def _cannot_be_imported(error: Exception, path: str) -> dict[str, Any]:
+    """The check that fails, with the lines of the plugin's own that lead to it."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not _is_machinery(f.filename)]
+    where = "".join(f"\n  {f.filename}:{f.lineno} in {f.name}: {f.line}" for f in frames[-4:])
+    remedy = "mend the line above" if where or isinstance(error, SyntaxError) else "look at its entry point"
+    if isinstance(error, ModuleNotFoundError):
+        remedy = _what_is_there(error, Path(path))
+    why = f"it cannot be imported: {type(error).__name__}: {error}{where}"
+    return {"check": "info", "state": "failed", "why": why, "remedy": remedy}
+
+
+def _is_machinery(filename: str) -> bool:
+    standard = sysconfig.get_paths()["stdlib"]
+    ours = (__file__, loader.__file__)
+    return (
+        filename.startswith(("<frozen", f"{standard}/asyncio", f"{standard}/importlib")) or filename in ours
+    )
+
+
+def _what_is_there(error: ModuleNotFoundError, folder: Path) -> str:
+    """What to do about a module that is not there: an entry point that is spelled wrong, or a package that nobody named."""
+    packages = sorted(p.parent.name for root in (folder, folder / "src") for p in root.glob("*/__init__.py"))
+    if str(error.name).startswith("appliance_") and packages:
+        return (
+            f"the entry point in pyproject.toml names a module; the packages there are: {', '.join(packages)}"
+        )
+    return f"name what brings {error.name} under dependencies in pyproject.toml, and install it here to try"
 
 
 def main() -> None:
@@ -190,12 +233,7 @@ def main() -> None:
         place = Place(Path(path), module[0], None) if module else find(Path(path))
         found = asyncio.run(_examined(place, json.loads(config), installed=bool(module)))
     except Exception as error:  # noqa: BLE001 - a stranger's module may raise anything while it is imported
-        import traceback
-
-        traceback.print_exc()
-        why = f"it cannot be imported: {type(error).__name__}: {error}"
-        check = {"check": "info", "state": "failed", "why": why, "remedy": "the traceback above says where"}
-        found = {"checks": [check], "measured": {}, "checklist": None}
+        found = {"checks": [_cannot_be_imported(error, path)], "measured": {}, "checklist": None, "id": ""}
     sys.stdout.write("\0" + json.dumps(found))
     sys.stdout.flush()
 

@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,15 +18,20 @@ from pathlib import Path
 from typing import Any
 
 from appliance.core.clock import SystemClock
+from appliance.kit.clashes import refuse_files
 from appliance.kit.installed import GROUP, CannotInstall, Installed, Root, distributions, normal, take_out
 
 LONGEST_S = 900.0
+#: What pip fetches by itself: git+https://..., https://.../x.whl, file:///...
+_ADDRESS = re.compile(r"(git\+)?(https|ssh|file)://\S+")
 
 
 def bring(
     installed: Installed, folder: Path, source: str, *, no_index: bool = False, find_links: Sequence[str] = ()
 ) -> tuple[Root, tuple[Root, ...]]:
-    """Install `source` (a wheel, a folder, or a name) into the draft `folder`; it, and all that are there then.
+    """Install `source` into the draft `folder`; it, and all that are there then.
+
+    `source` is a wheel, a folder, a source distribution, an address that pip knows (git+https://...), or a name.
 
     Raises:
         CannotInstall: pip is not there or refuses, or it is no plugin.
@@ -67,6 +73,7 @@ def bring(
         target = ["--target", str(folder), "--upgrade", "--no-deps", "--no-compile"]
         _call([*pip, "install", *target, *options, wheel, *needed])
         sha256 = hashlib.sha256(Path(wheel).read_bytes()).hexdigest() if wheel.endswith(".whl") else ""
+    refuse_files(folder, name, [r for r in others if r is not old])
     root = _root(folder, name, source, {n: v for n, v in wanted.items() if n != name})
     root = replace(root, at=SystemClock().wall_ns() / 1e9, sha256=sha256)
     return root, (*(r for r in others if r is not old), root)
@@ -116,24 +123,38 @@ def _is_ours(distribution: metadata.Distribution, installed: Installed) -> bool:
 def _wheel(pip: Sequence[str], source: str, scratch: Path, options: Sequence[str]) -> str:
     """A wheel for a folder; anything else as it is, as an absolute path where it is a file."""
     path = Path(source)
+    if _ADDRESS.match(source):
+        return _built(pip, source, scratch, options)
     if path.is_dir():
         if not (path / "pyproject.toml").is_file():
             raise CannotInstall(
                 f"{source} has no pyproject.toml", "copy a single .py file to STATE_DIR/plugins instead"
             )
-        # Without an index nothing can be fetched to build with: then what is there has to do.
-        alone = ["--no-build-isolation"] if "--no-index" in options else []
-        _call(
-            [*pip, "wheel", "--no-deps", *alone, *options, "--wheel-dir", str(scratch), str(path.resolve())]
-        )
-        return str(next(scratch.glob("*.whl")))
+        return _built(pip, str(path.resolve()), scratch, options)
     if path.is_file():
+        if path.suffix == ".py":
+            raise CannotInstall(
+                f"{source} is a plugin of one file", f"copy it: cp {source} STATE_DIR/plugins/"
+            )
+        if path.name.endswith((".tar.gz", ".zip")):
+            return _built(pip, str(path.resolve()), scratch, options)
         if path.suffix != ".whl":
-            raise CannotInstall(f"{source} is no wheel", "make one: python3 -m pip wheel --no-deps FOLDER")
+            raise CannotInstall(
+                f"{source} is no wheel and no source distribution",
+                "make a wheel: python3 -m pip wheel --no-deps FOLDER",
+            )
         return str(path.resolve())
     if "/" in source or source.endswith(".whl"):
         raise CannotInstall(f"there is nothing at {source}")
     return source
+
+
+def _built(pip: Sequence[str], source: str, scratch: Path, options: Sequence[str]) -> str:
+    """The wheel that pip makes of a folder, a source distribution or an address."""
+    # Without an index nothing can be fetched to build with: then what is there has to do.
+    alone = ["--no-build-isolation"] if "--no-index" in options else []
+    _call([*pip, "wheel", "--no-deps", *alone, *options, "--wheel-dir", str(scratch), source])
+    return str(next(scratch.glob("*.whl")))
 
 
 def _pip() -> list[str]:

@@ -287,3 +287,36 @@ def test_a_test_suite_without_pytest_is_said_and_not_hidden(tmp_path, monkeypatc
     monkeypatch.setattr(trying.importlib.util, "find_spec", lambda name: None)
     place = trying.find(written(tmp_path / "p"))
     assert "pytest is not installed" in trying.own_tests(place)["why"]
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [("x = 1\n1 / 0\n", "bad.py:2 in <module>: 1 / 0"), ("import nowhere_at_all\n", "name what brings nowhere_at_all"),
+     ("def x(:\n", "(bad.py, line 1)")],
+)  # fmt: skip
+def test_what_cannot_be_imported_says_where_and_what_to_do(tmp_path, code, says):
+    (tmp_path / "bad.py").write_text(code, encoding="utf-8")
+    done = trial(str(tmp_path / "bad.py"))
+    assert done.exit_code == 1
+    assert says in done.output
+    assert "asyncio" not in done.output, "only the lines of its own"
+
+
+def test_an_entry_point_that_leads_nowhere_says_what_is_there(tmp_path):
+    folder = written(tmp_path / "p", "--hooks", "setup")
+    project = folder / "pyproject.toml"
+    text = project.read_text(encoding="utf-8").replace(
+        'hello = "appliance_hello"', 'hello = "appliance_hallo"'
+    )
+    project.write_text(text, encoding="utf-8")
+    assert "the packages there are: appliance_hello" in trial(str(folder)).output
+
+
+def test_the_test_beside_a_single_file_is_run(tmp_path):
+    written(tmp_path, "--single-file", "--hooks", "setup")
+    test = "import hello\n\nasync def test_it():\n    assert hello.plugin.id == 'hallo'\n"
+    (tmp_path / "test_hello.py").write_text(test, encoding="utf-8")
+    done = trial(str(tmp_path / "hello.py"), "--json")
+    own = json.loads(done.stdout)[0]
+    assert (done.exit_code, own["check"], own["state"]) == (1, "own-tests", "failed")
+    assert "'hallo'" in own["why"]

@@ -95,7 +95,8 @@ def test_one_that_fails_the_checks_is_not_installed_and_nothing_stays(tmp_path):
 @pytest.mark.parametrize(
     ("source", "says"),
     [("nowhere/x.whl", "nothing at"), ("aiohttp", "part of the appliance itself"), ("timeball", "part of the appliance"),
-     (str(ROOT / "Makefile"), "is no wheel"), (str(ROOT / "tests"), "no pyproject.toml")],
+     (str(ROOT / "Makefile"), "is no wheel"), (str(ROOT / "tests/conftest.py"), "a plugin of one file"),
+     ("file:///nowhere/at-all", "pip refused"), (str(ROOT / "tests"), "no pyproject.toml")],
 )  # fmt: skip
 def test_what_cannot_be_a_plugin_is_refused_and_nothing_changes(tmp_path, source, says):
     done = command(tmp_path, "install", source, "--no-index")
@@ -326,3 +327,54 @@ def asked(state, path):
         return Admin(state / "admin.sock").get(path)
     except Failure:
         return None
+
+
+def other(folder, name, *, plugin_id="other", package="appliance_other"):
+    """A plugin of another distribution."""
+    (folder / package).mkdir(parents=True)
+    (folder / package / "__init__.py").write_text(
+        f'from appliance import PluginInfo\nplugin = PluginInfo(id="{plugin_id}", title="Other", api=1)\n',
+        encoding="utf-8",
+    )
+    (folder / "pyproject.toml").write_text(
+        f'[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n[project]\nname = "{name}"\n'
+        f'version = "1"\n[project.entry-points."appliance.plugins"]\n{plugin_id} = "{package}"\n[tool.setuptools]\n'
+        f'packages = ["{package}"]\n',
+        encoding="utf-8",
+    )
+    return str(folder)
+
+
+def test_two_of_one_id_or_with_the_same_files_are_refused_and_the_first_stays_as_it_is(tmp_path, wheel):
+    state = tmp_path / "s"
+    assert command(state, "install", str(wheel), "--no-index").exit_code == 0
+    for number, (source, says) in enumerate((
+        (other(tmp_path / "a", "timeball-a", plugin_id="hello"), "is installed already, from timeball-hello"),
+        (other(tmp_path / "b", "timeball-b", plugin_id="dns"), "comes with the appliance"),
+        (other(tmp_path / "c", "timeball-c", package="appliance_hello"), "which belongs to timeball-hello"),
+    )):  # fmt: skip
+        done = command(state, "install", source, "--no-index")
+        assert (done.exit_code, says in done.output) == (1, True), (number, done.output)
+    now = listed(state)
+    assert [r["name"] for r in now["installed"]] == ["timeball-hello"]
+    assert now["changed"] == []
+
+
+def test_a_source_distribution_and_an_address_are_installed_too(tmp_path):
+    folder = tmp_path / "p"
+    other(folder, "timeball-other")
+    build_it = "import setuptools.build_meta as b; b.build_sdist('dist')"
+    subprocess.run([sys.executable, "-c", build_it], cwd=folder, check=True, capture_output=True)
+    (sdist,) = (folder / "dist").glob("*.tar.gz")
+    for source in (str(sdist), folder.as_uri()):
+        done = command(tmp_path / "s", "install", source, "--no-index")
+        assert done.exit_code == 0, done.output
+    assert [r["source"] for r in listed(tmp_path / "s")["installed"]] == [folder.as_uri()]
+
+
+def test_going_back_says_to_what(tmp_path, wheel):
+    assert command(tmp_path, "install", str(wheel), "--no-index").exit_code == 0
+    assert command(tmp_path, "remove", "hello").exit_code == 0
+    words = ["plugin", "rollback", "--state-dir", str(tmp_path)]
+    assert "Back to timeball-hello 0.1.0." in CliRunner().invoke(build(), words).output
+    assert "Back to no installed plugins." in CliRunner().invoke(build(), words).output

@@ -28,7 +28,7 @@ from appliance.host.backoff import Timing
 from appliance.kit import measure
 from appliance.testing import RunningAppliance, running
 from appliance.testing.contract import answers, belongings, described, judgements
-from appliance.testing.contract.outcome import Outcome
+from appliance.testing.contract.outcome import NOTHING, Outcome
 from appliance.testing.contract.stalls import Stalls
 
 #: Under this configuration the built-in plugins that yours may need take no port that somebody else has.
@@ -106,7 +106,7 @@ class _Examination:
     def _tell(self, check: str, faults: Iterable[str], *, applies: bool = True, besides: str = "") -> None:
         found = list(faults)
         if not applies:
-            self.outcomes.append(Outcome(check, "skipped", "there is nothing of the kind"))
+            self.outcomes.append(Outcome(check, "skipped", NOTHING))
         elif found and check in self._exempt:
             self.outcomes.append(Outcome(check, "exempt", self._exempt[check]))
         else:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
+#: Why a check is skipped.
+NOTHING: Final = "there is nothing of the kind"
 #: What is asked, in order, with what to do about a failure.
 CHECKS: Final = {
     "info": "give the module a PluginInfo named `plugin`: a lower-case id, a title, an API level this appliance has",
