@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from appliance.api.contrib import Route
 from appliance.api.errors import Conflict
 from appliance.core.routes import Request
-from appliance.core.tasks import spawn
 from appliance.host import answers
 
 if TYPE_CHECKING:
@@ -24,13 +23,8 @@ def anew_routes(host: Host) -> tuple[Route, ...]:
         if host.changes.restart is None:
             raise Conflict("this process cannot start itself anew: whoever started it has to")
         log.warning("%s starts the appliance anew", request.actor)
-
-        async def soon() -> None:  # whoever asked gets the answer first
-            await host.clock.sleep(host.changes.patience.answer_s)
-            host.changes.restart()
-
-        spawn(soon(), name="host:restart")
-        return {"restarting": True}
+        host.restart_soon()
+        return {"restarting": True, "started_at": host.started_at}
 
     async def enter_safe_mode(request: Request) -> dict[str, Any]:
         if host.starts is None:
@@ -40,7 +34,7 @@ def anew_routes(host: Host) -> tuple[Route, ...]:
         return {"safe_mode": True, "takes_effect": "with the next start"}
 
     return (
-        Route("POST", "/api/v1/restart", restart, "box:restart", "Start the appliance anew, in place", returns=answers.RESTARTING),
+        Route("POST", "/api/v1/restart", restart, "box:restart", "Start the appliance anew, in place: what was installed or taken back takes effect", returns=answers.RESTARTING),
         Route(
             "POST", "/api/v1/plugins/safe-mode/enter", enter_safe_mode, "plugins:write",
             "Leave other people's plugins out from the next start on", returns=answers.LEFT,

@@ -83,7 +83,6 @@ RESTARTING: Final = obj({
     "restarting": FLAG, "started_at": said(NUMBER, "of the process that ends: GET /api/v1/status tells another one afterwards"),
 })  # fmt: skip
 LEFT: Final = obj({"safe_mode": FLAG, "takes_effect": TEXT})
-RESTARTING: Final = obj({"restarting": FLAG})
 OPENAPI: Final[Schema] = {"type": "object", "required": ["openapi", "info", "paths", "components"]}
 
 # -- doctor -----------------------------------------------------------------------------------------------------------

@@ -344,7 +344,7 @@ class Host:
         """Have the process begin anew, once the answer to whoever asked for it has left."""
 
         async def soon() -> None:
-            await asyncio.sleep(self.changes.patience.answer_s)
+            await self.clock.sleep(self.changes.patience.answer_s)
             self.changes.restart()
 
         self._tasks.append(spawn(soon(), name="host:restart"))

@@ -1,4 +1,4 @@
-"""Operations on the plugins that were installed on this box, and the restart with which they take effect."""
+"""Operations on the plugins that were installed on this box."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from appliance.api.contrib import Route
 from appliance.api.errors import Conflict
-from appliance.core.routes import Reply, Request
+from appliance.core.routes import Request
 from appliance.host import answers
 from appliance.host.starts import chosen_at_boot
 from appliance.kit.installed import CannotInstall, Installed, overview
@@ -67,15 +67,6 @@ def installed_routes(host: Host) -> tuple[Route, ...]:
         log.warning("%s ends safe mode with the next start", request.actor)
         return {"safe_mode": False, "takes_effect": "with the next start"}
 
-    async def restart(request: Request) -> Reply:
-        if host.changes.restart is None:
-            raise Conflict(
-                "this appliance is no process of its own: whoever started it has to start it again"
-            )
-        log.warning("%s has the appliance started again", request.actor)
-        host.restart_soon()
-        return Reply({"restarting": True, "started_at": host.started_at}, 202)
-
     return (
         Route(
             "GET",
@@ -100,15 +91,6 @@ def installed_routes(host: Host) -> tuple[Route, ...]:
             "plugins:write",
             "Try other people's plugins again with the next start",
             returns=answers.LEFT,
-        ),
-        Route(
-            "POST",
-            "/api/v1/restart",
-            restart,
-            "box:restart",
-            "Start the appliance again: what was installed or taken back takes effect. Nothing is answered for a second or two",
-            returns=answers.RESTARTING,
-            status=202,
         ),
     )
 
