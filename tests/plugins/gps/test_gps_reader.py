@@ -22,7 +22,7 @@ from appliance_gps.reading.reader import Orders, Reader
 from appliance_gps.told import ReaderTold, problems
 from tests.plugins.gps.chips import FakeChips
 from tests.plugins.gps.sky import Sky
-from tests.support.programs import need, need_root
+from tests.support.programs import free_port, need, need_root
 from tests.support.tree import ROOT
 from tests.support.wait import wait_until
 
@@ -373,3 +373,49 @@ def test_a_receiver_without_a_pulse_is_enough_and_claims_no_more_than_it_knows(c
         row = wait_until(lambda: follows(chronyd, "GPS"), "chronyd to follow the receiver", timeout_s=90)
     assert row[2] == "1"
     assert float(row[10]) / 2 + float(row[11]) >= 0.4
+
+
+# -- with gpsd --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def gpsd(folder):
+    """Start gpsd on a receiver's line; ended with the test."""
+    started = []
+
+    def start(device: str) -> int:
+        port = free_port()
+        log = (folder / "gpsd.log").open("wb")
+        started.append(
+            (
+                subprocess.Popen(
+                    [need("gpsd"), "-N", "-n", "-S", str(port), device],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                ),
+                log,
+            )
+        )
+        return port
+
+    yield start
+    for process, log in started:
+        process.kill()
+        process.wait()
+        log.close()
+
+
+def test_a_receiver_that_gpsd_reads_gives_seconds_and_completes_pulses(folder, listening, gpsd) -> None:
+    chips = FakeChips()
+    with (
+        Sky(chips, ahead_s=0.1) as sky,
+        session(folder, chips, line=18, receiver="gpsd", gpsd_port=gpsd(sky.device)) as reader,
+    ):
+        told = reader.until(lambda t: t.pps.sent >= 1)
+        _, offset, pulse = listening["pps"].sample()
+        _, rough, _ = listening["gps"].sample()
+    assert told.receiver.standing == "fix"
+    assert pulse == 0
+    assert offset == pytest.approx(-0.1, abs=1e-5)
+    assert rough == pytest.approx(-0.1, abs=0.4)
