@@ -10,6 +10,7 @@ import secrets
 import socket
 import ssl
 import struct
+import subprocess
 import time
 from typing import Any
 
@@ -137,6 +138,23 @@ def fingerprint(port: int, within_s: float = 20) -> str:
     ):
         certificate = sealed.getpeercert(binary_form=True) or b""
     return ":".join(f"{byte:02X}" for byte in hashlib.sha256(certificate).digest())
+
+
+def validity(port: int, within_s: float = 20) -> tuple[float, float]:
+    """Until when and from when the certificate that is shown holds, in Unix seconds; judged by nobody."""
+    trusting = ssl.create_default_context()
+    trusting.check_hostname = False
+    trusting.verify_mode = ssl.CERT_NONE
+    with (
+        socket.create_connection((HERE, port), timeout=within_s) as line,
+        trusting.wrap_socket(line) as sealed,
+    ):
+        certificate = ssl.DER_cert_to_PEM_cert(sealed.getpeercert(binary_form=True) or b"")
+    told = subprocess.run(
+        ["openssl", "x509", "-noout", "-enddate", "-startdate"], input=certificate, capture_output=True, text=True, check=True
+    ).stdout  # fmt: skip
+    ends, begins = (ssl.cert_time_to_seconds(each.partition("=")[2]) for each in told.splitlines())
+    return float(ends), float(begins)
 
 
 def now_s() -> float:

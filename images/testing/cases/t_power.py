@@ -1,0 +1,211 @@
+"""Power that fails at any moment while people work; a system that hangs; half the memory."""
+
+from __future__ import annotations
+
+import random
+import secrets
+import threading
+
+from images.testing import probes
+from images.testing.bench import Bench, case, check
+from images.testing.cases.b_boot import START_S
+from images.testing.inside import inside, with_shell
+from images.testing.machine import Machine
+from images.testing.owner import SETTINGS, Owner
+
+#: Of the acceptance list: 3 in every run, 30 before a release.
+FEW, MANY = 3, 30
+
+
+class Writer:
+    """Works as a busy owner does, and notes what was acknowledged: members that are added and removed, tokens that are made."""
+
+    def __init__(self, owner: Owner, chance: random.Random) -> None:
+        self._owner = owner
+        self._chance = chance
+        self._over = threading.Event()
+        self.members: set[str] = set()
+        self.gone: set[str] = set()
+        self.tokens: dict[str, str] = {}
+        self.acknowledged = 0
+        #: Asked for and not answered: it may have happened, and need not have.
+        self.open: set[str] = set()
+
+    def begin(self) -> None:
+        """Write until it is over or nobody answers any more."""
+        self._over.clear()
+        self._thread = threading.Thread(target=self._write)
+        self._thread.start()
+
+    def end(self) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def sign_in_again(self, owner: Owner) -> None:
+        self._owner = owner
+
+    def _write(self) -> None:
+        while not self._over.is_set():
+            turn = self._chance.random()
+            if turn < 0.6 or not self.members:
+                done = self._add()
+            elif turn < 0.8:
+                done = self._remove()
+            else:
+                done = self._token()
+            if not done:
+                return
+
+    def _add(self) -> bool:
+        address = f"198.18.{self._chance.randrange(256)}.{self._chance.randrange(1, 255)}"
+        if address in self.members | self.gone | self.open:
+            return True
+        self.open.add(address)
+        reply = self._owner.ask("POST", "/api/v1/members", {"address": address, "force": True}, within_s=60)
+        if reply is None or reply.status not in (200, 201):
+            return reply is not None
+        self.open.discard(address)
+        self.members.add(address)
+        self.acknowledged += 1
+        return True
+
+    def _remove(self) -> bool:
+        address = self._chance.choice(sorted(self.members))
+        self.members.discard(address)
+        self.open.add(address)
+        reply = self._owner.ask("DELETE", f"/api/v1/members/{address}", within_s=60)
+        if reply is None or reply.status not in (200, 202, 204):
+            return reply is not None
+        self.open.discard(address)
+        self.gone.add(address)
+        self.acknowledged += 1
+        return True
+
+    def _token(self) -> bool:
+        label = secrets.token_hex(6)
+        reply = self._owner.ask(
+            "POST", "/api/v1/tokens", {"label": label, "scopes": ["servers:read"]}, within_s=60
+        )
+        if reply is None or reply.status != 201:
+            return reply is not None
+        self.tokens[label] = reply.json()["token"]
+        self.acknowledged += 1
+        return True
+
+
+def cuts(bench: Bench, count: int) -> str:
+    """Nothing acknowledged is lost, nothing removed is back, the database and the file system are whole."""
+    chance = random.Random(bench.kind)  # noqa: S311 - moments of cuts, the same in each run
+    machine = bench.machine(
+        "cuts", **with_shell(bench.work / "cuts", credentials={"timeball.toml": SETTINGS})
+    ).start()
+    writer = Writer(Owner.sign_in(machine, START_S), chance)
+    starts: list[float] = []
+    for number in range(count):
+        writer.begin()
+        wait_s = chance.uniform(0.5, 12.0)
+        began_s = machine.since_start_s()
+        machine.until(
+            lambda b=began_s, w=wait_s: machine.since_start_s() - b > w, 60, "some seconds", every_s=0.05
+        )  # type: ignore[misc]
+        machine.cut()
+        writer.end()
+        machine.start()
+        writer.sign_in_again(owner := Owner.sign_in(machine, START_S))
+        starts.append(machine.since_start_s())
+        _compare(machine, owner, writer, f"cut {number + 1} after {wait_s:.1f} s")
+    bench.done_with(machine)
+    return (
+        f"{count} cuts, {writer.acknowledged} acknowledged changes, none lost; "
+        f"up again after {min(starts):.0f} to {max(starts):.0f} s"
+    )
+
+
+def _compare(machine: Machine, owner: Owner, writer: Writer, what: str) -> None:
+    there = {member["address"] for member in owner.get("/api/v1/members?limit=100000")}
+    lost = writer.members - there
+    check(not lost, f"{what}: {len(lost)} members that were acknowledged are gone: {sorted(lost)[:5]}")
+    back = writer.gone & there
+    check(not back, f"{what}: {len(back)} members that were removed are back: {sorted(back)[:5]}")
+    writer.members |= writer.open & there
+    writer.open.clear()
+    for label, token in list(writer.tokens.items())[-5:]:
+        reply = probes.web(
+            machine.ports["https"], "/api/v1/members?limit=1", tls=True, heads={"Authorization": f"Bearer {token}"}, within_s=60
+        )  # fmt: skip
+        check(
+            reply is not None and reply.status == 200,
+            f"{what}: token {label} was acknowledged and does not work: {reply}",
+        )
+    said = inside(
+        machine,
+        "timeball doctor --json 2>/dev/null | grep -ci 'damaged\\|malformed' ; ls /run/timeball/ ; "
+        "ls /var/lib/timeball | grep corrupt ; true",
+    )
+    check("data-problem" not in said and "corrupt" not in said, f"{what}: {said}")
+
+
+@case(17, "power cuts while people work")
+def few_cuts(bench: Bench) -> str:
+    return cuts(bench, FEW)
+
+
+@case(17, "power cuts while people work, many", slow=True)
+def many_cuts(bench: Bench) -> str:
+    return cuts(bench, MANY)
+
+
+@case(25, "the watchdog starts a frozen system anew", slow=True, images=("vm-amd64",))
+def watchdog(bench: Bench) -> str:
+    """PID 1 freezes after a fault and feeds the watchdog no more."""
+    machine = bench.machine("frozen", **with_shell(bench.work / "frozen", watchdog=True)).start()
+    machine.wait_said("timeball setup code", START_S)
+    check("watchdog0" in inside(machine, "ls /dev"), "the watchdog's device is not there")
+    identity = inside(machine, "cat /proc/sys/kernel/random/boot_id").strip().splitlines()[-1]
+    began_s = machine.since_start_s()
+    inside(machine, "kill -SEGV 1; sleep 1; true")
+    machine.until(
+        lambda: "Freezing execution" in machine.said() or "crash" in machine.said().lower(),
+        120,
+        "PID 1 is frozen",
+        alive=True,
+    )
+    mark = len(machine.said())
+    machine.until(
+        lambda: "timeball setup code" in machine.said()[mark:], START_S, "the console asks anew", alive=True
+    )
+    took_s = machine.since_start_s() - began_s
+    check(
+        inside(machine, "cat /proc/sys/kernel/random/boot_id").strip().splitlines()[-1] != identity,
+        "it has not started anew",
+    )
+    bench.done_with(machine)
+    return f"frozen, and up again after {took_s:.0f} s"
+
+
+@case(28, "works with 256 MB", slow=True)
+def a_quarter(bench: Bench) -> str:
+    """Less than any board that we name has; it serves all the same."""
+    machine = bench.machine("m256", **with_shell(bench.work / "m256", memory_mib=256)).start()
+    machine.until(lambda: probes.ntp(machine.ports["ntp"]) is not None, START_S, "NTP answers", alive=True)
+    machine.until(
+        lambda: probes.web(machine.ports["https"], "/api/v1/setup", tls=True) is not None,
+        START_S,
+        "HTTPS answers",
+        alive=True,
+    )
+    machine.until(
+        lambda: probes.dns(machine.ports["dns"], "pool.home.arpa", 6) is not None,
+        START_S,
+        "DNS answers",
+        alive=True,
+    )
+    killed = (
+        inside(machine, "journalctl -k --no-pager | grep -ci 'out of memory' || true")
+        .strip()
+        .splitlines()[-1]
+    )
+    check(killed == "0", f"the kernel ran out of memory {killed} times")
+    free = inside(machine, "free -m | tail -n 2").strip()
+    bench.done_with(machine)
+    return " / ".join(" ".join(line.split()) for line in free.splitlines())
