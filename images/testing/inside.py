@@ -134,6 +134,24 @@ class Shell:
         self._line.sendall(f"{command}\n".encode())
 
 
+#: What a kernel says that was emulated too slowly in its first moments; it hangs soon after. No such thing on real machines.
+_STILLBORN = "8254 timer not connected"
+
+
+def begin(machine: Machine, within_s: float = 900) -> Machine:
+    """Switch a machine on and wait until its console has something to say about Timeball."""
+    for _ in range(6):
+        machine.start()
+        machine.until(
+            lambda: _STILLBORN in machine.said() or "timeball address" in machine.said() or "timeball setup" in machine.said(),
+            within_s, "the console speaks of Timeball", alive=True,
+        )  # fmt: skip
+        if _STILLBORN not in machine.said():
+            return machine
+        machine.cut()
+    raise Waited("this machine is too busy to emulate another one")
+
+
 def inside(machine: Machine, command: str, within_s: float = 180) -> str:
     """What one command prints, whatever its exit code; waits for the shell to be there."""
     with Shell(machine).ready(900) as shell:

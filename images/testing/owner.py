@@ -24,7 +24,13 @@ class Owner:
 
     @staticmethod
     def sign_in(machine: Machine, within_s: float = 300) -> Owner:
-        """Wait until the box lets its owner in."""
+        """Wait until the box has its owner, and lets him in. Not before: who tries too often has to wait."""
+
+        def claimed() -> bool:
+            reply = probes.web(machine.ports["https"], "/api/v1/setup", tls=True)
+            return reply is not None and reply.status == 200 and reply.json()["claimed"]
+
+        machine.until(claimed, within_s, "the box has an owner", alive=True, every_s=2.0)
         body = {"name": NAME, "password": PASSWORD}
         said = ""
 
@@ -38,7 +44,7 @@ class Owner:
 
         found: list[str] = []
         try:
-            machine.until(let_in, within_s, "the owner signs in", alive=True, every_s=1.0)
+            machine.until(let_in, within_s, "the owner signs in", alive=True, every_s=10.0)
         except Waited as waited:
             raise Waited(f"{said}: {waited}") from None
         return Owner(machine, found[0])

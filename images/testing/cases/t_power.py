@@ -9,7 +9,7 @@ import threading
 from images.testing import probes
 from images.testing.bench import Bench, case, check
 from images.testing.cases.b_boot import START_S
-from images.testing.inside import inside, with_shell
+from images.testing.inside import begin, inside, with_shell
 from images.testing.machine import Machine
 from images.testing.owner import SETTINGS, Owner
 
@@ -96,21 +96,18 @@ class Writer:
 def cuts(bench: Bench, count: int) -> str:
     """Nothing acknowledged is lost, nothing removed is back, the database and the file system are whole."""
     chance = random.Random(bench.kind)  # noqa: S311 - moments of cuts, the same in each run
-    machine = bench.machine(
-        "cuts", **with_shell(bench.work / "cuts", credentials={"timeball.toml": SETTINGS})
-    ).start()
+    machine = begin(
+        bench.machine("cuts", **with_shell(bench.work / "cuts", credentials={"timeball.toml": SETTINGS}))
+    )
     writer = Writer(Owner.sign_in(machine, START_S), chance)
     starts: list[float] = []
     for number in range(count):
         writer.begin()
         wait_s = chance.uniform(0.5, 12.0)
-        began_s = machine.since_start_s()
-        machine.until(
-            lambda b=began_s, w=wait_s: machine.since_start_s() - b > w, 60, "some seconds", every_s=0.05
-        )  # type: ignore[misc]
+        _passed(machine, wait_s)
         machine.cut()
         writer.end()
-        machine.start()
+        begin(machine)
         writer.sign_in_again(owner := Owner.sign_in(machine, START_S))
         starts.append(machine.since_start_s())
         _compare(machine, owner, writer, f"cut {number + 1} after {wait_s:.1f} s")
@@ -119,6 +116,11 @@ def cuts(bench: Bench, count: int) -> str:
         f"{count} cuts, {writer.acknowledged} acknowledged changes, none lost; "
         f"up again after {min(starts):.0f} to {max(starts):.0f} s"
     )
+
+
+def _passed(machine: Machine, seconds: float) -> None:
+    began_s = machine.since_start_s()
+    machine.until(lambda: machine.since_start_s() - began_s > seconds, 60, "some seconds", every_s=0.05)
 
 
 def _compare(machine: Machine, owner: Owner, writer: Writer, what: str) -> None:
@@ -158,7 +160,7 @@ def many_cuts(bench: Bench) -> str:
 @case(25, "the watchdog starts a frozen system anew", slow=True, images=("vm-amd64",))
 def watchdog(bench: Bench) -> str:
     """PID 1 freezes after a fault and feeds the watchdog no more."""
-    machine = bench.machine("frozen", **with_shell(bench.work / "frozen", watchdog=True)).start()
+    machine = begin(bench.machine("frozen", **with_shell(bench.work / "frozen", watchdog=True)))
     machine.wait_said("timeball setup code", START_S)
     check("watchdog0" in inside(machine, "ls /dev"), "the watchdog's device is not there")
     identity = inside(machine, "cat /proc/sys/kernel/random/boot_id").strip().splitlines()[-1]
@@ -186,7 +188,7 @@ def watchdog(bench: Bench) -> str:
 @case(28, "works with 256 MB", slow=True)
 def a_quarter(bench: Bench) -> str:
     """Less than any board that we name has; it serves all the same."""
-    machine = bench.machine("m256", **with_shell(bench.work / "m256", memory_mib=256)).start()
+    machine = begin(bench.machine("m256", **with_shell(bench.work / "m256", memory_mib=256)))
     machine.until(lambda: probes.ntp(machine.ports["ntp"]) is not None, START_S, "NTP answers", alive=True)
     machine.until(
         lambda: probes.web(machine.ports["https"], "/api/v1/setup", tls=True) is not None,

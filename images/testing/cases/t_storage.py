@@ -6,7 +6,7 @@ from images.testing import probes
 from images.testing.bench import Bench, case, check
 from images.testing.cases.b_boot import START_S
 from images.testing.cases.t_time import box
-from images.testing.inside import inside
+from images.testing.inside import begin, inside
 from images.testing.machine import Machine
 from images.testing.owner import Owner
 
@@ -55,7 +55,7 @@ def full(bench: Bench) -> str:
         )
         # Over a restart too.
         machine.cut()
-        machine.start()
+        begin(machine)
         machine.until(
             lambda: probes.ntp(machine.ports["ntp"]) is not None,
             START_S,

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from images.testing import probes
 from images.testing.bench import Bench, case, check
 from images.testing.cases.b_boot import START_S
-from images.testing.inside import inside, with_shell
+from images.testing.inside import begin, inside, with_shell
 from images.testing.machine import Machine
 from images.testing.owner import SETTINGS, Owner
 from images.testing.source import SEEN_AS, time_source
@@ -20,11 +20,11 @@ YEAR_S = 365 * 86_400.0
 @case(11, "starts without a network as fast as with one")
 def no_network(bench: Bench) -> str:
     """Nothing waits for it: the console says how to claim the box."""
-    machine = bench.machine("alone", network=False).start()
+    machine = begin(bench.machine("alone", network=False))
     machine.wait_said("timeball setup code", START_S)
     alone_s = machine.since_start_s()
     bench.done_with(machine)
-    machine = bench.machine("beside").start()
+    machine = begin(bench.machine("beside"))
     machine.wait_said("timeball setup code", START_S)
     beside_s = machine.since_start_s()
     bench.done_with(machine)
@@ -47,9 +47,7 @@ def built_s(machine: Machine) -> float:
 def box(bench: Bench, name: str, **hardware: object) -> Iterator[Machine]:
     """A machine with an owner, a shell, and a network that ends at this machine."""
     credentials = {"timeball.toml": SETTINGS}
-    machine = bench.machine(
-        name, **with_shell(bench.work / name, credentials=credentials, **hardware)
-    ).start()
+    machine = begin(bench.machine(name, **with_shell(bench.work / name, credentials=credentials, **hardware)))
     try:
         yield machine
     finally:
@@ -117,7 +115,7 @@ def wrong_clock(bench: Bench, name: str, rtc: str, *, floor: bool) -> str:
         inside(machine, "systemctl start timeball-clock-save.service; sync")
         noted_s = clock_s(machine)
         machine.cut()
-        machine.start()
+        begin(machine)
         machine.until(
             lambda: "there" in inside(machine, "echo there"), START_S, "the shell answers", alive=True
         )
