@@ -42,6 +42,8 @@ def advice(clock: Mapping[str, Any]) -> list[str]:
     told = source == "chrony" and "sources" not in (chrony.get("withheld") or {}) and "sources" in chrony
     if told and (sources or not listed):
         found += _of_sources(sources)
+    # A pool whose name is not known yet is there once for each server that is wanted from it.
+    found = list(dict.fromkeys(found))
     if clock["synchronised"]:
         found += _of_distance(clock, sources)
     kernel = clock["kernel"]

@@ -240,10 +240,16 @@ def processes(root, **named):
     ],
 )
 def test_who_sets_the_clock(tmp_path, found, text, expected):
-    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc" / "1").mkdir(parents=True)
     processes(tmp_path, **found)
     finding = timekeeping.who_sets(around(tmp_path, text, root=tmp_path))
     assert (finding.id if finding else None) == expected
+
+
+def test_a_service_that_sees_its_own_processes_only_says_nothing_about_others(tmp_path):
+    """`ProtectProc=invisible`: there may well be a chronyd, and the clock's plugin speaks with it."""
+    processes(tmp_path, python="timeball")
+    assert timekeeping.who_sets(around(tmp_path, "", root=tmp_path)) is None
 
 
 def test_a_real_process_that_sets_the_clock_is_seen(tmp_path):

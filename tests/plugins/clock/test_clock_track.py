@@ -94,6 +94,7 @@ FOUR = [source(n) for n in range(4)]
         (clock([source(1), source(2)]), ["nobody knows which is right"]),
         (clock([*FOUR, source(9, state="falseticker", name="wrong.example")]), ["wrong.example disagrees"]),
         (clock([*FOUR, source(9, reach=0, state="not selectable")]), ["192.0.2.9 does not answer"]),
+        (clock([*FOUR, *[source(9, reach=0, state="not selectable", name="pool.example", address="")] * 4]), ["pool.example does"]),
         (clock([*FOUR, source(9, reach=0b10101010)]), ["missed 4 of its last 8 polls"]),
         (clock([*FOUR, source(9, reach=0b1)]), []),  # it was asked once only
         (clock([source(mode="reference clock", address="GPS", state="selected")]), ["beside the reference clock"]),
