@@ -56,6 +56,8 @@ class Progress:
 
     def waiting(self) -> None:
         """Called about once a second while a program runs."""
+        if not self._stage:
+            return
         now_s = time.monotonic()
         last = _last_line(self.log)
         if self._live:

@@ -11,11 +11,13 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from images.builder.spec import Spec, load
 from images.testing import cases
 from images.testing.machine import Hardware, Machine
 
+M = TypeVar("M", bound=Machine)
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -104,7 +106,10 @@ class Bench:
     def machine(self, name: str, **hardware: object) -> Machine:
         """A fresh machine of this case's own, switched off."""
         plugged = {"architecture": self.architecture} | hardware
-        machine = Machine(self.image, self.work / name, Hardware(**plugged))  # type: ignore[arg-type]
+        return self.keep(Machine(self.image, self.work / name, Hardware(**plugged)))  # type: ignore[arg-type]
+
+    def keep(self, machine: M) -> M:
+        """Remember a machine, so that it is switched off whatever happens."""
         self._made.append(machine)
         return machine
 

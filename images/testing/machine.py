@@ -95,6 +95,10 @@ class Machine:
         self._process: subprocess.Popen[bytes] | None = None
         self._began_s = 0.0
         self._mark = 0
+        self._make_disk()
+
+    def _make_disk(self) -> None:
+        """Its disk, unless there is one from before."""
         if not self.disk.exists():
             _overlay(self.image, self.disk, self.hardware.disk_mib)
 

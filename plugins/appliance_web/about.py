@@ -70,6 +70,14 @@ class About:
         found = manual.page(name)
         return await self._help(request, "manual.html", found.title, page=found, current=name)
 
+    async def picture(self, request: Request) -> Reply:
+        """Answer /help/img/{picture}."""
+        return Reply(
+            manual.picture(request.params["picture"]),
+            headers={"Cache-Control": "public, max-age=3600"},
+            content_type="image/svg+xml",
+        )
+
     async def _help(self, request: Request, template: str, title: str, **values: Any) -> Reply:
         return await self._site.page(
             request, template, title, here="/help", topic="web", entries=manual.contents(), **values

@@ -13,9 +13,10 @@ from markupsafe import Markup
 from appliance.api.errors import NotFound
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,60}(/[a-z0-9][a-z0-9-]{0,60})?")
+_PICTURE = re.compile(r"[a-z0-9][a-z0-9-]{0,60}\.svg")
 #: Pages in the order in which a newcomer reads them; others follow by title.
 _FIRST = (
-    "index", "install", "web", "members", "scoring", "dns", "clock", "config", "operations", "plugins", "metrics",
+    "index", "flash", "install", "web", "members", "scoring", "dns", "clock", "config", "operations", "plugins", "metrics",
     "commands", "keys", "api", "operations-list",
 )  # fmt: skip
 
@@ -59,6 +60,25 @@ def page(name: str) -> ManualPage:
     if not _NAME.fullmatch(name) or name not in {entry.name for entry in _contents()}:
         raise NotFound(f"the manual has no page {name[:60]!r}")
     return _page(name)
+
+
+def picture(name: str) -> bytes:
+    """A drawing of the manual (SVG) by its file's name.
+
+    Raises:
+        NotFound: there is no such drawing.
+    """
+    if not _PICTURE.fullmatch(name):
+        raise NotFound(f"the manual has no picture {name[:60]!r}")
+    return _drawing(name)
+
+
+@functools.lru_cache(maxsize=32)
+def _drawing(name: str) -> bytes:
+    file = _folder() / "img" / name
+    if not file.is_file():
+        raise NotFound(f"the manual has no picture {name!r}")
+    return file.read_bytes()
 
 
 def _folder() -> Traversable:
@@ -112,6 +132,8 @@ def to_html(source: str, name: str = "") -> Markup:
         for child in token.children or ():
             if child.type == "link_open":
                 child.attrs["href"] = _link(str(child.attrs.get("href", "")), folder)
+            elif child.type == "image":
+                child.attrs["src"] = re.sub(r"^(\.\./)*img/", "/help/img/", str(child.attrs.get("src", "")))
         if token.type == "heading_open":
             inline = tokens[tokens.index(token) + 1]
             name = re.sub(r"[^a-z0-9]+", "-", inline.content.lower()).strip("-")

@@ -99,6 +99,7 @@ def web_routes(ctx: SetupContext) -> tuple[Route, ...]:
         page("/api", about.api, scope="public"),
         page("/help", about.contents, scope="public", menu=Menu("Help", "pool", 200)),
         page("/help/{name}", about.manual_page, scope="public"),
+        page("/help/img/{picture}", about.picture, scope="public"),
         page("/help/{folder}/{name}", about.manual_page, scope="public"),
         page("/static/{file}", site.assets.serve, scope="public"),
         *CheckApi(site).routes(),

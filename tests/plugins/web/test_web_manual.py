@@ -47,6 +47,20 @@ def test_links_between_pages_become_ours():
     assert 'href="#here"' in html("[x](#here)")
 
 
+def test_drawings_come_from_the_box_itself():
+    assert 'src="/help/img/flash-card.svg"' in html("![x](img/flash-card.svg)", "flash")
+    assert 'src="/help/img/flash-card.svg"' in html("![x](../img/flash-card.svg)", "adr/0001-x")
+    assert manual.picture("flash-card.svg").startswith(b"<svg ")
+
+
+@pytest.mark.parametrize(
+    "name", ["../flash.md", "..%2fx.svg", "overview.png", "", "Flash.svg", "not-there.svg", "a" * 99 + ".svg"]
+)
+def test_what_is_no_drawing_is_not_there(name):
+    with pytest.raises(NotFound):
+        manual.picture(name)
+
+
 @pytest.mark.parametrize(
     "name",
     [

@@ -1,0 +1,130 @@
+"""The card of the Raspberry Pi, on an emulated 3B: it answers, starts through U-Boot, and comes back from a system that is broken."""
+
+from __future__ import annotations
+
+import lzma
+import shutil
+from functools import partial
+from pathlib import Path
+
+from appliance.boot import uboot_env
+from appliance.boot.scheme import TRIES, BootState, Slot, activate, begin_install, power_up
+from images.builder import spec
+from images.testing import probes
+from images.testing.bench import Bench, case, check
+from images.testing.board import Board
+
+PI = ("pi-arm64",)
+#: The emulated board's U-Boot reads its card at 1 MiB/s, and four processors share this machine's.
+POWER_UP_S = 900
+
+
+def card(bench: Bench) -> Path:
+    """The image, unpacked."""
+    raw = bench.work / "card.raw"
+    if not raw.exists():
+        fresh = raw.with_suffix(".new")
+        with lzma.open(bench.file("img.xz")) as packed, fresh.open("wb") as plain:
+            shutil.copyfileobj(packed, plain, 1024 * 1024)
+        fresh.rename(raw)
+    return raw
+
+
+def board(bench: Bench, name: str, *, by_uboot: bool = False) -> Board:
+    made = Board(
+        card(bench),
+        bench.work / name,
+        slot_files=bench.file("parts") / "boot",
+        declared=spec.load(bench.kind),
+        by_uboot=by_uboot,
+    )
+    return bench.keep(made)
+
+
+def kept(pi: Board) -> BootState:
+    """What the boot loader knows, on the card."""
+    return uboot_env.decode(uboot_env.unpack(pi.read("uboot.env")))
+
+
+def started(pi: Board) -> str:
+    """The slot whose appliance came up: U-Boot names it, and then the appliance says who owns it."""
+    return pi.wait_said(r"(?s)starting slot ([AB])(?!.*starting slot).*timeball owner: ", POWER_UP_S).group(1)
+
+
+def _answers_dns(pi: Board, name: str) -> bool:
+    return probes.dns(pi.ports[name], "pool.home.arpa", 6, tcp=name == "dns-tcp") is not None
+
+
+@case(8, "a Pi answers NTP, DNS and HTTPS on USB's network", images=PI, slow=True)
+def answers(bench: Bench) -> str:
+    pi = board(bench, "direct").start()
+    pi.until(lambda: probes.ntp(pi.ports["ntp"]) is not None, POWER_UP_S, "NTP is answered", alive=True)
+    ntp_s = pi.since_start_s()
+    pi.until(
+        lambda: probes.web(pi.ports["https"], "/health", tls=True) is not None,
+        POWER_UP_S,
+        "HTTPS",
+        alive=True,
+    )
+    web_s = pi.since_start_s()
+    for name in ("dns", "dns-tcp"):
+        pi.until(partial(_answers_dns, pi, name), 120, f"{name} is answered", alive=True)
+    reply = probes.ntp(pi.ports["ntp"])
+    # No clock chip, no time source: it must not claim to know the time.
+    check(reply is not None and reply.leap == 3, f"an unsynchronised box says so, not {reply}")
+    bench.done_with(pi)
+    return f"NTP after {ntp_s:.0f} s, HTTPS after {web_s:.0f} s"
+
+
+@case(9, "U-Boot starts the system of the slot", images=PI, slow=True)
+def chain(bench: Bench) -> str:
+    pi = board(bench, "uboot", by_uboot=True).start()
+    pi.wait_said("Timeball: starting slot A", POWER_UP_S)
+    check(started(pi) == "A", "slot A runs")
+    took_s = pi.since_start_s()
+    pi.cut()
+    check(kept(pi) == BootState(), f"a slot that is good is not counted, but: {kept(pi)}")
+    bench.done_with(pi)
+    return f"user space after {took_s:.0f} s"
+
+
+@case(20, "a new system that panics: three tries, then back", images=PI, slow=True)
+def falls_back(bench: Bench) -> str:
+    pi = board(bench, "panics", by_uboot=True)
+    state = activate(begin_install(BootState(), "B"), "B")
+    pi.fill_slot_b(None)
+    pi.write("uboot.env", uboot_env.encode(state, {}))
+    pi.start()
+    for start in range(1, TRIES + 1):
+        chosen, state = power_up(state)
+        check(chosen == "B", "the new one first")
+        pi.wait_said(rf"(?s)(starting slot B.*){{{start}}}", POWER_UP_S)
+    check(started(pi) == "A", "back to A")
+    took_s = pi.since_start_s()
+    pi.cut()
+    check(kept(pi) == state, f"expected {state}, not {kept(pi)}")
+    bench.done_with(pi)
+    return f"{TRIES} starts of B, and A runs again after {took_s:.0f} s"
+
+
+@case(21, "both systems used up: the one that was good last", images=PI, slow=True)
+def last_resort(bench: Bench) -> str:
+    pi = board(bench, "used-up", by_uboot=True)
+    pi.write("uboot.env", uboot_env.encode(BootState(("B", "A"), {"A": Slot(), "B": Slot()}, "A"), {}))
+    pi.start()
+    check(started(pi) == "A", "the last good one")
+    bench.done_with(pi)
+    return ""
+
+
+@case(21, "the boot loader's file is torn: the one that was good last", images=PI, slow=True)
+def torn(bench: Bench) -> str:
+    pi = board(bench, "torn", by_uboot=True)
+    whole = pi.read("uboot.env")
+    pi.write("uboot.env", whole[:512] + bytes(len(whole) - 512).replace(b"\0", b"\xff"))
+    pi.start()
+    check(started(pi) == "A", "the last good one")
+    pi.cut()
+    check(kept(pi) == BootState(), f"the file is whole again, not {kept(pi)}")
+    bench.done_with(pi)
+    return ""
