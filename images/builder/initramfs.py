@@ -15,6 +15,8 @@ from images.builder.progress import Progress
 from images.builder.spec import Spec
 from images.builder.tools import Tree
 
+#: zstd's level.
+LEVEL = 19
 #: Parts of the files' folders that get into an initramfs.
 INTO = ("usr/share/initramfs-tools", "etc/initramfs-tools", "etc/e2fsck.conf")
 
@@ -36,26 +38,30 @@ def kernel(
     if len(versions) != 1:
         raise BuildError(f"an image has one kernel; the packages bring {', '.join(versions) or 'none'}")
     version = versions[0]
-    _drop(spec, root, version, tools, progress)
+    _drop(spec, root, version, tools)
     (root / "etc/initramfs-tools/modules").write_text("\n".join(_modules(spec, root, version)) + "\n")
 
     scripts = [folder / part for folder in spec.folders for part in INTO if (folder / part).exists()]
     folder = (
-        cache / f"start-{spec.architecture}-{key(3, base, spec.modules, spec.drop, spec.epoch, *scripts)}"
+        cache / f"start-{spec.architecture}-{key(4, LEVEL, base, spec.modules, spec.drop, spec.epoch, *scripts)}"
     )
     made = Kernel(version, folder / "vmlinuz", folder / "initrd.img")
     if made.initrd.exists() and not refresh:
         progress.cached("kernel and initramfs", folder.name)
     else:
         with progress.stage("kernel and initramfs"):
+            # Under emulation compressing takes minutes: in there as little as possible, and outside once more.
             Tree(root, progress).run(
-                *("mkinitramfs", "-o", "/boot/timeball-initrd", version),
+                *("mkinitramfs", "-c", "zstd", "-l", "1", "-o", "/boot/timeball-initrd", version),
                 environment={"SOURCE_DATE_EPOCH": str(spec.epoch)},
             )
             folder.mkdir(exist_ok=True)
             shutil.copyfile(root / f"boot/vmlinuz-{version}", made.image)
+            plain = folder / "initrd"
+            tools.run("zstd", "-q", "-f", "-d", root / "boot/timeball-initrd", "-o", plain)
+            tools.run("zstd", "-q", "-f", "-T1", f"-{LEVEL}", plain, "-o", folder / "initrd.new")
+            plain.unlink()
             # Last, and in one step: it is what tells that the folder is complete.
-            shutil.copyfile(root / "boot/timeball-initrd", folder / "initrd.new")
             (folder / "initrd.new").rename(made.initrd)
     shutil.rmtree(root / "boot")
     for name in ("vmlinuz", "initrd.img", "vmlinuz.old", "initrd.img.old"):
@@ -72,10 +78,10 @@ def _modules(spec: Spec, root: Path, version: str) -> list[str]:
     return [name for name in dict.fromkeys(spec.modules) if name.replace("-", "_") in there]
 
 
-def _drop(spec: Spec, root: Path, version: str, tools: Tree, progress: Progress) -> None:
+def _drop(spec: Spec, root: Path, version: str, tools: Tree) -> None:
     modules = root / f"usr/lib/modules/{version}"
     for name in spec.drop:
         shutil.rmtree(modules / name, ignore_errors=True)
     # They are compressed again with everything else; the kernel need not do that one by one, with a big dictionary each.
     tools.run("find", modules, "-name", "*.ko.xz", "-exec", "xz", "-d", "{}", "+")
-    Tree(root, progress).run("depmod", version)
+    tools.run("depmod", "-b", root, version)

@@ -28,6 +28,7 @@ PACKAGES = (
     "dosfstools",
     "e2fsprogs",
     "genimage",
+    "kmod",
     "grub-common",
     "grub-efi-amd64-bin",
     "grub-pc-bin",
