@@ -4,7 +4,7 @@ PYTHON ?= python3
 DEV = @exec $(PYTHON) packaging/dev.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow lint native web bench screenshots fuzz fuzz-native peers lock docs deb deb-test deb-figures image-vm image-update image-test image-test-all image-lint image-figures changelog clean
+.PHONY: help run test test-slow lint native web bench screenshots fuzz fuzz-native peers lock docs deb deb-test deb-figures image-vm image-pi image-update image-test image-test-all image-lint image-figures changelog clean
 
 help:
 	@echo "make run         start a small pool on this machine and watch it in the browser"
@@ -25,10 +25,11 @@ help:
 	@echo "make docs        write the manual's reference pages from the code"
 	@echo "sudo make image-vm   the image for virtual machines, into build/images (sudo packaging/install-image-tools.sh first)"
 	@echo "sudo make image-update  the signed bundle that updates it; manual: updates.md"
+	@echo "sudo make image-pi   the card for the Raspberry Pi, with its map and Imager's list"
 	@echo "sudo make image-test  start it in QEMU and ask it from outside; image-test-all the slow cases too, image-lint without starting"
 	@echo "sudo make image-figures  its sizes, its start, its memory"
 	@echo "make changelog   what the next release brings"
 	@echo "make clean       remove .venv and what builds leave"
 
-run test test-slow lint native web bench screenshots fuzz fuzz-native peers lock docs deb deb-test deb-figures image-vm image-update image-test image-test-all image-lint image-figures changelog clean:
+run test test-slow lint native web bench screenshots fuzz fuzz-native peers lock docs deb deb-test deb-figures image-vm image-pi image-update image-test image-test-all image-lint image-figures changelog clean:
 	$(DEV) $@ $(ARGS)

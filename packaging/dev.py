@@ -196,6 +196,11 @@ def image_vm(arguments: list[str]) -> int:
     return deb(["amd64"]) or call(sys.executable, ROOT / "images/build.py", "vm-amd64", *arguments)
 
 
+def image_pi(arguments: list[str]) -> int:
+    """The card for the Raspberry Pi, into build/images (root); ten minutes the first time, then one."""
+    return deb(["arm64"]) or call(sys.executable, ROOT / "images/build.py", "pi-arm64", *arguments)
+
+
 def image_test(arguments: list[str]) -> int:
     """Start the image in QEMU and ask it from outside (root); cases by number or name."""
     ensure(tests=True)
@@ -271,6 +276,7 @@ COMMANDS = {
     "deb-figures": deb_figures,
     "image-vm": image_vm,
     "image-update": image_update,
+    "image-pi": image_pi,
     "image-test": image_test,
     "image-test-all": image_test_all,
     "image-lint": image_lint,

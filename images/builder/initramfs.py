@@ -43,7 +43,8 @@ def kernel(
 
     scripts = [folder / part for folder in spec.folders for part in INTO if (folder / part).exists()]
     folder = (
-        cache / f"start-{spec.architecture}-{key(4, LEVEL, base, spec.modules, spec.drop, spec.epoch, *scripts)}"
+        cache
+        / f"start-{spec.architecture}-{key(4, LEVEL, base, spec.modules, spec.drop, spec.epoch, *scripts)}"
     )
     made = Kernel(version, folder / "vmlinuz", folder / "initrd.img")
     if made.initrd.exists() and not refresh:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import lzma
 import pkgutil
 import shutil
 import sys
@@ -90,7 +91,16 @@ class Bench:
 
     @property
     def image(self) -> Path:
-        return self.file("raw")
+        """The disk as it is; a card's image is unpacked once."""
+        if not (self.folder / f"{self.id}.img.xz").exists():
+            return self.file("raw")
+        raw = self.work / "card.raw"
+        if not raw.exists():
+            fresh = raw.with_suffix(".new")
+            with lzma.open(self.file("img.xz")) as packed, fresh.open("wb") as plain:
+                shutil.copyfileobj(packed, plain, 1024 * 1024)
+            fresh.rename(raw)
+        return raw
 
     def file(self, ending: str) -> Path:
         """A file that the builder made.

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import lzma
-import shutil
 from functools import partial
-from pathlib import Path
 
 from appliance.boot import uboot_env
 from appliance.boot.scheme import TRIES, BootState, Slot, activate, begin_install, power_up
-from images.builder import spec
 from images.testing import probes
 from images.testing.bench import Bench, case, check
 from images.testing.board import Board
@@ -19,23 +15,12 @@ PI = ("pi-arm64",)
 POWER_UP_S = 900
 
 
-def card(bench: Bench) -> Path:
-    """The image, unpacked."""
-    raw = bench.work / "card.raw"
-    if not raw.exists():
-        fresh = raw.with_suffix(".new")
-        with lzma.open(bench.file("img.xz")) as packed, fresh.open("wb") as plain:
-            shutil.copyfileobj(packed, plain, 1024 * 1024)
-        fresh.rename(raw)
-    return raw
-
-
 def board(bench: Bench, name: str, *, by_uboot: bool = False) -> Board:
     made = Board(
-        card(bench),
+        bench.image,
         bench.work / name,
         slot_files=bench.file("parts") / "boot",
-        declared=spec.load(bench.kind),
+        declared=bench.spec,
         by_uboot=by_uboot,
     )
     return bench.keep(made)
