@@ -128,6 +128,7 @@ def _steps(
         build.boot_tree.mkdir()
         loader.boot(build)
         files: dict[str, Path] = dict(loader.contents(build))
+        initramfs.tidy(root, kernel.version)
     with progress.stage("application"):
         system.install(root, deb, kit, progress)
     with progress.stage("settings"):

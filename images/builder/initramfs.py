@@ -70,6 +70,15 @@ def kernel(
     return made
 
 
+def tidy(root: Path, version: str) -> None:
+    """Leave out of the system what lies on the boot partition: newer packages keep kernel and device trees with the modules."""
+    folder = root / f"usr/lib/modules/{version}"
+    for name in ("vmlinuz", "System.map"):
+        (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / "dtb", ignore_errors=True)
+    shutil.rmtree(root / f"usr/lib/linux-image-{version}", ignore_errors=True)
+
+
 def _modules(spec: Spec, root: Path, version: str) -> list[str]:
     """The modules that this kernel has; others of the list are built in, or another architecture's."""
     there = {
