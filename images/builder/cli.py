@@ -155,6 +155,8 @@ def _steps(
             with progress.stage(name):
                 made.append(raw.with_suffix(f".{name}"))
                 FORMATS[name](build, raw, made[-1])
+    if "rpi-imager-manifest" in wanted:
+        made.append(imager.icon(build))
     with progress.stage("papers"):
         made += _papers(build)
         _publish(image, parts, made, out)

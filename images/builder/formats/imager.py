@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from typing import Any
 from images.builder.build import Build
 from images.builder.digest import sha256
 from images.builder.errors import BuildError
+from images.builder.spec import FOLDER
 
+ICON = "timeball.svg"
 #: How Imager hands settings over: as files for cloud-init, which every version of it can, and which the box reads.
 INIT_FORMAT = "cloudinit"
 #: Ways that Imager knows.
@@ -57,7 +60,7 @@ def imager(build: Build, raw: Path, target: Path) -> None:
         version=build.release.version,
         built=build.release.built,
         url=f"{build.address}/{packed.name}",
-        icon=f"{build.address}/timeball.svg",
+        icon=f"{build.address}/{ICON}",
         bmap_url=f"{build.address}/{name}.bmap",
         packed_bytes=packed.stat().st_size,
         bytes=raw.stat().st_size,
@@ -67,6 +70,13 @@ def imager(build: Build, raw: Path, target: Path) -> None:
     if wrong := problems(listed):
         raise BuildError("the list for Raspberry Pi Imager is wrong:\n" + "\n".join(wrong))
     target.write_text(json.dumps(listed, indent=2) + "\n")
+
+
+def icon(build: Build) -> Path:
+    """The picture that the list names."""
+    path = build.work / ICON
+    shutil.copyfile(FOLDER.parent / "plugins/appliance_web/static/mark.svg", path)
+    return path
 
 
 def document(card: Card) -> dict[str, Any]:
