@@ -98,11 +98,12 @@ def _crates(site: str, architecture: Architecture) -> Iterator[Part]:
 
 
 def _paragraph(part: Part) -> str:
-    whole = "\n\n".join(part.texts)
+    # Debian's own texts name who wrote the licence, not who wrote the work.
+    whole = "\n\n".join(text for text in part.texts if _common(text) in ("", "Apache-2.0"))
     holders = dict.fromkeys(
         line.strip(" *#")
         for line in whole.splitlines()
-        if re.match(r"\W*Copyright\b.*\d", line, re.IGNORECASE)
+        if re.match(r"\W*Copyright\b.*\d{4}", line, re.IGNORECASE)
     )
     holders.pop("", None)
     lines = [
@@ -121,7 +122,7 @@ def _shown(texts: tuple[str, ...]) -> Iterator[str]:
     """The lines of all texts; of those that Debian has, where."""
     seen: set[str] = set()
     for text in texts:
-        known = next((name for mark, name in _COMMON.items() if mark in text and len(text) > 5000), None)
+        known = _common(text)
         if (known or text) in seen:
             continue
         seen.add(known or text)
@@ -130,3 +131,8 @@ def _shown(texts: tuple[str, ...]) -> Iterator[str]:
         else:
             yield from text.expandtabs().strip().splitlines()
         yield ""
+
+
+def _common(text: str) -> str:
+    """Which of Debian's common licences this is the text of; "" for none."""
+    return next((name for mark, name in _COMMON.items() if mark in text and len(text) > 5000), "")

@@ -114,6 +114,49 @@ def test_the_changelog_is_one_that_debian_reads(tmp_path) -> None:
     assert max(map(len, text.splitlines())) < 140
 
 
+def test_everybodys_work_is_named_and_texts_that_debian_has_are_not_repeated(tmp_path) -> None:
+    import notices
+    from release import ARCHITECTURES
+
+    gpl = (
+        "GNU GENERAL PUBLIC LICENSE\n                       Version 2, June 1991\n\n Copyright (C) 1989 Free Software\n"
+        + "x\n" * 5000
+    )
+    for name, licence, text in (
+        ("one", "MIT", "Copyright (c) 2020 A. Author\n\nPermission is hereby granted\n"),
+        ("scapy", "GPL-2.0-only", gpl),
+    ):
+        about = tmp_path / "site" / f"{name}-1.2.dist-info"
+        (about / "licenses").mkdir(parents=True)
+        (about / "licenses/LICENSE").write_text(text)
+        (about / "METADATA").write_text(
+            f"Metadata-Version: 2.4\nName: {name}\nVersion: 1.2\nLicense-Expression: {licence}\n"
+        )
+        (about / "RECORD").write_text(
+            f"{name}/__init__.py,,\n{about.name}/METADATA,,\n{about.name}/licenses/LICENSE,,\n"
+        )
+    vendor = tmp_path / "site/appliance_web/static/vendor"
+    vendor.mkdir(parents=True)
+    (vendor / "uplot-LICENSE.txt").write_text("Copyright (c) 2022 L. Sorokin\n")
+    text = notices.copyright_file(tmp_path, "site", ARCHITECTURES["arm64"], native=False)
+    assert (
+        "Files: site/one/* site/one-1.2.dist-info/*\nCopyright: Copyright (c) 2020 A. Author\nLicense: MIT\n"
+        in text
+    )
+    assert (
+        "Copyright: the authors of scapy\nLicense: GPL-2.0-only\n On Debian systems the text of GPL-2 is in"
+        in text
+    )
+    assert "child process" in text
+    assert "L. Sorokin" in text
+    assert "Free Software" not in text
+    assert all(
+        line.startswith((" ", "Files:", "Copyright:", "License:", "Comment:", "Format:", "Upstream-Name:"))
+        for line in text.splitlines()
+        if line
+    )
+
+
 def test_the_same_text_gives_the_same_compressed_file(tmp_path) -> None:
     import archive
 
