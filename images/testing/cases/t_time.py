@@ -6,7 +6,7 @@ import contextlib
 import json
 from collections.abc import Iterator
 
-from images.testing import probes
+from images.testing import probes, receiver
 from images.testing.bench import Bench, case, check
 from images.testing.cases.b_boot import START_S
 from images.testing.inside import begin, inside, with_shell
@@ -147,6 +147,29 @@ def of_2038(bench: Bench) -> str:
 @case(15, "wrong clock: 2090, which is not believed", slow=True)
 def of_2090(bench: Bench) -> str:
     return wrong_clock(bench, "y2090", "2090-01-01T00:00:00", floor=True)
+
+
+@case(15, "a receiver alone gives it the time", images=("vm-amd64",))
+def receiver_alone(bench: Bench) -> str:
+    """No server answers; a GPS receiver on a serial line, read by the sealed service, sets a clock that starts in 2001."""
+    folder = bench.work / "receiver"
+    with (
+        box(bench, "receiver", rtc="2001-01-01T00:00:00", more=receiver.plugged(folder)) as machine,
+        receiver.speaking(folder),
+    ):
+        owner = Owner.sign_in(machine, START_S)
+        says_that_it_does_not_know(machine)
+        before_s = clock_s(machine)
+        inside(machine, f"timeball config set gps.receiver={receiver.SEEN_AS}")
+        reply = synchronised(machine, 600)
+        off_s = reply.transmit_s - probes.now_s()
+        gps = owner.get("/api/v1/gps")
+        check(gps["read_by"] == "service", f"who reads it: {gps}")
+        check(gps["receiver"]["standing"] == "fix", f"{gps}")
+        check(reply.stratum == 1, f"{reply}")
+        # What it claims: half a second, which is what a serial line without a pulse is worth.
+        check(abs(off_s) < 2, f"it says that it is right, and is wrong by {off_s:.2f} s")
+        return f"from {before_s - probes.now_s():+.0f} s to {off_s:+.2f} s, stratum {reply.stratum}; {gps['verdict']}"
 
 
 @case(16, "the clock is set by hours while it runs", slow=True)
