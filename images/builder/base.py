@@ -10,6 +10,7 @@ from pathlib import Path
 
 from images.builder import host
 from images.builder.digest import key
+from images.builder.layers import made_on, used
 from images.builder.progress import Progress
 from images.builder.spec import Spec
 from images.builder.tools import Tree
@@ -48,7 +49,8 @@ def base(spec: Spec, cache: Path, tools: Tree, progress: Progress, *, refresh: b
     name = f"base-{spec.architecture}-{base_key(spec)}"
     tar = cache / f"{name}.tar"
     if tar.exists() and not refresh:
-        progress.cached("base root file system", name)
+        progress.cached("base root file system", f"{name}, fetched on {made_on(tar)}")
+        used(tar)
         return tar
     with progress.stage("base root file system"):
         fresh = cache / f"{name}.{os.getpid()}.tar"

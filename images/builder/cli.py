@@ -20,6 +20,7 @@ from images.builder.digest import key, sha256
 from images.builder.disk import disk
 from images.builder.errors import BuildError
 from images.builder.formats import bmap, imager, ova, qcow2, xz
+from images.builder.layers import tidy
 from images.builder.papers import contents, sbom, sums
 from images.builder.programs import output
 from images.builder.progress import Progress
@@ -103,6 +104,8 @@ def _build(image: Spec, options: argparse.Namespace) -> None:
             progress.say(f"  kept for a look: {work}")
         else:
             shutil.rmtree(work, ignore_errors=True)
+    for name in tidy(cache):
+        progress.say(f"  forgotten: {name}, which nobody asked for in a month, or whose build died")
     progress.say(f"done in {progress.total_s():.0f} s: {out}")
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from images.builder.digest import key
 from images.builder.errors import BuildError
+from images.builder.layers import used
 from images.builder.progress import Progress
 from images.builder.spec import Spec
 from images.builder.tools import Tree
@@ -49,6 +50,7 @@ def kernel(
     made = Kernel(version, folder / "vmlinuz", folder / "initrd.img")
     if made.initrd.exists() and not refresh:
         progress.cached("kernel and initramfs", folder.name)
+        used(folder)
     else:
         with progress.stage("kernel and initramfs"):
             # Under emulation compressing takes minutes: in there as little as possible, and outside once more.

@@ -14,6 +14,7 @@ from pathlib import Path
 from images.builder import host
 from images.builder.digest import key
 from images.builder.errors import BuildError
+from images.builder.layers import used
 from images.builder.programs import run
 from images.builder.progress import Progress
 
@@ -130,6 +131,7 @@ def tools(cache: Path, progress: Progress, shared: Sequence[Path], *, refresh: b
     root = cache / name
     if root.exists() and not refresh:
         progress.cached("tools", name)
+        used(root)
     else:
         with progress.stage("tools"):
             fresh = cache / f"{name}.{os.getpid()}"

@@ -9,6 +9,7 @@ from pathlib import Path
 from images.builder import host
 from images.builder.build import Build
 from images.builder.digest import key
+from images.builder.layers import used
 
 
 def unpacked(build: Build, packages: tuple[str, ...]) -> Path:
@@ -24,6 +25,7 @@ def unpacked(build: Build, packages: tuple[str, ...]) -> Path:
     folder = build.cache / name
     if folder.exists():
         build.progress.cached("boot loaders", name)
+        used(folder)
         return folder
     fresh = build.cache / f"{name}.{os.getpid()}"
     mirrors = host.mirrors()
