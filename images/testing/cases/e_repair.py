@@ -1,4 +1,4 @@
-"""The data partition damaged, destroyed, or reset on purpose: the box starts, and says what it did."""
+"""The data partition damaged or destroyed: the box starts, and says what it did."""
 
 from __future__ import annotations
 
@@ -58,29 +58,3 @@ def destroyed(bench: Bench) -> str:
         check(after == before, "it wrote to a partition that it could not read")
     bench.done_with(machine)
     return f"claimable with {code}"
-
-
-@case(23, "factory reset makes everything anew", slow=True)
-def reset(bench: Bench) -> str:
-    """By the flag on the data partition; another identity, no file of before, and the flags are gone."""
-    machine, identity = used(bench, "reset")
-    with Shell(machine) as shell:
-        shell.must("touch /data/box/factory-reset && sync")
-    machine.cut()
-    machine.start()
-    ready(machine)
-    with Shell(machine).ready(START_S) as shell:
-        check("reset" in shell.must("cat /run/timeball/was-reset"), "it says nothing")
-        check(shell.must("cat /etc/machine-id") != identity, "the machine has its old identity")
-        left = shell.must(
-            "ls -A /data/box/mark /data/box/factory-reset /boot/factory-reset 2>/dev/null || true"
-        )
-        check(not left, f"still there: {left}")
-        again = shell.must("df -BM --output=size /data | tail -n 1")
-        check(int(again.rstrip("M")) > 4000, f"/data has {again}")
-    machine.cut()
-    machine.start()
-    with Shell(machine).ready(START_S) as shell:
-        check(not shell.must("cat /run/timeball/was-reset 2>/dev/null || true"), "it reset itself again")
-    bench.done_with(machine)
-    return ""
