@@ -20,6 +20,8 @@ from pathlib import Path
 from _common import ROOT, Row, main
 
 MEMBERS, ROUNDS = 500, 40
+#: How long the event stream is looked at: half a round of probes.
+STREAM_S = 30.0
 PATHS = (
     "/",
     "/members",
@@ -105,6 +107,19 @@ def wait_until_there(port: int) -> http.client.HTTPConnection:
     raise SystemExit("the members were not looked at within two minutes")
 
 
+def stream_rate(port: int) -> tuple[float, int]:
+    """Bytes a second that one open page is sent by the event stream, and how many events came meanwhile."""
+    with socket.create_connection(("127.0.0.1", port), timeout=STREAM_S) as sock:
+        sock.sendall(b"GET /api/v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        received, events, begun = 0, 0, time.monotonic()
+        while (left := begun + STREAM_S - time.monotonic()) > 0:
+            sock.settimeout(left)
+            with contextlib.suppress(TimeoutError):
+                part = sock.recv(65536)
+                received, events = received + len(part), events + part.count(b"event: ")
+        return received / STREAM_S, events
+
+
 def measure() -> Iterable[Row]:
     web, member_port = free_port(socket.SOCK_STREAM), free_port(socket.SOCK_DGRAM)
     with (
@@ -132,6 +147,13 @@ def measure() -> Iterable[Row]:
                 note=f"median {statistics.median(ordered):.1f} ms of {ROUNDS}, {size / 1000:.1f} kB",
             )
         connection.close()
+        rate, events = stream_rate(web)
+        yield Row(
+            f"/api/v1/events, {MEMBERS} members",
+            f"{rate / 1000:.2f} kB/s",
+            "at most 1 kB/s",
+            note=f"{events} events in {STREAM_S:.0f} s, probed every 60 s",
+        )
 
 
 if __name__ == "__main__":

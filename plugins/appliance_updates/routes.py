@@ -9,6 +9,7 @@ from pydantic import Field
 from appliance.api.config import PluginConfig
 from appliance.api.contrib import Route
 from appliance.api.http import Reply, Request
+from appliance.api.shapes import COUNT, TEXT, obj
 from appliance_updates.service import NotInstallable, Updates
 from appliance_updates.uploads import MOST_BYTES, PIECE_BYTES
 
@@ -198,8 +199,8 @@ def routes(updates: Updates) -> list[Route]:
         Route("POST", f"{BASE}/back", back, "admin", "Have the other system started next, with the data that it left",
               body=GoBack, confirm=True, **done),
         Route("POST", f"{BASE}/stay", stay, "admin", "Have the system that runs started next after all", **done),
-        Route("POST", f"{BASE}/restart", restart, "admin", "Restart the box", returns={"type": "object"}, status=202,
+        Route("POST", f"{BASE}/restart", restart, "admin", "Restart the box", returns=obj({"asked": TEXT}), status=202,
               refuses=(409,), confirm=True),
         Route("POST", f"{BASE}/seen", seen, "operate", "Note that what came of the last update was read",
-              returns={"type": "object"}, refuses=(409,)),
+              returns=obj({"seen": COUNT}), refuses=(409,)),
     ]  # fmt: skip

@@ -11,8 +11,10 @@ import pytest
 
 from appliance.core.routes import RouteTable
 from appliance.testing import running
+from appliance_people.sessions import cookie_name
 from tests.plugins.web.test_web_whole import CONFIG, PLUGINS
 from tests.plugins.web.visiting import address
+from tests.plugins.web.whole_box import whole as whole_box
 from tests.support.programs import free_port
 
 #: No server error, no undocumented status, kind, header or shape, no method that is not there. What needs more than the
@@ -35,10 +37,11 @@ async def whole(tmp_path):
         yield app
 
 
-async def compared(app, tmp_path, *flags):
+async def compared(app, tmp_path, *flags, base=""):
     """Run schemathesis; its complaints, or "" when there are none."""
+    base = base or address(app)
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "schemathesis.cli", "run", f"{address(app)}/api/v1/openapi.json", "--checks", CHECKS,
+        sys.executable, "-m", "schemathesis.cli", "run", f"{base}/api/v1/openapi.json", "--checks", CHECKS,
         "--header", "Sec-Fetch-Site: same-origin", "--exclude-path", "/api/v1/events",
         # They say 503 when the pool is not well, which it is not after this treatment.
         "--exclude-path", "/health", "--exclude-path", "/api/v1/health", "--request-timeout", "60",
@@ -84,9 +87,38 @@ async def test_fuzz_the_api_from_its_document(tmp_path, caplog):
         assert "failed (incident" not in caplog.text
 
 
+#: What would end the session that asks, or stop the appliance that is asked.
+ENDS = (
+    ("DELETE", "/api/v1/session"),
+    ("DELETE", "/api/v1/sessions"),
+    ("POST", "/api/v1/session/password"),
+    ("POST", "/api/v1/updates/restart"),
+)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+async def test_an_owner_over_https_is_answered_what_the_document_says(tmp_path, caplog):
+    """All plugins, every operation that a signed-in owner has, over HTTPS (TIMEBALL_FUZZ_EXAMPLES; 20 in `make test-slow`)."""
+    (tmp_path / "state").mkdir()
+    async with whole_box(tmp_path / "state", "demo", history=False, tls="127.0.0.1:0") as box:
+        secure = address(box.app, "https")
+        _, value = box.cookie
+        skipped = [flag for _, path in ENDS for flag in ("--exclude-path", path)]
+        complaints = await compared(
+            box.app, tmp_path, "--tls-verify", "false", "--header", f"Cookie: {cookie_name('tls')}={value}",
+            "--exclude-path", "/metrics", *skipped, "--phases", "examples,coverage,fuzzing",
+            "--max-examples", os.environ.get("TIMEBALL_FUZZ_EXAMPLES", "20"), base=secure,
+        )  # fmt: skip
+        assert not complaints, complaints
+        assert "failed (incident" not in caplog.text
+
+
 async def test_every_operation_says_what_it_answers(tmp_path):
     """All plugins: each JSON answer has a schema that says something, down to the members of its objects."""
-    async with whole(tmp_path / "state") as app:
+    config = CONFIG.format(port=free_port())
+    async with running(None, config, state_dir=tmp_path / "state") as app:
+        await app.until_running()
         silent = [
             mounted.id
             for mounted in app.host.services.get(RouteTable).routes()

@@ -22,7 +22,7 @@ REQUESTS, ELEMENTS, SHIFT = 10, 1_500, 0.01
 #: The document of all operations is one long page on purpose: it is searched in the browser. Its elements are not counted.
 LONG = ("/api", "/help/operations-list")
 #: Own script of a page with charts: the part that moves them belongs to no other page.
-CHARTS_OWN = 13_000
+CHARTS_OWN = 9_000
 
 
 def too_much(path: str, cold: Weight, warm: Weight) -> list[str]:

@@ -37,7 +37,7 @@ HISTORY = 3000
 _CONFIG = """
 [plugins.web]
 listen = "{listen}"
-listen_tls = []
+listen_tls = [{tls}]
 trust_loopback = "no"
 reads_per_minute = 100000
 changes_per_minute = 100000
@@ -99,6 +99,7 @@ async def whole(
     history: bool = True,
     simulated: bool = False,
     listen: str = "127.0.0.1:0",
+    tls: str = "",
     **options: Any,
 ) -> AsyncIterator[Box]:
     """Run the appliance in that state.
@@ -112,10 +113,11 @@ async def whole(
         history: one server gets a long history.
         simulated: there is a good server at 127.0.0.11 (port `Box.simulator`), which nobody has added.
         listen: where the pages are.
+        tls: where they are besides, over HTTPS; "" for nowhere.
         options: handed on to `running`.
     """
     port = free_port()
-    text = _config(state, port, simulated=simulated, listen=listen) + config
+    text = _config(state, port, simulated=simulated, listen=listen, tls=tls) + config
     if state in ("demo", "failed"):
         text += "[plugins.inspector]\nenabled = true\n"
     plugins = None
@@ -148,7 +150,7 @@ async def whole(
         yield box
 
 
-def _config(state: State, port: int, *, simulated: bool, listen: str) -> str:
+def _config(state: State, port: int, *, simulated: bool, listen: str, tls: str) -> str:
     addresses = {
         "fresh": [],
         "empty": [],
@@ -165,7 +167,7 @@ def _config(state: State, port: int, *, simulated: bool, listen: str) -> str:
     )
     return (
         _CONFIG.format(
-            listen=listen, ntp=free_port(), dns=free_port(), port=port, faults=faults,
+            listen=listen, tls=f'"{tls}"' if tls else "", ntp=free_port(), dns=free_port(), port=port, faults=faults,
             simulated=str(simulated or bool(addresses)).lower(), interval_s=60 if state == "many" else 1,
         )
         + entries
