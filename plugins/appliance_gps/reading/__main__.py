@@ -49,25 +49,28 @@ def main() -> int:
             except TimeoutError:
                 return 0  # systemd starts us again when somebody comes
             with connection:
-                serve(connection)
+                if not serve(connection):
+                    return 0  # as a new process it may be allowed what this one was not
 
 
-def serve(connection: socket.socket) -> None:
-    """Take orders, read until the other side hangs up."""
+def serve(connection: socket.socket) -> bool:
+    """Take orders, read until the other side hangs up; False when this process cannot do better."""
     connection.settimeout(_PATIENCE_S)
     try:
         text = b""
         while not text.endswith(b"\n"):
             more = connection.recv(4096)
             if not more or len(text) > _LONGEST_ORDERS:
-                return
+                return True
             text += more
         orders = Orders.read(json.loads(text))
     except (OSError, ValueError) as error:
         with contextlib.suppress(OSError):
             connection.sendall(json.dumps({"refused": str(error)}).encode() + b"\n")
-        return
-    Reader(orders, connection).run()
+        return True
+    reader = Reader(orders, connection)
+    reader.run()
+    return not reader.forbidden
 
 
 if __name__ == "__main__":

@@ -24,6 +24,9 @@ _AGAIN_S = 2.0
 #: More edges than this in one second are noise on the line, and to read them is a waste: leave it alone for a while.
 _NOISE = 400
 _NOISE_PAUSE_S = 10.0
+#: Which kinds of devices a service may open is settled when it starts. One whose driver came later, with the plug, needs another
+#: start: the session ends, and the process with it.
+_FORBIDDEN_S = 30.0
 #: Edges that waited for us longer than this are not worth dating.
 _OLDEST_NS = 10 * _SECOND_NS
 
@@ -120,13 +123,19 @@ class Reader:
         self._try_line_at_ns = 0
         self._edges = self._lost_edges = 0
         self._going = True
+        self._began_ns = 0
         self._edge_number: int | None = None
+
+    @property
+    def forbidden(self) -> bool:
+        """Whether another process than this one might be allowed what this one is not."""
+        return self._receiving.forbidden
 
     def run(self) -> None:
         """Until the other side hangs up."""
         self._connection.setblocking(False)  # noqa: FBT003 - that is its name
         self._selector.register(self._connection, selectors.EVENT_READ, self._hear)
-        tell_at_ns = self._now().mono_ns
+        tell_at_ns = self._began_ns = self._now().mono_ns
         try:
             while self._going:
                 now = self._now()
@@ -215,6 +224,8 @@ class Reader:
             self._line_problem = f"{self._edges} edges came in a second: that is noise; looking again in {_NOISE_PAUSE_S:.0f} s"
             self._try_line_at_ns = now.mono_ns + int(_NOISE_PAUSE_S * 1e9)
         self._edges = 0
+        if self._receiving.forbidden and now.mono_ns - self._began_ns > int(_FORBIDDEN_S * 1e9):
+            self._going = False
         text = json.dumps(self._told(now)).encode() + b"\n"
         try:
             self._connection.send(text)

@@ -23,7 +23,11 @@ _PAUSE_NS = 100_000_000
 
 
 class Receiving:
-    """Keeps the way to the receiver open and follows what it says."""
+    """Keeps the way to the receiver open and follows what it says.
+
+    Attributes:
+        forbidden: this process may not open the line, and will not be allowed to.
+    """
 
     def __init__(
         self, receiver: str, *, speed: int, gpsd_port: int, floor_s: int,
@@ -35,6 +39,7 @@ class Receiving:
         self._watch, self._forget, self._told, self._lost = watch, forget, told, lost
         self._gps, self._pps, self._now = gps, pps, now
         self._open: SerialPort | socket.socket | None = None
+        self.forbidden = False
         self._lines = Lines()
         self._problem = ""
         self._again_ns = 0
@@ -104,6 +109,7 @@ class Receiving:
                 self._open = SerialPort(self._receiver, self._speed)
         except NoReceiver as problem:
             self._problem = str(problem)
+            self.forbidden = problem.forbidden
             return
         except OSError as error:
             self.close()

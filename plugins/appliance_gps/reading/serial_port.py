@@ -16,7 +16,15 @@ _CODES = {speed: getattr(termios, f"B{speed}") for speed in SPEEDS}
 
 
 class NoReceiver(Exception):
-    """The line cannot be used; the message says why and what would help."""
+    """The line cannot be used; the message says why and what would help.
+
+    Attributes:
+        forbidden: the kernel would not let this process, whatever its groups (EPERM).
+    """
+
+    def __init__(self, message: str, *, forbidden: bool = False) -> None:
+        super().__init__(message)
+        self.forbidden = forbidden
 
 
 class SerialPort:
@@ -40,7 +48,7 @@ class SerialPort:
             # Not as the controlling terminal, and without waiting for a modem that is not there.
             self._fd = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
-            raise NoReceiver(_why(error, path)) from None
+            raise NoReceiver(_why(error, path), forbidden=error.errno == errno.EPERM) from None
         try:
             if not stat.S_ISCHR(os.fstat(self._fd).st_mode):
                 raise NoReceiver(f"{path} is no device")

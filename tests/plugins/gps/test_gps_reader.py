@@ -211,6 +211,33 @@ def test_an_unplugged_receiver_is_told(folder, listening) -> None:
         assert "gpsd does not answer" in problems(reader.next())[0]
 
 
+def test_a_line_that_the_kernel_forbids_ends_the_session_so_that_a_new_process_may_try(
+    folder, monkeypatch
+) -> None:
+    """A USB receiver is plugged in later: its kind of device was not known when the service started."""
+    import errno
+    import os
+
+    from appliance_gps.reading import reader as module
+
+    real = os.open
+
+    def refusing(path, flags, *rest, **more):
+        if path == "/dev/ttyACM77":
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+        return real(path, flags, *rest, **more)
+
+    monkeypatch.setattr("appliance_gps.reading.serial_port.os.open", refusing)
+    monkeypatch.setattr(module, "_FORBIDDEN_S", 1.0)
+    with session(folder, receiver="/dev/ttyACM77") as reading:
+        assert "has to allow the device" in problems(reading.next())[0]
+        for _ in range(20):
+            if not reading._file.readline():
+                break
+        else:
+            raise AssertionError("the session went on")
+
+
 # -- what the second is ---------------------------------------------------------------------------------------------------
 
 
