@@ -147,12 +147,12 @@ def _compare(machine: Machine, owner: Owner, writer: Writer, what: str) -> None:
     check("data-problem" not in said and "corrupt" not in said, f"{what}: {said}")
 
 
-@case(17, "power cuts while people work")
+@case(17, "a few power cuts while people work")
 def few_cuts(bench: Bench) -> str:
     return cuts(bench, FEW)
 
 
-@case(17, "power cuts while people work, many", slow=True)
+@case(17, "many power cuts while people work", slow=True)
 def many_cuts(bench: Bench) -> str:
     return cuts(bench, MANY)
 
