@@ -35,6 +35,7 @@ class Case:
         name: short, for the table and for choosing.
         images: the kinds of image that it is about, such as "vm-amd64"; empty: all.
         slow: left out of `make image-test`, part of `make image-test-all`.
+        shared: it needs no machine, or that of `Bench.shared`; such cases come first, so that it does not run beside others.
         check: raises Failed or Waited when the claim is false; what it returns stands in the table.
     """
 
@@ -42,6 +43,7 @@ class Case:
     name: str
     images: tuple[str, ...]
     slow: bool
+    shared: bool
     check: Callable[[Bench], str | None]
 
 
@@ -49,12 +51,12 @@ REGISTER: list[Case] = []
 
 
 def case(
-    number: int, name: str, *, images: tuple[str, ...] = (), slow: bool = False
+    number: int, name: str, *, images: tuple[str, ...] = (), slow: bool = False, shared: bool = False
 ) -> Callable[[Callable[[Bench], str | None]], Callable[[Bench], str | None]]:
     """Put a function on the register."""
 
     def put(check: Callable[[Bench], str | None]) -> Callable[[Bench], str | None]:
-        REGISTER.append(Case(number, name, images, slow, check))
+        REGISTER.append(Case(number, name, images, slow, shared, check))
         return check
 
     return put
@@ -134,6 +136,11 @@ class Bench:
         machine.cut()
         shutil.rmtree(machine.folder, ignore_errors=True)
 
+    def end_shared(self) -> None:
+        """Nobody looks at them any more."""
+        while self._shared:
+            self.done_with(self._shared.popitem()[1])
+
     def close(self) -> None:
         for machine in self._made:
             machine.cut()
@@ -149,7 +156,7 @@ def chosen(kind: str, wanted: list[str], *, slow: bool) -> list[Case]:
     """Cases by number or part of the name, or all; in the order of modules, then of functions."""
     for module in sorted(info.name for info in pkgutil.iter_modules(cases.__path__)):
         importlib.import_module(f"{cases.__name__}.{module}")
-    fitting = [case for case in REGISTER if not case.images or kind in case.images]
+    fitting = sorted((c for c in REGISTER if not c.images or kind in c.images), key=lambda c: not c.shared)
     if wanted:
         return [
             c for c in fitting if any(w == str(c.number) or (not w.isdigit() and w in c.name) for w in wanted)
@@ -162,6 +169,8 @@ def run(bench: Bench, cases_: list[Case]) -> int:
     rows: list[tuple[Case, bool, float, str]] = []
     try:
         for each in cases_:
+            if not each.shared:
+                bench.end_shared()
             began_s = time.monotonic()
             good, remark = _one(bench, each)
             rows.append((each, good, time.monotonic() - began_s, remark))

@@ -21,7 +21,7 @@ SETUID = {
 }  # fmt: skip
 
 
-@case(2, "image lint: partitions")
+@case(2, "image lint: partitions", shared=True)
 def partitions(bench: Bench) -> str:
     """The table is the declared one; labels are there, root B is empty."""
     layout = bench.spec.layout
@@ -44,7 +44,7 @@ def partitions(bench: Bench) -> str:
     )
 
 
-@case(2, "image lint: root file system")
+@case(2, "image lint: root file system", shared=True)
 def root(bench: Bench) -> str:
     """No secret, no identity, no password, no address of a mirror; a licence for every package."""
     squashed = bench.folder / f"{bench.id}.parts/root.squashfs"

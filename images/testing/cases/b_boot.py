@@ -24,7 +24,7 @@ def ready(machine: Machine) -> str:
     return code
 
 
-@case(6, "boots by UEFI", images=("vm-amd64", "vm-arm64"))
+@case(6, "boots by UEFI", images=("vm-amd64", "vm-arm64"), shared=True)
 def uefi(bench: Bench) -> str:
     machine = bench.shared("uefi")
     ready(machine)

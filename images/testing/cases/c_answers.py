@@ -11,7 +11,7 @@ ZONE = "pool.home.arpa"
 PASSWORD = "a raven writes 7 desks at noon"  # noqa: S105 - of a machine that lives for a minute
 
 
-@case(4, "answers NTP")
+@case(4, "answers NTP", shared=True)
 def ntp(bench: Bench) -> str:
     """Its own clock has no source: it must say so (leap 3), and answer all the same."""
     machine = bench.shared()
@@ -24,7 +24,7 @@ def ntp(bench: Bench) -> str:
     return f"{reply}"
 
 
-@case(4, "answers DNS, UDP and TCP")
+@case(4, "answers DNS, UDP and TCP", shared=True)
 def dns(bench: Bench) -> str:
     machine = bench.shared()
     for tcp, port in ((False, "dns"), (True, "dns-tcp")):
@@ -39,7 +39,7 @@ def dns(bench: Bench) -> str:
     return f"SOA of {ZONE}"
 
 
-@case(4, "answers HTTP and HTTPS")
+@case(4, "answers HTTP and HTTPS", shared=True)
 def web(bench: Bench) -> str:
     """Plain HTTP leads to HTTPS; the certificate is the one whose fingerprint the console shows."""
     machine = bench.shared()
@@ -55,7 +55,7 @@ def web(bench: Bench) -> str:
     return f"http {plain.status if plain else ''}, https {sealed.status if sealed else ''}"
 
 
-@case(32, "a fresh box belongs to nobody, and says so")
+@case(32, "a fresh box belongs to nobody, and says so", shared=True)
 def unclaimed(bench: Bench) -> str:
     machine = bench.shared()
     ready(machine)
@@ -66,7 +66,7 @@ def unclaimed(bench: Bench) -> str:
     return ""
 
 
-@case(32, "the code on the serial console claims it")
+@case(32, "the code on the serial console claims it", shared=True)
 def claim(bench: Bench) -> str:
     """A wrong code does not; afterwards nobody else can, and the console says that it has an owner."""
     machine = bench.shared()
