@@ -75,6 +75,7 @@ def said(places: list[str]) -> str:
     return "; ".join(places[:3]) + (f"; and {len(places) - 3} more" if len(places) > 3 else "")
 
 
+@pytest.mark.timeout(600)
 async def test_every_page_of_a_small_pool_is_in_order_on_the_smallest_screen(tmp_path):
     """One look at each page, for everyday use: 320 px, dark, everything unfolded."""
     wrong = await judged(tmp_path, "demo", widths=(320,))
