@@ -251,6 +251,7 @@ async def _filled(box: Box) -> dict[str, tuple[str, ...]]:
         "/help/{name}": ("/help/web", "/help/operations-list", "/help/config"),
         "/help/{folder}/{name}": (),
         "/static/{file}": (),
+        "/help/img/{picture}": (),
         "/status/badge/{zone}": ("/status/badge/nowhere.svg",),
         "/verify/{token}": (),
         "/checks/{check}/stream": (),
