@@ -63,8 +63,12 @@ def device_trees(root: Path, version: str, folder: Path) -> None:
         shutil.copyfile(found, folder / name)
 
 
-def overlays(build: Build, folder: Path) -> None:
-    """Device tree overlays that U-Boot puts on top, for what hardware.txt names."""
+def overlays(build: Build, folder: Path, trees: Path) -> None:
+    """Device tree overlays that U-Boot puts on top, for what hardware.txt names.
+
+    Raises:
+        BuildError: one of them does not fit onto a model's tree.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for family in FAMILIES:
         for name, (compatible, address) in CLOCKS.items():
@@ -72,6 +76,13 @@ def overlays(build: Build, folder: Path) -> None:
             text = text.replace("@compatible@", compatible).replace("@address@", address)
             _compile(build, text, folder / f"rtc-{name}-{family}.dtbo")
         _compile(build, (FILES / f"overlays/pps-{family}.dts").read_text(), folder / f"pps-{family}.dtbo")
+    for tree, model in MODELS.items():
+        family = "2712" if tree.startswith("bcm2712") else "2835"
+        build.tools.run(
+            *("fdtoverlay", "-i", trees / tree, "-o", build.work / "overlaid.dtb"),
+            *sorted(folder.glob(f"*-{family}.dtbo")),
+            hint=f"The kernel's device tree of the Raspberry Pi {model} has other labels than images/boot/pi/overlays expect.",
+        )
 
 
 def _compile(build: Build, text: str, target: Path) -> None:

@@ -45,7 +45,7 @@ def slot(build: Build) -> None:
     (folder / "kernel.gz").write_bytes(gzip.compress(image, 9, mtime=0))
     shutil.copyfile(build.kernel.initrd, folder / "initrd.img")
     raspberry.device_trees(build.root, build.kernel.version, folder / "dtb/broadcom")
-    raspberry.overlays(build, folder / "overlays")
+    raspberry.overlays(build, folder / "overlays", folder / "dtb/broadcom")
     layout = build.spec.layout
     text = (SCRIPTS / "slot.uboot").read_text()
     text = text.replace("@arguments@", " ".join(build.spec.arguments))
