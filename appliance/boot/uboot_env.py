@@ -15,16 +15,11 @@ from appliance.boot.scheme import SLOTS, TRIES, BootState, Slot, other
 #: Of Debian's builds for the Raspberry Pi (CONFIG_ENV_SIZE).
 SIZE = 0x4000
 #: What U-Boot needs besides the state: a file replaces its built-in environment altogether. No key is waited for: a GPS receiver
-#: on the serial port would be taken for a person.
+#: on the serial port would be taken for a person. All else is set by images/boot/boot.uboot: a command of U-Boot's takes no
+#: more than sixteen words, and its script has to name what it writes.
 FIXED = {
     "bootcmd": "load mmc 0:1 0x02400000 boot.scr; source 0x02400000; bootflow scan",
     "bootdelay": "-2",
-    "baudrate": "115200",
-    "stdin": "serial,usbkbd",
-    "stdout": "serial,vidconsole",
-    "stderr": "serial,vidconsole",
-    "fdt_high": "ffffffffffffffff",
-    "initrd_high": "ffffffffffffffff",
 }
 
 

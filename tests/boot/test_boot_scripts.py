@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from appliance.boot import grub_block, uboot_env
-from appliance.boot.scheme import SLOTS, TRIES, BootState, Slot, activate, begin_install, power_up
+from appliance.boot.scheme import SLOTS, TRIES, BootState, Slot, activate, begin_install, lost, power_up
+from images.builder.boot.uboot import boot_script
 from tests.support.programs import REPOSITORY, cannot_run, need
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -228,3 +229,74 @@ def test_uboot_without_its_environment_starts_the_slot_that_was_good_last(tmp_pa
     script = LOAD + (SCRIPTS / "slots.uboot").read_text() + 'echo "R ${slot} ."\necho THE END\n'
     said = uboot(tmp_path, script, files)
     assert re.findall(r"R (\w) \.", said) == [last_good or "A"], said
+
+
+# -- the Raspberry Pi's boot.scr, which has that script in it --------------------------------------------------------------
+
+
+def slot_script(tmp_path: Path) -> bytes:
+    """In place of a slot's own: says what it was told."""
+    text = tmp_path / "slot.txt"
+    text.write_text('echo "R ${slot} ${folder} ${trial} ${mode} ."\necho THE END\n')
+    script = tmp_path / "slot.scr"
+    words = [need("mkimage"), "-A", "arm64", "-T", "script", "-C", "none", "-d", text, script]
+    subprocess.run(words, check=True, capture_output=True)
+    return script.read_bytes()
+
+
+def here(script: str) -> str:
+    """The script for QEMU's board: another disk, and memory that begins at 1 GiB."""
+    return script.replace("mmc 0:1", "virtio 0:1").replace("0x05", "0x45")
+
+
+def pi(tmp_path: Path, state: BootState | None, files: dict[str, bytes]) -> tuple[str, BootState | None]:
+    """Run it with that state (None: lost); what the slot was told, and the state that was written down, if any was."""
+    script = ("" if state is None else as_uboot(state)) + here(boot_script())
+    said = uboot(tmp_path, script, {"uboot.env": b"\0" * uboot_env.SIZE, **files})
+    found = re.findall(r"R (.*) \.", said)
+    assert found, said[-2000:]
+    try:
+        return found[0], uboot_env.decode(uboot_env.unpack(read_back(tmp_path / "disk", "uboot.env")))
+    except grub_block.Unreadable:
+        return found[0], None
+
+
+def both(tmp_path: Path) -> dict[str, bytes]:
+    return {"a/boot.scr": slot_script(tmp_path), "b/boot.scr": slot_script(tmp_path)}
+
+
+def test_the_pi_starts_a_good_slot_and_writes_nothing(tmp_path):
+    assert pi(tmp_path, BootState(), both(tmp_path)) == ("A a 0 ", None)
+
+
+def test_the_pi_writes_down_that_a_slot_on_trial_was_started(tmp_path):
+    state = activate(begin_install(BootState(), "B"), "B")
+    assert pi(tmp_path, state, both(tmp_path)) == ("B b 1 ", power_up(state)[1])
+
+
+def test_the_pi_keeps_nothing_of_the_board_on_the_card(tmp_path):
+    state = activate(begin_install(BootState(), "B"), "B")
+    board = 'setenv ethaddr 02:00:00:00:00:01\nsetenv fdtfile some.dtb\nsetenv "serial#" 1\n'
+    said = uboot(
+        tmp_path,
+        board + as_uboot(state) + here(boot_script()),
+        {"uboot.env": b"\0" * uboot_env.SIZE, **both(tmp_path)},
+    )
+    assert "R B b 1" in said
+    kept = uboot_env.unpack(read_back(tmp_path / "disk", "uboot.env"))
+    assert set(kept) == set(uboot_env.unpack(uboot_env.encode(state, {})))
+
+
+@pytest.mark.parametrize("last_good", SLOTS)
+def test_the_pi_mends_an_environment_that_was_lost(tmp_path, last_good):
+    files = both(tmp_path) | {"last_good.env": grub_block.pack({"LAST_GOOD": last_good})}
+    assert pi(tmp_path, None, files) == (f"{last_good} {last_good.lower()} 0 ", lost(last_good))
+
+
+def test_the_pi_starts_the_other_slot_when_the_files_of_one_are_gone(tmp_path):
+    assert pi(tmp_path, BootState(), {"b/boot.scr": slot_script(tmp_path)})[0] == "B b 0 "
+
+
+@pytest.mark.parametrize("name", ["safe-mode", "safe-mode.txt"])
+def test_a_file_on_the_card_starts_the_pi_in_safe_mode(tmp_path, name):
+    assert pi(tmp_path, BootState(), both(tmp_path) | {name: b""})[0] == "A a 0 timeball.safe=1"

@@ -77,6 +77,9 @@ def test_what_the_chooser_saves_is_what_the_running_system_writes():
     """A file that has less would leave U-Boot without its command; one that has more keeps facts of a board on the card."""
     text = uboot.boot_script()
     named = [name for line in re.findall(r'setenv \w+_names "([^"]+)"', text) for name in line.split()]
+    assert len(named) + len(["env", "export", "-c", "-s", "0x4000", "place"]) <= 16, (
+        "as many words as a command of U-Boot's takes"
+    )
     assert sorted(named) == sorted(uboot_env.unpack(uboot_env.encode(BootState(), {})))
     assert not [line for line in text.splitlines() if "saveenv" in line and not line.startswith("#")]
 
