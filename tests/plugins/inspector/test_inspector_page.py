@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 from click.testing import CliRunner
 
+from appliance.api.actor import local
+from appliance.api.http import Request
 from appliance.api.services import TimeSource
-from appliance.testing import running
+from appliance.testing import running, wait_until
 from appliance_inspector.cli import register
 from appliance_inspector.rules import SHIPPED
 from appliance_inspector.service import Inspector
 from appliance_inspector.verdicts import Seen
 from tests.support.attacks import START_NS
+from tests.support.browser import browser
 from tests.support.ntp_service import Source
+from tests.support.programs import need
 
 CONFIG = """
 [plugins.ntp]
@@ -43,11 +49,68 @@ async def test_the_page_shows_what_was_noticed_escaped_and_a_button_ignores_it(t
         assert "198.51.100.77" not in page
         assert "<script>alert(1)" not in page
         alert_id = inspector.alerts.all()[0].id
-        assert f'value="{alert_id}"' in page
-        await app.post(f"/api/v1/inspector/alerts/{alert_id}/apply", {})
-        page = await app.get("/inspector")
+        assert f'href="/inspector?apply={alert_id}"' in page
+        assert "for a day?" not in page
+        page = await app.get("/inspector", apply=alert_id)
+        assert "Ignore 198.51.100.0/24 for a day?" in page
+        assert inspector.ignored.all() == [], "it only asks"
+        done = await press(app, apply=alert_id)
+        (entry,) = inspector.ignored.all()
+        assert (done.status, done.headers["Location"]) == (303, f"/inspector?done={entry.id}#ignored")
+        page = await app.get("/inspector", done=entry.id)
+        assert "198.51.100.0/24 is ignored</b> until" in page
         assert "Answer it again" in page
         assert "is ignored already" in page
+
+
+async def press(app, **form):
+    """One button of the page, as its owner."""
+    content = urlencode(form).encode()
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    return await app.host.routes.dispatch(
+        Request("POST", "/inspector", headers=headers, content=content, actor=local("test"))
+    )
+
+
+async def test_what_was_ignored_is_taken_back_and_what_is_gone_is_said(tmp_path):
+    async with appliance(tmp_path) as app:
+        await app.until_running()
+        inspector = app.host.services.get(Inspector)
+        inspector.alerts.take([SEEN], inspector.rules)
+        await press(app, apply=inspector.alerts.all()[0].id)
+        (entry,) = inspector.ignored.all()
+        assert (await press(app, undo=entry.id)).headers["Location"] == "/inspector"
+        assert inspector.ignored.all() == []
+        assert (await press(app, undo=entry.id)).status == 404
+        gone = await app.ask("GET", "/inspector", query={"apply": "nothing"})
+        assert gone.status == 404
+        assert "Nothing was changed" in gone.body().decode()
+
+
+async def test_the_question_and_the_answer_have_nothing_to_complain_about(tmp_path):
+    # They read this module's alert.
+    from tests.plugins.web.test_web_gate_matrix import judge
+    from tests.plugins.web.whole_box import whole
+
+    async with (
+        whole(tmp_path, "empty", config="[plugins.inspector]\nenabled = true\n") as box,
+        browser(need("chromium")) as chromium,
+        chromium.tab() as tab,
+    ):
+        await box.enter(tab)
+        inspector = box.app.host.services.get(Inspector)
+        alert_id = inspector.alerts.all()[0].id
+        wrong = await judge(tab, box.base, f"/inspector?apply={alert_id}")
+        await tab.open(f"{box.base}/inspector?apply={alert_id}")
+        await tab.evaluate("document.querySelector('#question button').click()")
+        await wait_until(inspector.ignored.all, "the network to be ignored")
+        (entry,) = inspector.ignored.all()
+        wrong += await judge(tab, box.base, f"/inspector?done={entry.id}")
+        await tab.open(f"{box.base}/inspector?done={entry.id}")
+        await tab.evaluate("document.querySelector('.answer button').click()")
+        await wait_until(lambda: not inspector.ignored.all(), "it to be taken back")
+        # That a script pressed the button and no person is a remark of the browser's own.
+        assert [line for line in wrong if "NavigationEntryMarkedSkippable" not in line[1]] == []
 
 
 async def test_a_viewer_sees_no_button(tmp_path):
@@ -56,8 +119,10 @@ async def test_a_viewer_sees_no_button(tmp_path):
         inspector = app.host.services.get(Inspector)
         inspector.alerts.take([SEEN], inspector.rules)
         reply = await app.ask("GET", "/inspector", role="viewer")
-        assert '<button type="submit" name="apply"' not in reply.body().decode()
         alert_id = inspector.alerts.all()[0].id
+        assert "?apply=" not in reply.body().decode()
+        asked = await app.ask("GET", "/inspector", query={"apply": alert_id}, role="viewer")
+        assert "for a day?" not in asked.body().decode()
         refused = await app.ask("POST", f"/api/v1/inspector/alerts/{alert_id}/apply", body={}, role="viewer")
         assert refused.status == 403
 
