@@ -10,6 +10,9 @@ import tempfile
 import time
 from pathlib import Path
 
+# Commands are described as this tree has them, whatever tree the interpreter's environment was made in.
+sys.path.insert(1, str(Path(__file__).resolve().parents[2] / "plugins"))
+sys.path.insert(1, str(Path(__file__).resolve().parents[2]))
 sys.path.append(str(Path(__file__).resolve().parent.parent))  # for licences
 
 import archive

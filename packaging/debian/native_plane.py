@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
-from release import CACHE, ROOT, Architecture
+from release import CACHE, ROOT, Architecture, tracked
 
 RUST = ROOT / "appliance" / "dataplane" / "rust"
 #: Where it lies among the application's files.
@@ -36,9 +37,11 @@ def build(architecture: Architecture) -> bytes:
         )
     _need_target(architecture)
     folder = CACHE / f"rust-{architecture.name}"
+    source = folder / "source"
+    _lay_out(source / "rust")
     home = os.environ.get("CARGO_HOME", str(Path.home() / ".cargo"))
     flags = [
-        f"--remap-path-prefix={ROOT}=/timeball",
+        f"--remap-path-prefix={source}=/timeball",
         f"--remap-path-prefix={home}=/cargo",
         "-Cstrip=symbols",
         # Only what this file defines may decide its build identity: no folders of this machine.
@@ -64,7 +67,7 @@ def build(architecture: Architecture) -> bytes:
     ]
     done = subprocess.run(
         command,
-        cwd=RUST / "py",
+        cwd=source / "rust/py",
         env=environment,
         check=False,
         capture_output=True,
@@ -76,6 +79,27 @@ def build(architecture: Architecture) -> bytes:
             f"the native data plane does not build for {architecture.name}:\n{done.stderr[-4000:]}"
         )
     return (folder / architecture.rust / "release" / "lib_native.so").read_bytes()
+
+
+def _lay_out(source: Path) -> None:
+    """Both crates as one workspace: cargo names what lies in it by its place there, and all else by the builder's folders."""
+    shutil.rmtree(source.parent, ignore_errors=True)
+    for name in tracked(RUST.relative_to(ROOT).as_posix()):
+        inside = name.relative_to(RUST.relative_to(ROOT))
+        if inside.parts[0] in ("core", "py") and "fuzz" not in inside.parts:
+            (source / inside).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, source / inside)
+    shutil.copy2(RUST.parent / "_native.pyi", source.parent)  # told to Python by the module itself
+    manifests = [source / "core/Cargo.toml", source / "py/Cargo.toml"]
+    profile = ""
+    for path in manifests:
+        text, mark, profiles = path.read_text(encoding="utf-8").partition("[profile.")
+        path.write_text(re.sub(r"^\[workspace\]\n", "", text, flags=re.MULTILINE), encoding="utf-8")
+        profile = mark + profiles  # of the last, which is what is built
+    head = '[workspace]\nmembers = ["core", "py"]\nresolver = "3"\n\n'
+    (source / "Cargo.toml").write_text(head + profile, encoding="utf-8")
+    (source / "py/Cargo.lock").replace(source / "Cargo.lock")
+    (source / "core/Cargo.lock").unlink()
 
 
 def strip(folder: Path, architecture: Architecture) -> None:
