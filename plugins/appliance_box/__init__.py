@@ -54,11 +54,10 @@ def routes(ctx: SetupContext) -> Iterable[Route]:
 @hookimpl
 def health_checks(ctx: SetupContext) -> Iterable[HealthCheck]:
     from appliance_box import operations
-    from appliance_box.agent.client import Client
     from appliance_box.checks import checks
 
     config: BoxConfig = ctx.config
-    return checks(ctx, Client(Path(config.agent_socket)), operations.ROOT)
+    return checks(ctx, Path(config.agent_socket), operations.ROOT)
 
 
 @hookimpl
