@@ -32,7 +32,7 @@ class Page:
     async def show(
         self, request: Request, *, why: str = "", status: int = 200, checked: Mapping[str, Any] | None = None
     ) -> Reply:
-        told = await self._updates.status()
+        told = await self._updates.status(fresh=True)
         level, text, more = shown.sentence(told)
         may = request.actor.may("updates:admin")
         ready = await self._updates.candidates() if told["image"] and may else {"found": [], "wrong": []}

@@ -119,7 +119,7 @@ def routes(updates: Updates) -> list[Route]:
     """All operations."""
 
     async def status(request: Request) -> dict[str, Any]:
-        return await updates.status()
+        return await updates.status(fresh=True)
 
     async def candidates(request: Request) -> dict[str, Any]:
         return await updates.candidates()

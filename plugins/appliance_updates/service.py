@@ -17,8 +17,8 @@ from appliance_updates.uploads import Uploads
 #: The longest silence of the agent: reading a whole bundle on a slow card, or copying a large database.
 SILENCE_S = 900.0
 _EXPIRE_S = 600.0
-#: What the agent told is shown for so long without asking again.
-FRESH_S = 2.0
+#: Cards and checks, which look every few seconds, ask the agent anew after so long: it may sleep in between.
+FRESH_S = 300.0
 
 PLAIN_DEBIAN = (
     "this is no image of ours: Debian's own tools bring updates here (sudo apt update && sudo apt upgrade)"

@@ -12,6 +12,8 @@ from appliance.api.agent import AgentRefusal, Call, words
 PLACE = "run/timeball/sticks"
 ENDING = ".raucb"
 _MOST = 20
+#: Runs the rest of the words outside of our confinement, and waits.
+_BESIDE = ("systemd-run", "--quiet", "--wait", "--pipe", "--collect", "--no-ask-password")
 _NAME = re.compile(r"[a-z]{2,8}[a-z0-9]{0,8}")
 
 
@@ -41,7 +43,9 @@ def partitions(root: Path) -> list[str]:
 
 @contextlib.contextmanager
 def mounted(call: Call, name: str) -> Iterator[Path]:
-    """The partition, mounted by the service manager where every process sees it: read-only, and nothing on it is run.
+    """The partition, mounted where every process sees it: read-only, and nothing on it is run.
+
+    The agent itself sees no devices, so a program of a moment does it that the service manager starts beside it.
 
     Raises:
         AgentRefusal: it has no file system that can be read.
@@ -49,15 +53,14 @@ def mounted(call: Call, name: str) -> Iterator[Path]:
     where = call.root / PLACE / name
     where.mkdir(parents=True, exist_ok=True)
     done = call.program(
-        "systemd-mount", "--no-ask-password", "--collect", "--options=ro,nosuid,nodev,noexec", f"/dev/{name}", str(where),
-        timeout_s=60,
-    )  # fmt: skip
-    if done.status != 0 and "already" not in done.said:
+        *_BESIDE, "mount", "-o", "ro,nosuid,nodev,noexec", f"/dev/{name}", str(where), timeout_s=60
+    )
+    if done.status != 0 and "already mounted" not in done.said:
         raise AgentRefusal("unreadable_stick", f"the stick {name} cannot be read: {words(done.said)}")
     try:
         yield where
     finally:
-        call.program("systemd-umount", str(where), timeout_s=60)
+        call.program(*_BESIDE, "umount", str(where), timeout_s=60)
         with contextlib.suppress(OSError):
             where.rmdir()
 

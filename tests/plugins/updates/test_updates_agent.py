@@ -170,6 +170,37 @@ def test_on_a_plain_debian_every_action_says_so(box):
         do(box, "updates.status")
 
 
+def test_bundles_on_a_stick_are_found_and_opened_by_a_program_beside_the_agent(box):
+    """The agent sees no devices; what it mounts nobody else would see."""
+    disk = box.root / "sys/block/sda"
+    disk.mkdir(parents=True)
+    (disk / "removable").write_text("1\n")
+    (box.root / "proc/mounts").write_text("/dev/vda4 / squashfs ro 0 0\n")
+    stick = box.root / "run/timeball/sticks/sda"
+
+    def beside(*command):
+        assert command[:6] == ("systemd-run", "--quiet", "--wait", "--pipe", "--collect", "--no-ask-password")
+        if command[6] == "mount":
+            assert command[7:] == ("-o", "ro,nosuid,nodev,noexec", "/dev/sda", str(stick))
+            (stick / "new.raucb").write_bytes(b"x" * 10)
+            (stick / ".hidden.raucb").write_bytes(b"")
+            (stick / "new.txt").write_bytes(b"")
+        else:
+            [path.unlink() for path in stick.iterdir()]
+        return Ran(0, "")
+
+    box.programs.answers["systemd-run"] = beside
+    told = do(box, "updates.find")
+    assert told == {
+        "found": [{"file": "stick:sda/new.raucb", "name": "new.raucb", "bytes": 10, "where": "stick sda"}],
+        "wrong": [],
+    }
+    assert do(box, "updates.check", file="stick:sda/new.raucb")["refusals"] == []
+    assert not stick.exists()
+    box.programs.answers["systemd-run"] = lambda *_: Ran(32, "mount: wrong fs type")
+    assert do(box, "updates.find")["wrong"] == ["the stick sda cannot be read: mount: wrong fs type"]
+
+
 # -- starts ------------------------------------------------------------------------------------------------------------
 
 

@@ -213,6 +213,17 @@ def _command(printer, value):
     return click.Command("x", callback=lambda: printer(value))
 
 
+async def test_cards_and_checks_do_not_keep_the_agent_awake(tmp_path, box, monkeypatch):
+    monkeypatch.setattr(service, "FRESH_S", 300.0)
+    async with appliance(tmp_path, box) as (visitor, agent):
+        for _ in range(3):
+            await visitor.app.get("/health")
+            await visitor.app.get("/")
+        assert agent.asked.count("updates.status") == 1
+        await visitor.app.get("/updates")
+        assert agent.asked.count("updates.status") == 2
+
+
 async def test_on_a_plain_debian_the_page_names_apt_and_operations_say_what_they_are_for(
     tmp_path, monkeypatch
 ):
