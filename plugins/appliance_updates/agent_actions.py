@@ -119,7 +119,12 @@ def find(call: Call, arguments: Folders) -> Mapping[str, Any]:
             wrong.append(refusal.message)
     for text in arguments.folders:
         found += [
-            {"file": str(path), "name": path.name, "bytes": path.stat().st_size, "where": text}
+            {
+                "file": f"{text.rstrip('/')}/{path.name}",
+                "name": path.name,
+                "bytes": path.stat().st_size,
+                "where": text,
+            }
             for path in sticks.bundles(call.path(text))
         ]
     return {"found": found, "wrong": wrong}
