@@ -85,8 +85,9 @@ async def test_looking_into_a_bundle_is_in_order(tmp_path, box, owner):  # noqa:
         await tab.open(visitor.base + "/updates")
         await tab.click("form[action='/updates/check'] button")
         await tab.settled()
-        await tab.until("document.body && document.getElementById('checked')")
-        assert "Install 1.1.0" in await tab.evaluate("document.body.textContent")
+        text = await tab.evaluate("document.body.textContent")
+        assert "Install 1.1.0" in text
+        assert "## 1.1.0\n\n- better" in text
         await tab.evaluate("document.querySelectorAll('main details').forEach((d) => { d.open = true; })")
         assert [*await tab.evaluate(CHECKS), *await axe.violations(tab)] == []
 
