@@ -10,7 +10,7 @@ from images.testing import probes
 from images.testing.bench import Bench, case, check
 from images.testing.cases.b_boot import START_S
 from images.testing.inside import begin, inside, with_shell
-from images.testing.machine import Machine
+from images.testing.machine import Machine, Waited
 from images.testing.owner import SETTINGS, Owner
 
 #: Of the acceptance list: 3 in every run, 30 before a release.
@@ -28,6 +28,7 @@ class Writer:
         self.gone: set[str] = set()
         self.tokens: dict[str, str] = {}
         self.acknowledged = 0
+        self.refused = ""
         #: Asked for and not answered: it may have happened, and need not have.
         self.open: set[str] = set()
 
@@ -56,17 +57,27 @@ class Writer:
             if not done:
                 return
 
+    def _acknowledged(self, reply: probes.WebReply | None) -> bool:
+        if reply is None:
+            return False
+        if reply.status // 100 == 2:
+            self.acknowledged += 1
+            return True
+        self.refused = f"{reply.status} {reply.body[:300]!r}"
+        # Who is refused for asking too often asks a little later.
+        self._over.wait(1.0)
+        return False
+
     def _add(self) -> bool:
         address = f"198.18.{self._chance.randrange(256)}.{self._chance.randrange(1, 255)}"
         if address in self.members | self.gone | self.open:
             return True
         self.open.add(address)
         reply = self._owner.ask("POST", "/api/v1/members", {"address": address, "force": True}, within_s=60)
-        if reply is None or reply.status not in (200, 201):
+        if not self._acknowledged(reply):
             return reply is not None
         self.open.discard(address)
         self.members.add(address)
-        self.acknowledged += 1
         return True
 
     def _remove(self) -> bool:
@@ -74,11 +85,10 @@ class Writer:
         self.members.discard(address)
         self.open.add(address)
         reply = self._owner.ask("DELETE", f"/api/v1/members/{address}", within_s=60)
-        if reply is None or reply.status not in (200, 202, 204):
+        if not self._acknowledged(reply):
             return reply is not None
         self.open.discard(address)
         self.gone.add(address)
-        self.acknowledged += 1
         return True
 
     def _token(self) -> bool:
@@ -86,10 +96,10 @@ class Writer:
         reply = self._owner.ask(
             "POST", "/api/v1/tokens", {"label": label, "scopes": ["servers:read"]}, within_s=60
         )
-        if reply is None or reply.status != 201:
+        if not self._acknowledged(reply):
             return reply is not None
+        assert reply is not None
         self.tokens[label] = reply.json()["token"]
-        self.acknowledged += 1
         return True
 
 
@@ -102,7 +112,7 @@ def cuts(bench: Bench, count: int) -> str:
     writer = Writer(Owner.sign_in(machine, START_S), chance)
     starts: list[float] = []
     for number in range(count):
-        writer.begin()
+        _until_it_writes(machine, writer)
         wait_s = chance.uniform(0.5, 12.0)
         _passed(machine, wait_s)
         machine.cut()
@@ -116,6 +126,18 @@ def cuts(bench: Bench, count: int) -> str:
         f"{count} cuts, {writer.acknowledged} acknowledged changes, none lost; "
         f"up again after {min(starts):.0f} to {max(starts):.0f} s"
     )
+
+
+def _until_it_writes(machine: Machine, writer: Writer) -> None:
+    """Cuts come in the middle of work: the first change of each round is acknowledged before the clock of the cut runs."""
+    before = writer.acknowledged
+    writer.begin()
+    try:
+        machine.until(lambda: writer.acknowledged > before, 240, "a change is acknowledged", alive=True)
+    except Waited as waited:
+        machine.cut()
+        writer.end()
+        raise Waited(f"the last refusal: {writer.refused or 'none'}; {waited}") from None
 
 
 def _passed(machine: Machine, seconds: float) -> None:
