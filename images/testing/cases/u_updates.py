@@ -140,7 +140,7 @@ def kept(bench: Bench) -> str:
     identity = sh(machine, "cat /etc/machine-id /etc/ssh/*.pub | sha256sum")
     sh(
         machine,
-        "timeball member add 192.0.2.11 --name before; timeball config set plugins.web.trust_loopback no",
+        "timeball member add 192.0.2.11 --name before --force; timeball config set plugins.web.trust_loopback no",
     )
     said = install(machine, "real")
     check(f"{NEW} is in slot B" in said, said)
@@ -152,7 +152,7 @@ def kept(bench: Bench) -> str:
     check("before" in sh(machine, "timeball member list"), "the member is gone")
     check(status(machine)["history"][0]["kind"] == "updated", str(status(machine)["history"]))
     check(probes.ntp(machine.ports["ntp"]) is not None, "no NTP")
-    sh(machine, "timeball member add 192.0.2.12 --name after")
+    sh(machine, "timeball member add 192.0.2.12 --name after --force")
     check(made.version in sh(machine, "timeball update rollback"), "no way back")
     sh(machine, "timeball update restart")
     until_running(machine, "A good")
