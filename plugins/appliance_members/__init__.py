@@ -45,7 +45,8 @@ def migrations(ctx: SetupContext) -> Iterable[Migration]:
 
 @hookimpl
 def routes(ctx: SetupContext) -> Iterable[Route]:
-    from appliance_members.routes import Operations, member_routes
+    from appliance_members.operations import Operations
+    from appliance_members.routes import member_routes
 
     desk = ctx.get(Desk)
     return member_routes(Operations(ctx, desk.roster, desk.registrar, desk.proofs))
