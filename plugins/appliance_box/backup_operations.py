@@ -232,8 +232,10 @@ async def _sent(raw: web.Request, file: Path, name: str) -> web.StreamResponse:
         "Content-Type": "application/octet-stream", "Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store",
     })  # fmt: skip
     response.content_length = (await asyncio.to_thread(file.stat)).st_size
-    await response.prepare(raw)
     with file.open("rb") as source:
+        # Without its name from here on: nothing is left lying about, however this ends.
+        file.unlink()
+        await response.prepare(raw)
         while block := await asyncio.to_thread(source.read, _BLOCK):
             async with asyncio.timeout(_SILENT_S):
                 await response.write(block)

@@ -34,6 +34,7 @@ PUBLIC = {
     "GET /api/v1/setup",
     "GET /health",
     "GET /help",
+    "GET /help/img/{picture}",
     "GET /help/{folder}/{name}",
     "GET /help/{name}",
     # What the owner shows of the pool: the status page with its feed, badges and embedded line, and how to use it.

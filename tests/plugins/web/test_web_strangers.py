@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from appliance.core.clock import SystemClock
 from appliance_web.front import Front
 from appliance_web.tls.authority import Pair
 from appliance_web.tls.keeper import context_for
@@ -145,7 +146,7 @@ async def test_a_browser_that_trusts_the_authority_loads_the_pages_by_name_and_a
                 await tab.open(f"https://other.test:{port}/status")
             # Somebody took the authority's key and signs a certificate for a name that is not the box's.
             stolen = (keeper.authority.certificate, keeper.authority.key)
-            now_s = stolen[0].not_valid_before_utc.timestamp() + 86400
+            now_s = SystemClock().wall_ns() / 1e9
             forged = issue(
                 "other.test", by=stolen, names=("other.test",), begins_s=now_s - 60, ends_s=now_s + 86400 * 30
             )
