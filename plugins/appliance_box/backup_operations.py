@@ -234,7 +234,7 @@ async def _sent(raw: web.Request, file: Path, name: str) -> web.StreamResponse:
     response.content_length = (await asyncio.to_thread(file.stat)).st_size
     with file.open("rb") as source:
         # Without its name from here on: nothing is left lying about, however this ends.
-        file.unlink()
+        await asyncio.to_thread(file.unlink)
         await response.prepare(raw)
         while block := await asyncio.to_thread(source.read, _BLOCK):
             async with asyncio.timeout(_SILENT_S):
