@@ -295,6 +295,9 @@ class Store(Protocol):
     async def write(self, fn: Callable[[sqlite_utils.Database], T]) -> T:
         """Run `fn(db)` in the writer thread inside one transaction; rolled back when it raises.
 
+        Once it has returned, no power cut takes it back. That waits for the medium: many rows that nobody waits for go
+        through `append`.
+
         Raises:
             StoreError: the database cannot be written now (disk full, read-only, broken).
         """

@@ -92,8 +92,9 @@ def open_writer(path: Path | str) -> sqlite_utils.Database:
         # and an appliance whose card is filling up must be able to give pages back in small slices.
         conn.execute(f"PRAGMA page_size={PAGE_BYTES}")
         conn.execute("PRAGMA auto_vacuum=INCREMENTAL")
-        # Readers never wait for the writer, and a commit needs no fsync: after a power cut the last transactions may be
-        # missing but the file is whole. After kill -9 nothing is missing, since the page cache survives.
+        # Readers never wait for the writer, and a commit of buffered rows needs no fsync: after a power cut the last ones may be
+        # missing but the file is whole. After kill -9 nothing is missing, since the page cache survives. What somebody
+        # waits for is synced all the same: `writer.synced`.
         conn.execute("PRAGMA journal_mode=WAL")
         conn.execute("PRAGMA synchronous=NORMAL")
         conn.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")

@@ -63,7 +63,7 @@ class Database:
         self._flush_lock = threading.Lock()
         self._flushing: Future[None] | None = None
         self._ticker: asyncio.Task[None] | None = None
-        self._housekeeping = Housekeeping(self.write, clock)
+        self._housekeeping = Housekeeping(self._run, clock)  # what a cut takes of its work, it does again
         self._retentions: dict[str, tuple[Retention, ...]] = {}
         self._salvaged = 0
 
@@ -105,10 +105,12 @@ class Database:
     async def write(self, fn: Callable[[sqlite_utils.Database], T]) -> T:
         """Run `fn(db)` in the writer thread inside one transaction; rolled back when it raises.
 
+        Once it has returned, neither a crash nor a power cut takes back what it wrote.
+
         Raises:
             StoreError: the database cannot be written now (disk full, read-only, broken); nothing of it was kept.
         """
-        return await self._run(fn)
+        return await self._run(fn, durable=True)
 
     async def read(self, fn: Callable[[sqlite_utils.Database], T]) -> T:
         """Run `fn(db)` on a read-only connection, on one snapshot; fetch everything before returning.
@@ -246,8 +248,12 @@ class Database:
 
     # Inside
 
-    async def _run(self, fn: Callable[[sqlite_utils.Database], T], *, in_transaction: bool = True) -> T:
-        return await asyncio.wrap_future(self._writer.submit(fn, in_transaction=in_transaction))
+    async def _run(
+        self, fn: Callable[[sqlite_utils.Database], T], *, in_transaction: bool = True, durable: bool = False
+    ) -> T:
+        return await asyncio.wrap_future(
+            self._writer.submit(fn, in_transaction=in_transaction, durable=durable)
+        )
 
     def _land(self, db: sqlite_utils.Database) -> None:
         self._writer.adopt(self._file.land(db))

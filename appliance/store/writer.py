@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -60,6 +61,19 @@ def _end_statements(db: sqlite_utils.Database) -> None:
         db.conn.end_statements()
 
 
+@contextlib.contextmanager
+def synced(db: sqlite_utils.Database) -> Iterator[None]:
+    """Within it a commit waits until the medium has it; a transaction without changes waits for nothing."""
+    db.conn.execute("PRAGMA synchronous=FULL")
+    try:
+        yield
+    finally:
+        with contextlib.suppress(
+            sqlite3.Error
+        ):  # a connection that broke is opened anew, with the usual setting
+            db.conn.execute("PRAGMA synchronous=NORMAL")
+
+
 def fetched(fn: Callable[[sqlite_utils.Database], T]) -> Callable[[sqlite_utils.Database], T]:
     """`fn`, but what it returns must not be read later, by another thread, outside the transaction.
 
@@ -83,6 +97,7 @@ class _Job:
     fn: Callable[[sqlite_utils.Database], Any]
     future: Future[Any]
     in_transaction: bool
+    durable: bool
 
 
 class Writer:
@@ -121,8 +136,16 @@ class Writer:
         """Jobs in the queue."""
         return self._jobs.qsize()
 
-    def submit(self, fn: Callable[[sqlite_utils.Database], T], *, in_transaction: bool = True) -> Future[T]:
-        """Queue `fn(db)`; from any thread, never waits. The future ends with the result, StoreError, or what `fn` raised."""
+    def submit(
+        self, fn: Callable[[sqlite_utils.Database], T], *, in_transaction: bool = True, durable: bool = False
+    ) -> Future[T]:
+        """Queue `fn(db)`; from any thread, never waits. The future ends with the result, StoreError, or what `fn` raised.
+
+        Args:
+            fn: the job.
+            in_transaction: run it in one of its own.
+            durable: the result comes when the medium has what was written, so that no power cut takes it back.
+        """
         future: Future[T] = Future()
         if self._closing or self._thread is None:
             future.set_exception(StoreError(CLOSED.text))
@@ -130,7 +153,7 @@ class Writer:
             self.note(BEHIND)
             future.set_exception(StoreError(BEHIND.text))
         else:
-            self._jobs.put(_Job(fn, future, in_transaction))
+            self._jobs.put(_Job(fn, future, in_transaction, durable))
         return future
 
     def adopt(self, db: sqlite_utils.Database) -> None:
@@ -176,7 +199,11 @@ class Writer:
         try:
             db = self._connection()
             fn, before = fetched(job.fn), db.conn.total_changes
-            result = transaction(db, fn) if job.in_transaction else fn(db)
+            if job.durable:
+                with synced(db):
+                    result = transaction(db, fn)
+            else:
+                result = transaction(db, fn) if job.in_transaction else fn(db)
         except sqlite3.Error as error:
             fault = fault_of(error)
             if fault is None:

@@ -475,3 +475,24 @@ async def test_a_list_that_does_not_fit_the_database_is_refused_in_words(
         await store.migrate("x", [Migration(name, lambda _db: None) for name in ("a", "b")])
         with pytest.raises(MigrationError, match=word):
             await store.migrate("x", [Migration(name, lambda _db: None) for name in names])
+
+
+async def test_what_somebody_waits_for_is_on_the_medium_and_buffered_rows_wait_for_nothing(
+    tmp_path: Path,
+) -> None:
+    """A member that was acknowledged is there after a power cut; images are cut for real (case 17)."""
+
+    def level(db) -> int:
+        return int(db.execute("PRAGMA synchronous").fetchone()[0])
+
+    full, normal = 2, 1
+    database = Database(tmp_path / "t.db", clock=FakeClock())
+    await database.open()
+    try:
+        assert await database.write(level) == full
+        with pytest.raises(ZeroDivisionError):
+            await database.write(lambda db: 1 // 0)
+        assert await database._run(level, in_transaction=False) == normal
+        assert await database._run(level) == normal
+    finally:
+        await database.close()
