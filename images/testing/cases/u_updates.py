@@ -58,7 +58,10 @@ def well(machine: Machine) -> None:
 
 
 def status(machine: Machine) -> dict[str, Any]:
-    said = sh(machine, "timeball update status --json 2>&1")
+    try:
+        said = sh(machine, "timeball update status --json 2>&1")
+    except (OSError, Waited):  # it starts, or restarts: nobody is inside now
+        return {}
     begin = said.find("{")
     try:
         found: dict[str, Any] = json.loads(said[begin:]) if begin >= 0 else {}
@@ -81,14 +84,7 @@ def install(machine: Machine, name: str, *, more: str = "") -> str:
 
 def until_running(machine: Machine, wanted: str, within_s: float = UP_S) -> None:
     """After a restart: which slot runs. The shell answers only some of the time meanwhile."""
-
-    def there() -> bool:
-        try:
-            return running(machine) == wanted
-        except (OSError, Waited):  # it restarts
-            return False
-
-    machine.until(there, within_s, f"the slot that runs is {wanted}", every_s=3)
+    machine.until(lambda: running(machine) == wanted, within_s, f"the slot that runs is {wanted}", every_s=3)
 
 
 def until_said(machine: Machine, pattern: str) -> None:
