@@ -11,6 +11,7 @@ from appliance.api.context import SetupContext
 from appliance.api.contrib import Menu, Route
 from appliance.api.errors import ApiError
 from appliance.api.http import Reply, Request
+from appliance.api.pages import refusal
 from appliance.api.services import Frame
 from appliance.core.routes import RouteTable
 from appliance_box import forms
@@ -77,7 +78,7 @@ class Pages:
             request, "POST", "/api/v1/session/confirm", body={"password": form.get("my_password", "")}
         )
         if reply.status >= 300:
-            why, status = _refusal(reply)[0], reply.status
+            why, status = refusal(reply)[0], reply.status
             if where == "/box/network":
                 return await self.network(request, why=why, status=status)
             return await (self.box if where == "/box" else self.backup)(request, why=why, status=status)
@@ -101,7 +102,7 @@ class Pages:
             return await self.box(request, why="there is no such button", status=404)
         reply = await self._frame.ask(request, "POST", path, body=body)
         if reply.status >= 300:
-            return await self.box(request, why=_refusal(reply)[0], status=reply.status)
+            return await self.box(request, why=refusal(reply)[0], status=reply.status)
         return await self.box(request, said=_SAID[said])
 
     async def change(self, request: Request) -> Reply:
@@ -110,7 +111,7 @@ class Pages:
         body = {"settings": forms.settings_of(form, about["settings"] or {}), "confirm_s": _CONFIRM_S}
         reply = await self._frame.ask(request, "POST", "/api/v1/box/settings", body=body)
         if reply.status >= 300:
-            why, fields = _refusal(reply)
+            why, fields = refusal(reply)
             return await self.network(request, form=form, why=why, fields=fields, status=reply.status)
         return _redirect("/box/network")
 
@@ -122,7 +123,7 @@ class Pages:
             request, "POST", f"/api/v1/box/settings/{verb}", body={"id": form.get("id", "")}
         )
         if reply.status >= 300:
-            return await self.network(request, why=_refusal(reply)[0], status=reply.status)
+            return await self.network(request, why=refusal(reply)[0], status=reply.status)
         return _redirect("/box/network")
 
     # -- backups ----------------------------------------------------------------------------------------------------
@@ -134,13 +135,13 @@ class Pages:
             return await self.backup(request, why="the two passphrases differ", status=422)
         reply = await self._stream(request, "/api/v1/backup", {"passphrase": form.get("passphrase", "")})
         if isinstance(reply, Reply) and reply.status >= 300:
-            return await self.backup(request, why=_refusal(reply)[0], status=reply.status)
+            return await self.backup(request, why=refusal(reply)[0], status=reply.status)
         return reply
 
     async def upload(self, request: Request) -> Reply:
         reply = await self._stream(request, "/api/v1/backup/restore", None)
         if reply.status >= 300:
-            return await self.backup(request, why=_refusal(reply)[0], status=reply.status)
+            return await self.backup(request, why=refusal(reply)[0], status=reply.status)
         return _redirect("/box/backup#waits")
 
     async def apply(self, request: Request) -> Reply:
@@ -162,7 +163,7 @@ class Pages:
 
     async def _and_restart(self, request: Request, reply: Reply) -> Reply:
         if reply.status >= 300:
-            return await self.backup(request, why=_refusal(reply)[0], status=reply.status)
+            return await self.backup(request, why=refusal(reply)[0], status=reply.status)
         notes = " ".join(f"{note}." for note in reply.value.get("notes", ()))
         again = await self._frame.ask(request, "POST", "/api/v1/restart")
         said = (
@@ -205,18 +206,8 @@ _SAID = {
 }
 
 
-def _refusal(reply: Reply) -> tuple[str, dict[str, str]]:
-    value = reply.value if isinstance(reply.value, Mapping) else {}
-    fields = {
-        str(e.get("field", "")): str(e.get("message", ""))
-        for e in value.get("errors", ())
-        if isinstance(e, Mapping)
-    }
-    return str(value.get("detail", f"it failed with status {reply.status}")), fields
-
-
 def _as_error(reply: Reply) -> ApiError:
-    why, errors = _refusal(reply)
+    why, errors = refusal(reply)
     error = ApiError(why, errors=errors)
     error.status = reply.status
     return error

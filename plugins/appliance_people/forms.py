@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -39,17 +38,6 @@ def _fields(request: Request) -> dict[str, list[str]]:
         )
     except ValueError:
         raise Invalid("the form cannot be read") from None
-
-
-def refusal(reply: Reply) -> tuple[str, dict[str, str]]:
-    """What an operation refused with: a sentence, and one for each field."""
-    value = reply.value if isinstance(reply.value, Mapping) else {}
-    fields = {
-        str(error.get("field", "")): str(error.get("message", ""))
-        for error in value.get("errors", ())
-        if isinstance(error, Mapping)
-    }
-    return str(value.get("detail", f"it failed with status {reply.status}")), fields
 
 
 def inside(where: str) -> str:

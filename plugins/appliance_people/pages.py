@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
 from appliance.api.actor import ABOUT_ROLES
 from appliance.api.contrib import Menu, Route
 from appliance.api.errors import ApiError, NotFound
+from appliance.api.pages import ask_confirmed, refusal
 from appliance.api.services import Frame
 from appliance.core.routes import Reply, Request
 from appliance_people.accounts import ROLES_OF_PEOPLE
-from appliance_people.forms import chosen, inside, read, redirect, refusal
+from appliance_people.forms import chosen, inside, read, redirect
 from appliance_people.people import People
 from appliance_people.tokens import DEFAULT_DAYS
 
@@ -100,7 +100,7 @@ class Pages:
             "days": int(days) if days.isascii() and days.isdigit() and len(days) < 6 and int(days) else None,
             "addresses": form.get("addresses", "").replace(",", " ").split(),
         }
-        reply = await self._confirmed(request, form, "POST", "/api/v1/tokens", body)
+        reply = await ask_confirmed(self._frame, request, form, "POST", "/api/v1/tokens", body)
         if reply.status != 201:
             return await self._account_after(request, reply, "")
         return await self._account(request, made=reply.value)
@@ -175,7 +175,7 @@ class Pages:
         self, request: Request, form: Mapping[str, str], method: str, path: str, body: Any, said: str
     ) -> Reply:
         user = self._people.users.get(request.params.get("id", ""))
-        reply = await self._confirmed(request, form, method, path, body)
+        reply = await ask_confirmed(self._frame, request, form, method, path, body)
         if reply.status >= 300:
             why, fields = refusal(reply)
             return await self._users(request, why=why, fields=fields, form=form, status=reply.status)
@@ -219,22 +219,6 @@ class Pages:
             same=[("CLI", "timeball audit list"), ("CLI", "timeball audit verify"), ("API", "GET /api/v1/audit"), ("CSV", "GET /api/v1/audit.csv")],
             rows=reply.value["rows"], older=reply.value["next_before"], query=query, keep=keep, check=check,
         )  # fmt: skip
-
-    # -- parts ------------------------------------------------------------------------------------------------------
-
-    async def _confirmed(
-        self, request: Request, form: Mapping[str, str], method: str, path: str, body: Any
-    ) -> Reply:
-        """Do an operation that wants the password of the last minutes; the form carries it when it is needed."""
-        asker = request
-        if not request.actor.confirmed and form.get("my_password"):
-            reply = await self._frame.ask(
-                request, "POST", "/api/v1/session/confirm", body={"password": form["my_password"]}
-            )
-            if reply.status != 200:
-                return reply  # type: ignore[no-any-return]
-            asker = replace(request, actor=replace(request.actor, confirmed=True))
-        return await self._frame.ask(asker, method, path, body=body)  # type: ignore[no-any-return]
 
 
 def page_routes(pages: Pages) -> tuple[Route, ...]:

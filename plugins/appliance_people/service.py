@@ -11,11 +11,11 @@ from appliance.api.actor import local
 from appliance.api.context import RunContext
 from appliance.api.errors import ApiError
 from appliance.api.events import ClockStepped
+from appliance.api.pages import refusal
 from appliance.core.routes import Reply, Request, RouteTable
 from appliance_people import preseed
 from appliance_people.claim import Claim
 from appliance_people.config import PeopleConfig
-from appliance_people.forms import refusal
 from appliance_people.people import People
 from appliance_people.trail import Trail
 from appliance_people.users import Users

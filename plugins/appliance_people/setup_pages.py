@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from appliance.api.contrib import Route
+from appliance.api.pages import refusal
 from appliance.api.services import Frame
 from appliance.core.routes import Reply, Request
-from appliance_people.forms import chosen, read, redirect, refusal
+from appliance_people.forms import chosen, read, redirect
 
 #: Plugins that are a role of the box, and what each means to people.
 ROLES_OF_BOX = (

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs
 
 from appliance.api.contrib import Menu, Route
 from appliance.api.errors import Invalid
 from appliance.api.http import Reply, Request
+from appliance.api.pages import ask_confirmed
 from appliance.api.services import Frame
 from appliance_updates import shown
 from appliance_updates.routes import BASE
@@ -78,7 +78,7 @@ class Page:
         }.get(what)
         if asked is None:
             raise Invalid("there is no such button", errors={"do": what[:40]})
-        reply = await self._confirmed(request, form, *asked)
+        reply = await ask_confirmed(self._frame, request, form, *asked)
         if reply.status >= 400:
             return await self.show(request, why=_said(reply), status=reply.status)
         return Reply("", 303, {"Location": "/updates"}, "text/html")
@@ -99,20 +99,6 @@ class Page:
                 )
                 return Reply("", 303, {"Location": "/updates"}, "text/html")
         raise Invalid("the form has no file", errors={"bundle": "choose a file"})
-
-    async def _confirmed(
-        self, request: Request, form: Mapping[str, str], method: str, path: str, body: Any
-    ) -> Reply:
-        """Do an operation that wants the password of the last minutes; the form carries it when it is needed."""
-        asker = request
-        if not request.actor.confirmed and form.get("my_password"):
-            reply = await self._frame.ask(
-                request, "POST", "/api/v1/session/confirm", body={"password": form["my_password"]}
-            )
-            if reply.status != 200:
-                return reply  # type: ignore[no-any-return]
-            asker = replace(request, actor=replace(request.actor, confirmed=True))
-        return await self._frame.ask(asker, method, path, body=body)  # type: ignore[no-any-return]
 
 
 async def _pieces(part: Any) -> AsyncIterator[bytes]:

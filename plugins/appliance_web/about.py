@@ -6,10 +6,10 @@ from typing import Any
 from urllib.parse import quote
 
 from appliance.api.errors import NotFound
+from appliance.api.pages import refusal
 from appliance.core.routes import Reply, Request, RouteTable
 from appliance_web import manual
 from appliance_web.actions import redirect
-from appliance_web.operations import refusal
 from appliance_web.site import Site
 from appliance_web.views import api as api_view
 from appliance_web.views import plugins as plugins_view

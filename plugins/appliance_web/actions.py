@@ -7,8 +7,8 @@ from typing import Any
 from urllib.parse import parse_qs, quote
 
 from appliance.api.errors import ApiError, Invalid
+from appliance.api.pages import refusal
 from appliance.core.routes import Reply, Request
-from appliance_web.operations import refusal
 from appliance_web.site import Site
 
 #: A form has a handful of short fields; more is not from our pages.

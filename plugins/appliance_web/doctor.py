@@ -9,9 +9,9 @@ from typing import Any
 from urllib.parse import quote
 
 from appliance.api.errors import ApiError, NotFound
+from appliance.api.pages import refusal
 from appliance.core.routes import Reply, Request
 from appliance_web.actions import read_form, redirect
-from appliance_web.operations import refusal
 from appliance_web.site import Site
 from appliance_web.views.standing import Sentence, Shape
 

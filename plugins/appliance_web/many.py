@@ -7,10 +7,10 @@ from typing import Any
 from urllib.parse import quote
 
 from appliance.api.errors import Invalid
+from appliance.api.pages import refusal
 from appliance.core.routes import Reply, Request
 from appliance_web import words
 from appliance_web.actions import as_error, read_form, redirect
-from appliance_web.operations import refusal
 from appliance_web.site import Site
 
 #: A paste of so many bytes holds some ten thousand servers.

@@ -56,14 +56,3 @@ class Operations:
         """What GET `path` says, or None when it cannot be had (no such plugin, not running, refused)."""
         reply = await self.ask(asker, "GET", path, query=query)
         return reply.value if reply.status == 200 else None
-
-
-def refusal(reply: Reply) -> tuple[str, dict[str, str]]:
-    """The sentence of a problem reply, and one per field."""
-    value = reply.value if isinstance(reply.value, Mapping) else {}
-    fields = {
-        str(e.get("field", "")): str(e.get("message", ""))
-        for e in value.get("errors", ())
-        if isinstance(e, Mapping)
-    }
-    return str(value.get("detail", f"it failed with status {reply.status}")), fields

@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from appliance.api.errors import ApiError
+from appliance.api.pages import refusal
 from appliance.core.routes import Reply, Request
 from appliance_web.actions import as_error, read_form, redirect
 from appliance_web.front import Front
-from appliance_web.operations import refusal
 from appliance_web.site import Site
 from appliance_web.tls.operations import told
 from appliance_web.views.standing import Sentence

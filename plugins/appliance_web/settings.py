@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import parse_qs, quote
 
 from appliance.api.errors import ApiError, Invalid, NotFound
+from appliance.api.pages import refusal
 from appliance.core.routes import Reply, Request
 from appliance.dataplane.interface import Endpoint
 from appliance_web.actions import redirect
@@ -18,7 +19,6 @@ from appliance_web.forms import reading
 from appliance_web.forms.changes import changes
 from appliance_web.forms.drawing import Drawing, error_path, summary
 from appliance_web.forms.fields import fields
-from appliance_web.operations import refusal
 from appliance_web.site import Site
 from appliance_web.views import settings as view
 

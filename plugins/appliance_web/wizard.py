@@ -10,11 +10,11 @@ from typing import Any
 from urllib.parse import quote
 
 from appliance.api.errors import NotFound
+from appliance.api.pages import refusal
 from appliance.core.routes import Reply, Request
 from appliance_web.actions import as_error, member_body, read_form, redirect
 from appliance_web.check_api import asked
 from appliance_web.checking import MOST_TARGETS, Check
-from appliance_web.operations import refusal
 from appliance_web.site import Site
 from appliance_web.views import preview
 from appliance_web.views.standing import Shape, number
