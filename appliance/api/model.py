@@ -7,6 +7,8 @@ from enum import StrEnum
 from typing import Any, Literal
 
 Family = Literal[4, 6]
+#: The two clocks of a machine come apart by less while a thread waits for its turn between two readings.
+SET_NS = 250_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,7 @@ class ClockState:
         root_dispersion_s: dispersion at `as_of_mono_ns`.
         dispersion_rate: growth of the dispersion, seconds per second.
         as_of_mono_ns: monotonic moment that the coefficients belong to.
+        as_of_wall_ns: the same moment by the system clock, ns since 1970; None for a clock that is right by decree.
         correction_s: what to add to the system clock for the true time.
         precision: log2 of the clock's reading precision in seconds, such as -24.
         max_distance_s: past this root distance we no longer claim to be synchronised.
@@ -44,6 +47,7 @@ class ClockState:
     expires_mono_ns: int = 2**63 - 1
     source: str = "none"
     why: str = ""
+    as_of_wall_ns: int | None = None
 
     @classmethod
     def unsynchronised(
@@ -63,6 +67,12 @@ class ClockState:
     def distance_s(self, mono_ns: int) -> float:
         """Root distance at `mono_ns`, in seconds: the most that our time may be wrong."""
         return self.root_delay_s / 2 + self.dispersion_s(mono_ns)
+
+    def was_set(self, wall_ns: int, mono_ns: int) -> bool:
+        """Whether the system clock was set since the state was made. Steering moves both clocks alike; setting, one of them."""
+        if self.as_of_wall_ns is None:
+            return False
+        return abs(wall_ns - mono_ns - (self.as_of_wall_ns - self.as_of_mono_ns)) > SET_NS
 
     def synchronised(self, mono_ns: int) -> bool:
         """Whether a reply made at `mono_ns` may claim synchronised time."""

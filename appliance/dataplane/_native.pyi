@@ -4,12 +4,14 @@ Errors: OSError with `filename` set to the endpoint when an address cannot be bo
 else is raised, and no call waits for a packet; `close` waits for the threads.
 """
 
-#: leap, stratum, refid (4 bytes), reference_ns, root_delay_s, root_dispersion_s, dispersion_rate, as_of_mono_ns,
+#: leap, stratum, refid (4 bytes), reference_ns, root_delay_s, root_dispersion_s, dispersion_rate, (as_of_mono_ns, as_of_wall_ns),
 #: correction_s, precision, max_distance_s, expires_mono_ns: the fields of `model.ClockState`, times within 64 bits
 from collections.abc import Sequence
 from typing import TypeAlias
 
-ClockTuple: TypeAlias = tuple[int, int, bytes, int, float, float, float, int, float, int, float, int]
+ClockTuple: TypeAlias = tuple[
+    int, int, bytes, int, float, float, float, tuple[int, int | None], float, int, float, int
+]
 #: host, port, descriptors of UDP sockets that are bound there already
 WantedTuple: TypeAlias = tuple[str, int, Sequence[int]]
 #: IPv6?, network address as a number, prefix length, "allow" | "ignore" | "deny"

@@ -45,7 +45,7 @@ def clock_tuple(state: ClockState) -> _native.ClockTuple:
     return (
         state.leap, state.stratum if 0 <= state.stratum <= 15 else 0, state.refid.ljust(4, b"\0")[:4],
         _clamped(state.reference_ns), state.root_delay_s, state.root_dispersion_s, state.dispersion_rate,
-        _clamped(state.as_of_mono_ns), state.correction_s, state.precision, state.max_distance_s,
+        (_clamped(state.as_of_mono_ns), None if state.as_of_wall_ns is None else _clamped(state.as_of_wall_ns)), state.correction_s, state.precision, state.max_distance_s,
         _clamped(state.expires_mono_ns),
     )  # fmt: skip
 

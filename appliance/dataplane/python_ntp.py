@@ -14,6 +14,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from random import getrandbits
 
 from appliance.api.model import ClockState
@@ -272,7 +273,7 @@ class PythonNtpServer:
         for descriptor in (*lanes, wake):
             poller.register(descriptor, select.POLLIN)
         inputs = self._inputs
-        snapshot = Snapshot.at(monotonic_ns(), *inputs)
+        snapshot, was_set = Snapshot.at(monotonic_ns(), *inputs), False
         while True:
             for descriptor, events in poller.poll():
                 if descriptor == wake:
@@ -289,8 +290,14 @@ class PythonNtpServer:
                     continue
                 # After the packets: what came once a new state was set must not be answered from the old one.
                 now_ns = monotonic_ns()
-                if now_ns >= snapshot.valid_until_mono_ns or inputs is not self._inputs:
-                    inputs = self._inputs
-                    snapshot = Snapshot.at(now_ns, *inputs)
+                latest = self._inputs
+                fresh, inputs = inputs is not latest, latest
+                state, policy, keys = inputs
+                # A second look, because the thread may have to wait between the two readings.
+                is_set = state.was_set(wall_ns(), now_ns) and state.was_set(wall_ns(), monotonic_ns())
+                if now_ns >= snapshot.valid_until_mono_ns or fresh or is_set != was_set:
+                    was_set = is_set
+                    seen = replace(state, leap=3, stratum=0) if is_set else state
+                    snapshot = Snapshot.at(now_ns, seen, policy, keys)
                     memory.interleaved.watch_clock(wall_ns(), now_ns)
                 lane.turn(envelopes, snapshot, memory, now_ns, wall_ns)

@@ -118,6 +118,7 @@ class TrackingRecord:
             root_dispersion_s=state.dispersion_s(at.mono_ns),
             dispersion_rate=max(slewing, (UNATTENDED_PPM + abs(tracking.skew_ppm)) * 1e-6),
             as_of_mono_ns=at.mono_ns,
+            as_of_wall_ns=_moved(state, at),
             why=why or state.why,
         )
         return self._state
@@ -168,6 +169,7 @@ class TrackingRecord:
             root_dispersion_s=dispersion_s,
             dispersion_rate=rate,
             as_of_mono_ns=at.mono_ns,
+            as_of_wall_ns=at.wall_ns,
             correction_s=correction_s,
             precision=self._precision,
             max_distance_s=self.config.max_distance_s,
@@ -222,6 +224,7 @@ def kernel_state(
         root_dispersion_s=error_s + abs(reading.offset_s),
         dispersion_rate=KERNEL_RATE,
         as_of_mono_ns=at.mono_ns,
+        as_of_wall_ns=at.wall_ns,
         precision=precision,
         max_distance_s=config.max_distance_s,
         expires_mono_ns=_expiry(at, leap, config),
@@ -261,6 +264,11 @@ def bounded(state: ClockState, at: Moment) -> ClockState:
         mono_ns=at.mono_ns,
         precision=state.precision,
     )
+
+
+def _moved(state: ClockState, at: Moment) -> int | None:
+    """What the system clock says at `at` if nobody has set it since `state`: a step that was not noticed yet must not be forgotten."""
+    return None if state.as_of_wall_ns is None else state.as_of_wall_ns + at.mono_ns - state.as_of_mono_ns
 
 
 def _expiry(at: Moment, leap: LeapWatch, config: ClockConfig) -> int:

@@ -255,6 +255,22 @@ def test_a_clock_that_nobody_renews_becomes_unsynchronised_by_itself(way):
         assert parse_header(ask(server)).stratum == 0
 
 
+@pytest.mark.parametrize("set_by_s", [-86400 * 400, -3, 3, 5 * 3600, 400 * 86400])
+def test_a_clock_that_was_set_is_not_told_as_right_until_it_was_looked_at_again(way, set_by_s):
+    """The packet thread sees it by itself: control may be busy for a while."""
+    mono_ns = CLOCK.monotonic_ns()
+    before = synchronised(as_of_mono_ns=mono_ns, as_of_wall_ns=CLOCK.wall_ns() - set_by_s * 10**9)
+    with serving(way, state=before) as server:
+        reply = parse_header(ask(server))
+        assert (reply.leap, reply.stratum) == (3, 0)
+        server.set_clock(synchronised(as_of_wall_ns=CLOCK.wall_ns()))
+        assert parse_header(ask(server)).stratum == 2
+        server.set_clock(synchronised(as_of_wall_ns=CLOCK.wall_ns() + set_by_s * 10**9))
+        assert parse_header(ask(server)).leap == 3
+        server.set_clock(synchronised())
+        assert parse_header(ask(server)).stratum == 2, "right by decree: nothing to compare with"
+
+
 def test_a_new_policy_is_in_force_with_the_next_packet(way):
     with serving(way) as server:
         assert parse_header(ask(server)).stratum == 2

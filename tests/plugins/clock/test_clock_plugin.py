@@ -148,7 +148,10 @@ async def test_a_step_is_in_the_very_next_reply_of_each_plane(tmp_path, world, p
         def served(state):
             # the plane lives in this machine's time, the plugin in the test's
             now_ns = here.monotonic_ns()
-            return replace(state, as_of_mono_ns=now_ns, expires_mono_ns=now_ns + 3600 * S)
+            wall_ns = None if state.as_of_wall_ns is None else here.wall_ns()
+            return replace(
+                state, as_of_mono_ns=now_ns, as_of_wall_ns=wall_ns, expires_mono_ns=now_ns + 3600 * S
+            )
 
         server = choose(plane).serve_ntp(
             [Endpoint("127.0.0.1", 0)], served(time_source.state.get()), NtpPolicy()

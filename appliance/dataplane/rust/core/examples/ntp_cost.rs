@@ -65,6 +65,7 @@ fn cost(what: &str, room: Option<u64>, policy: &Policy, clients: u64, plain_ns: 
         root_dispersion_s: 0.001,
         dispersion_rate: 1e-6,
         as_of_mono_ns: 0,
+        as_of_wall_ns: None,
         correction_s: 0.0,
         precision: -24,
         max_distance_s: 1.0,

@@ -7,7 +7,7 @@
 use crate::memory::{Admission, Memory};
 use crate::ntp_keys::{MAX_MAC_BYTES, MIN_MAC_BYTES};
 
-pub use crate::ntp_clock::{ClockState, REFRESH_NS, Snapshot, ntp_from_unix_ns, short_from_s};
+pub use crate::ntp_clock::{ClockState, REFRESH_NS, SET_NS, Snapshot, ntp_from_unix_ns, short_from_s};
 pub use crate::ntp_outcome::{ACTIONS, Action, REASONS, Reason};
 pub use crate::ntp_policy::{Policy, Rule, Source};
 

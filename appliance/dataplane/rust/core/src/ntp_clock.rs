@@ -4,6 +4,8 @@ use crate::ntp_outcome::Reason;
 
 /// How long a snapshot is used before dispersion is aged again.
 pub const REFRESH_NS: i64 = 50_000_000;
+/// The two clocks of a machine come apart by less while a thread waits for its turn between two readings.
+pub const SET_NS: i64 = 250_000_000;
 
 /// What our time is worth, with the coefficients that age it; see `model.ClockState`.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +26,8 @@ pub struct ClockState {
     pub dispersion_rate: f64,
     /// Monotonic ns.
     pub as_of_mono_ns: i64,
+    /// The same moment by the system clock, ns since 1970; `None` for a clock that is right by decree.
+    pub as_of_wall_ns: Option<i64>,
     /// To be added to the system clock, seconds.
     pub correction_s: f64,
     /// log2 seconds.
@@ -35,6 +39,21 @@ pub struct ClockState {
 }
 
 impl ClockState {
+    /// Whether the system clock was set since the state was made. Steering moves both clocks alike; setting, one of them.
+    #[must_use]
+    pub fn was_set(&self, wall_ns: i64, mono_ns: i64) -> bool {
+        self.as_of_wall_ns.is_some_and(|then_ns| {
+            let before_ns = then_ns.saturating_sub(self.as_of_mono_ns);
+            wall_ns.saturating_sub(mono_ns).saturating_sub(before_ns).saturating_abs() > SET_NS
+        })
+    }
+
+    /// The same clock when nobody knows whether it is right.
+    #[must_use]
+    pub fn unsynchronised(&self) -> Self {
+        Self { leap: 3, stratum: 0, ..self.clone() }
+    }
+
     fn dispersion_s(&self, mono_ns: i64) -> f64 {
         let age_s = mono_ns.saturating_sub(self.as_of_mono_ns).max(0) as f64 / 1e9;
         self.root_dispersion_s + age_s * self.dispersion_rate

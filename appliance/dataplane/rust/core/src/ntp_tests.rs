@@ -13,6 +13,7 @@ fn clock() -> ClockState {
         root_dispersion_s: 0.0005,
         dispersion_rate: 15e-6,
         as_of_mono_ns: 0,
+        as_of_wall_ns: None,
         correction_s: 0.0,
         precision: -24,
         max_distance_s: 1.0,
@@ -115,4 +116,21 @@ fn no_bytes_make_it_panic() {
         }
         let _ = ask(&packet);
     }
+}
+
+#[test]
+fn a_clock_that_was_set_is_noticed_and_one_that_is_steered_is_not() {
+    let state = ClockState { as_of_mono_ns: 1_000, as_of_wall_ns: Some(5_000), ..clock() };
+    for (wall_ns, mono_ns, set) in [
+        (5_000, 1_000, false),
+        (5_000 + SET_NS, 1_000, false),
+        (5_001 + SET_NS, 1_000, true),
+        (4_999 - SET_NS, 1_000, true),
+        (i64::MAX, i64::MAX - 4_000, false),
+        (i64::MIN, i64::MAX, true),
+    ] {
+        assert_eq!(state.was_set(wall_ns, mono_ns), set, "{wall_ns} {mono_ns}");
+    }
+    assert!(!clock().was_set(i64::MAX, 0), "right by decree");
+    assert_eq!(Snapshot::at(0, &state.unsynchronised()).leap, 3);
 }

@@ -31,9 +31,9 @@ use crate::keys::{KeyRing, KeyTuple};
 use crate::sampling::{FocusTuple, SampleTuple};
 use crate::tables::{ClientTuple, Readable, RememberedTuple};
 
-/// leap, stratum, refid, reference_ns, root_delay_s, root_dispersion_s, dispersion_rate, as_of_mono_ns, correction_s,
+/// leap, stratum, refid, reference_ns, root_delay_s, root_dispersion_s, dispersion_rate, (as_of_mono_ns, as_of_wall_ns), correction_s,
 /// precision, max_distance_s, expires_mono_ns
-type ClockTuple = (u8, u8, [u8; 4], i64, f64, f64, f64, i64, f64, i8, f64, i64);
+type ClockTuple = (u8, u8, [u8; 4], i64, f64, f64, f64, (i64, Option<i64>), f64, i8, f64, i64);
 /// IPv6?, network address, prefix length, "allow" | "ignore" | "deny"
 type RuleTuple = (bool, u128, u32, String);
 /// (interval, burst), (leak, kod), (prefix interval, prefix burst), exempt (IPv6?, network address, prefix length)
@@ -48,7 +48,8 @@ fn to_clock(t: ClockTuple) -> ClockState {
         root_delay_s: t.4,
         root_dispersion_s: t.5,
         dispersion_rate: t.6,
-        as_of_mono_ns: t.7,
+        as_of_mono_ns: t.7.0,
+        as_of_wall_ns: t.7.1,
         correction_s: t.8,
         precision: t.9,
         max_distance_s: t.10,

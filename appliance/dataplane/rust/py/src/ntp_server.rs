@@ -204,6 +204,8 @@ struct Worker<'a> {
     seen: u64,
     inputs: Arc<Inputs>,
     snapshot: Snapshot,
+    /// The system clock was set since `inputs.clock` was made.
+    set: bool,
     memory: Memory,
     /// When the packets at hand were taken.
     mono_ns: i64,
@@ -247,6 +249,7 @@ impl<'a> Worker<'a> {
             seen,
             inputs,
             snapshot,
+            set: false,
             memory,
             mono_ns,
             noise,
@@ -288,20 +291,24 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// Take new inputs, and age the snapshot.
+    /// Take new inputs, age the snapshot, and notice at once when the system clock was set.
     fn refresh(&mut self) {
         let version = self.shared.version.load(Acquire);
         let now_ns = monotonic_ns();
         self.mono_ns = now_ns;
-        if version != self.seen {
+        let fresh = version != self.seen;
+        if fresh {
             self.seen = version;
             self.inputs = locked(&self.shared.inputs).clone();
-            self.snapshot = Snapshot::at(now_ns, &self.inputs.clock);
-        } else if now_ns >= self.snapshot.valid_until_mono_ns {
-            self.snapshot = Snapshot::at(now_ns, &self.inputs.clock);
-        } else {
+        }
+        let clock = &self.inputs.clock;
+        // A second look, because a thread may have to wait between the two readings.
+        let set = clock.was_set(realtime_ns(), now_ns) && clock.was_set(realtime_ns(), monotonic_ns());
+        if !fresh && set == self.set && now_ns < self.snapshot.valid_until_mono_ns {
             return;
         }
+        self.set = set;
+        self.snapshot = if set { Snapshot::at(now_ns, &clock.unsynchronised()) } else { Snapshot::at(now_ns, clock) };
         self.memory.interleaved.watch_clock(realtime_ns(), now_ns);
     }
 

@@ -87,6 +87,7 @@ fn clock(input: &mut Input<'_>) -> ClockState {
         root_dispersion_s: f64::from(input.u16()) / 16384.0,
         dispersion_rate: f64::from(input.u8()) / 1_048_576.0,
         as_of_mono_ns: i64::from(input.u32()) * 1000,
+        as_of_wall_ns: None,
         correction_s: f64::from(input.u16() as i16) / 16384.0,
         precision: -(input.below(33) as i8),
         max_distance_s: f64::from(input.u8()) / 64.0,
