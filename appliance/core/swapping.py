@@ -19,6 +19,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from appliance.core.durable import sync_folder
+
 HOME: Final = "exchange"
 NEW, BEFORE, PLAN = "new", "before", "plan.json"
 #: Entries that stay where they are: the exchange itself, a socket, the book of starts, what is only for this moment.
@@ -174,8 +176,4 @@ def _sync_tree(folder: Path) -> None:
 
 def _sync(folder: Path) -> None:
     with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        sync_folder(folder)

@@ -9,6 +9,7 @@ import stat
 from pathlib import Path
 
 from appliance.api.errors import Conflict, Refused
+from appliance.core.durable import sync_folder
 from appliance.settings.sources import content
 
 #: A file that is made anew; it may hold what is nobody else's business.
@@ -56,7 +57,7 @@ def replace(path: Path, old: bytes | None, new: bytes | None) -> None:
         else:
             real.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
             _write(real, old, new)
-        _sync(real.parent)
+        sync_folder(real.parent)
     except OSError as error:
         why = error.strerror or str(error)
         raise Refused(f"{path} cannot be written: {why}; nothing was changed") from error
@@ -114,14 +115,6 @@ def _write_all(descriptor: int, data: bytes) -> None:
     at = 0
     while at < len(data):
         at += os.write(descriptor, data[at:])
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _real(path: Path) -> Path:

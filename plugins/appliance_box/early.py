@@ -21,7 +21,7 @@ import tomlkit
 from pydantic import ValidationError
 
 from appliance.api.agent import AgentRefusal, Runs, run_program
-from appliance.core import logs
+from appliance.core import durable, logs
 from appliance_box import applying, boot, keeping, told
 from appliance_box.agent import SERVICE_USER
 from appliance_box.image import SLOT_FILE, kernel_words
@@ -139,7 +139,7 @@ class Early:
     def _hand_over(self, people: Mapping[str, Any]) -> None:
         """Owner and pool, for the appliance to take when it starts."""
         file = self.root / FOR_PEOPLE
-        keeping.write_durably(file, tomlkit.dumps(people).encode(), 0o600)
+        durable.put(file, tomlkit.dumps(people).encode(), 0o600)
         with contextlib.suppress(KeyError, PermissionError):
             user = pwd.getpwnam(SERVICE_USER)
             for path in (file, file.parent):
@@ -155,7 +155,7 @@ class Early:
             with boot.writable(self.root, self.program):
                 for medium, name, content in ours:
                     if isinstance(content, bytes) and (clean := _clean(name, content)) != content:
-                        keeping.write_durably(medium.folder / name, clean, 0o600)
+                        durable.put(medium.folder / name, clean, 0o600)
                         self.report.note(
                             name, "its passwords were taken over, and are not in the file any more"
                         )
@@ -175,7 +175,7 @@ class Early:
 
     def _remember(self, sums: list[str]) -> None:
         kept = list(dict.fromkeys(sums))[-_MOST_DONE:]
-        keeping.write_durably(self.root / DONE, ("\n".join(kept) + "\n").encode(), 0o600)
+        durable.put(self.root / DONE, ("\n".join(kept) + "\n").encode(), 0o600)
 
     def _from_boot_menu(self) -> None:
         """Which system was started and how, where the service can see it: it does not see the kernel's command line."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from typing import Any
 import tomlkit
 from pydantic import ValidationError
 
+from appliance.core import durable
 from appliance_box.settings import DEFAULT, BoxSettings
 
 log = logging.getLogger("timeball.box")
@@ -58,44 +57,10 @@ def save(root: Path, settings: BoxSettings) -> None:
     document.add(tomlkit.comment(_HEAD))
     for key, value in _plain(settings).items():
         document.add(key, tomlkit.item(value))
-    write_durably(root / FILE, tomlkit.dumps(document).encode(), 0o600)
+    durable.put(root / FILE, tomlkit.dumps(document).encode(), 0o600)
 
 
 def _plain(settings: BoxSettings) -> dict[str, Any]:
     """What is set, scalars first, as TOML wants it."""
     found = settings.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
     return dict(sorted(found.items(), key=lambda pair: isinstance(pair[1], (dict, list))))
-
-
-def write_durably(file: Path, content: bytes, mode: int) -> None:
-    """Write a file beside its place, and put it there by a rename; all of it is on the disk before this returns.
-
-    Raises:
-        OSError: the old file still is there.
-    """
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    fresh = file.with_name(f".{file.name}.new")
-    try:
-        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
-        with os.fdopen(handle, "wb") as out:
-            with contextlib.suppress(OSError):
-                os.fchmod(handle, mode)  # FAT knows no modes
-            out.write(content)
-            out.flush()
-            os.fsync(handle)
-        fresh.replace(file)
-    except OSError:
-        with contextlib.suppress(OSError):
-            fresh.unlink(missing_ok=True)
-        raise
-    sync_folder(file.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Names in `folder` are on the disk."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

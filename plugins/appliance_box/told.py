@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from appliance.core import durable
 from appliance_box import keeping
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def publish(root: Path, report: Report) -> None:
     file.parent.chmod(0o755)
     file.write_text(text, encoding="utf-8")
     file.chmod(0o644)
-    keeping.write_durably(root / KEPT, text.encode(), 0o600)
+    durable.put(root / KEPT, text.encode(), 0o600)
 
 
 def last(root: Path, now: Report) -> Report:
@@ -138,7 +139,7 @@ def write_beside(folder: Path, report: Report) -> None:
         "",
         *(str(problem) for problem in report.problems[:_MOST_LINES]),
     ]
-    keeping.write_durably(file, ("\r\n".join(lines) + "\r\n").encode(), 0o644)
+    durable.put(file, ("\r\n".join(lines) + "\r\n").encode(), 0o644)
 
 
 def _read(file: Path) -> Report | None:

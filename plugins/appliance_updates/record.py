@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from appliance.core import durable
 from appliance_updates.facts import Release
 
 HOME = "data/updates"
@@ -132,7 +132,7 @@ def save(root: Path, record: Record) -> None:
     """
     if record.pending is not None or record.restoring:
         unsettle(root)
-    put(root / FILE, json.dumps(asdict(record), indent=1).encode(), 0o600)
+    durable.put(root / FILE, json.dumps(asdict(record), indent=1).encode(), 0o600)
 
 
 def settle(root: Path, slot: str) -> None:
@@ -142,44 +142,14 @@ def settle(root: Path, slot: str) -> None:
         OSError: it cannot be written.
     """
     image = hashlib.sha256((root / "usr/lib/timeball/image.toml").read_bytes()).hexdigest()
-    put(root / SETTLED, f"{slot} {image}\n".encode(), 0o600)
+    durable.put(root / SETTLED, f"{slot} {image}\n".encode(), 0o600)
 
 
 def unsettle(root: Path) -> None:
     """Something is begun: the next start has to look."""
     (root / SETTLED).unlink(missing_ok=True)
     if (root / HOME).is_dir():
-        sync(root / HOME)
-
-
-def put(path: Path, content: bytes, mode: int) -> None:
-    """A file, whole or not at all.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    fresh = path.with_name(f".{path.name}.new")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
-    try:
-        with os.fdopen(descriptor, "wb") as out:
-            out.write(content)
-            out.flush()
-            os.fsync(descriptor)
-        fresh.replace(path)
-    except OSError:
-        fresh.unlink(missing_ok=True)
-        raise
-    sync(path.parent)
-
-
-def sync(folder: Path) -> None:
-    """Names in `folder` are on the disk."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        durable.sync_folder(root / HOME)
 
 
 def _record(value: Mapping[str, Any]) -> Record:

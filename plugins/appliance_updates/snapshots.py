@@ -14,7 +14,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from appliance_updates.record import HOME, sync
+from appliance.core import durable
+from appliance_updates.record import HOME
 
 PLACE = f"{HOME}/snapshots"
 #: What is kept, by its name in a snapshot.
@@ -54,7 +55,7 @@ def take(root: Path, name: str) -> str:
         _sync_all(fresh)
         shutil.rmtree(target, ignore_errors=True)
         fresh.rename(target)
-        sync(target.parent)
+        durable.sync_folder(target.parent)
     except (OSError, sqlite3.Error) as error:
         shutil.rmtree(fresh, ignore_errors=True)
         raise CannotKeep(f"database and settings could not be copied: {error}") from error
@@ -184,4 +185,4 @@ def _sync_all(folder: Path) -> None:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
-        sync(Path(parent))
+        durable.sync_folder(Path(parent))

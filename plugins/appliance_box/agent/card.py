@@ -10,7 +10,8 @@ from typing import Any, Final
 from pydantic import Field
 
 from appliance.api.agent import Action, AgentRefusal, Arguments, Call
-from appliance_box import boot, keeping
+from appliance.core import durable
+from appliance_box import boot
 from appliance_box.agent.power import restart
 
 RESET_FLAG: Final = "factory-reset"
@@ -37,7 +38,7 @@ def write(call: Call, arguments: File) -> Mapping[str, Any]:
         with boot.writable(call.root, call.program) as folder:
             file = folder / arguments.name
             if content:
-                keeping.write_durably(file, content, 0o644)
+                durable.put(file, content, 0o644)
             else:
                 file.unlink(missing_ok=True)
     except OSError as error:
@@ -54,12 +55,12 @@ def factory_reset(call: Call, arguments: Reset) -> Mapping[str, Any]:
         )  # fmt: skip
     call.progress({"doing": "writing the request"})
     try:
-        keeping.write_durably(call.path(f"data/box/{RESET_FLAG}"), b"asked for\n", 0o600)
+        durable.put(call.path(f"data/box/{RESET_FLAG}"), b"asked for\n", 0o600)
     except OSError:
         with boot.writable(
             call.root, call.program
         ) as folder:  # a data partition that cannot be written is a good reason
-            keeping.write_durably(folder / RESET_FLAG, b"asked for\n", 0o644)
+            durable.put(folder / RESET_FLAG, b"asked for\n", 0o644)
     return {"reset": True, **restart(call, Arguments())}
 
 

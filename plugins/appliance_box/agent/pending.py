@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from appliance_box import keeping, rendering
+from appliance.core import durable
+from appliance_box import rendering
 from appliance_box.settings import BoxSettings
 
 log = logging.getLogger("timeball.agent")
@@ -73,7 +74,7 @@ class Pending:
         }  # fmt: skip
         with self._lock:
             self._stop()
-            keeping.write_durably(self._file, json.dumps(value).encode(), 0o600)
+            durable.put(self._file, json.dumps(value).encode(), 0o600)
             self._wait(change.left_s)
 
     def end(self) -> None:

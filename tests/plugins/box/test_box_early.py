@@ -9,6 +9,7 @@ import tomllib
 import pytest
 
 from appliance.api.agent import Ran
+from appliance.core import durable
 from appliance_box import keeping, told
 from appliance_box.early import Early
 from appliance_box.preseed.taking import TAKEN
@@ -194,7 +195,7 @@ def test_a_full_or_broken_data_partition_is_told_and_the_start_goes_on(root, mon
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(keeping, "write_durably", full)
+    monkeypatch.setattr(durable, "put", full)
     (root / "boot/timeball.toml").write_text(OWN)
     report = start(root)
     assert any("No space left" in problem.text for problem in report.problems)
