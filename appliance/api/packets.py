@@ -21,6 +21,8 @@ class TappedPacket(NamedTuple):
         reason: why it was treated as it was: for NTP as in GET /api/v1/ntp ("ok", "control", "rate", ...), for DNS the outcome
             ("NOERROR", "limited", "drop", ...).
         action: "reply", "ignore" or "kiss".
+        stands_for: how many packets of its kind it stands for: one in so many was asked for. 1 in a capture.
+        unusual: drawn among the packets that were no ordinary request, by somebody who asked for those apart.
     """
 
     service: str
@@ -33,6 +35,8 @@ class TappedPacket(NamedTuple):
     rx_ns: int
     reason: str
     action: str
+    stands_for: int = 1
+    unusual: bool = False
 
 
 class Samples(Protocol):

@@ -46,11 +46,16 @@ class PacketTap(Protocol):
     The packet threads copy into rings of fixed size and wait for nobody. While nobody looks, nothing is copied.
     """
 
-    def samples(self, *, every: int, keep: int = 256, room: int = 8192) -> AbstractContextManager[Samples]:
-        """One packet in `every`, drawn so that nobody can foresee which.
+    def samples(
+        self, *, every: int, unusual: int = 0, keep: int = 256, room: int = 8192
+    ) -> AbstractContextManager[Samples]:
+        """One packet in `every`, drawn so that nobody can foresee which; each says how many it stands for.
 
         Args:
             every: 1 is every packet.
+            unusual: of packets that were no ordinary request (malformed, refused, of a strange version or mode, for a name that
+                is not there) one in so many, drawn for themselves; 0: like all others. They are few while nobody attacks, and
+                five of them are not found in one packet of ten.
             keep: bytes of each, 2048 at most. Who asks for more than others makes theirs longer too.
             room: packets that may wait for you; what comes when they are as many is lost and counted.
 

@@ -13,7 +13,7 @@ from appliance.api.errors import Conflict
 from appliance.api.packets import TappedPacket
 from appliance.core.clock import Clock
 from appliance.dataplane.interface import DnsServer, NtpServer
-from appliance.dataplane.sampling import DRAWN, FOCUSED, NOTHING, Focus, Sample, Sampling
+from appliance.dataplane.sampling import DRAWN, FOCUSED, NOTHING, UNUSUAL, Focus, Sample, Sampling
 
 #: How often the rings are emptied: at 20,000 samples a second a quarter of a ring has been filled by then.
 DRAIN_S = 0.1
@@ -31,22 +31,23 @@ class Naming(Protocol):
 class _Reader:
     """One plugin's view; see `appliance.api.packets.Samples`."""
 
-    def __init__(self, every: int, keep: int, room: int) -> None:
-        self.every, self.keep = every, keep
+    def __init__(self, every: int, unusual: int, keep: int, room: int) -> None:
+        self.every, self.unusual, self.keep = every, unusual or every, keep
+        self.apart = bool(unusual)
         self.lost = 0
         self._room = room
         self._waiting: list[TappedPacket] = []
-        self._credit = 0.0
+        self._credit = {DRAWN: 0, UNUSUAL: 0}
         self._news = asyncio.Event()
         self._over = False
 
-    def offer(self, packet: TappedPacket, drawn_every: int) -> None:
-        """Deliver it, if this reader's rate asks for it: others may have asked for more."""
-        self._credit += drawn_every / self.every
-        if self._credit < 1:
-            return
-        self._credit -= 1
-        self.deliver(packet)
+    def offer(self, packet: TappedPacket, drawn_every: int, kind: int) -> None:
+        """Deliver it, if this reader's rate for its kind asks for it: others may have asked for more."""
+        every = self.every if kind == DRAWN else self.unusual
+        credit = self._credit[kind] + drawn_every
+        self._credit[kind] = credit if credit < every else credit - every
+        if credit >= every:
+            self.deliver(packet._replace(stands_for=every) if every > 1 else packet)
 
     def deliver(self, packet: TappedPacket) -> None:
         if len(self._waiting) >= self._room:
@@ -79,7 +80,7 @@ class ServiceTap:
         self._readers: list[_Reader] = []
         self._capture: tuple[_Reader, Focus] | None = None
         self._captured = 0
-        self._every = 0
+        self._every = self._unusual = 0
         self._dropped = 0
 
     def serve(self, server: NtpServer | DnsServer) -> Callable[[], None]:
@@ -93,12 +94,14 @@ class ServiceTap:
         return leave
 
     @contextmanager
-    def samples(self, *, every: int, keep: int = 256, room: int = 8192) -> Iterator[_Reader]:
+    def samples(
+        self, *, every: int, unusual: int = 0, keep: int = 256, room: int = 8192
+    ) -> Iterator[_Reader]:
         """See `appliance.api.packets.PacketTap`."""
         if every < 1 or room < 1:
             raise ValueError(f"one packet in 1 or more, and room for 1 or more, not {every} and {room}")
-        Sampling(every, keep)  # raises for what makes no sense
-        reader = _Reader(every, keep, room)
+        Sampling(every, keep, unusual=unusual)  # raises for what makes no sense
+        reader = _Reader(every, unusual, keep, room)
         self._readers.append(reader)
         self._turn()
         try:
@@ -121,7 +124,7 @@ class ServiceTap:
             raise Conflict(
                 f"packets from {self._capture[1].network} are being captured; one capture at a time"
             )
-        reader = _Reader(1, keep, most)
+        reader = _Reader(1, 0, keep, most)
         self._captured = 0
         self._capture = (reader, Focus(network, self._clock.monotonic_ns() + int(for_s * 1e9), most))
         self._turn()
@@ -154,11 +157,11 @@ class ServiceTap:
         reason, action = self._naming(sample.outcome)
         packet = TappedPacket(
             self._service, sample.packet, sample.size, _text(sample.source), sample.port, _text(sample.own),
-            sample.own_port, sample.rx_ns, reason, action,
+            sample.own_port, sample.rx_ns, reason, action, unusual=bool(sample.why & UNUSUAL),
         )  # fmt: skip
-        if sample.why & DRAWN:
+        if kind := sample.why & (DRAWN | UNUSUAL):
             for reader in self._readers:
-                reader.offer(packet, self._every)
+                reader.offer(packet, self._every if kind == DRAWN else self._unusual, kind)
         if sample.why & FOCUSED and self._capture is not None:
             self._captured += 1
             self._capture[0].deliver(packet)
@@ -166,6 +169,9 @@ class ServiceTap:
     def _turn(self) -> None:
         """Ask the packet threads for what all readers together need."""
         self._every = min((reader.every for reader in self._readers), default=0)
+        # Who did not ask for them apart gets them thinned out to the rate of the others.
+        apart = any(reader.apart for reader in self._readers)
+        self._unusual = min(reader.unusual for reader in self._readers) if apart else 0
         keep = max((reader.keep for reader in self._readers), default=1)
         focus = None
         if self._capture is not None:
@@ -174,7 +180,7 @@ class ServiceTap:
             focus = Focus(asked.network, asked.until_mono_ns, max(0, asked.most - self._captured))
         if self._server is not None:
             idle = not self._every and focus is None
-            self._server.sample(NOTHING if idle else Sampling(self._every, keep, focus))
+            self._server.sample(NOTHING if idle else Sampling(self._every, keep, focus, self._unusual))
 
 
 def _text(address: bytes) -> str:

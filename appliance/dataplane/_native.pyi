@@ -112,7 +112,7 @@ class NtpServer:
     def remembered(self) -> RememberedTuple:
         """Of all workers together."""
 
-    def set_sampling(self, every: int, keep: int, focus: FocusTuple | None) -> None:
+    def set_sampling(self, every: int, keep: int, focus: FocusTuple | None, unusual: int) -> None:
         """Sample one in `every` packets (0: none) and what is in focus, `keep` bytes of each."""
 
     def take_samples(self, most: int) -> list[SampleTuple]:
@@ -179,7 +179,7 @@ class DnsServer:
     def offenders(self) -> list[tuple[bytes, int, int]]:
         """Networks over the limit: their 3 or 6 octets, limited replies, monotonic time of the last in ns."""
 
-    def set_sampling(self, every: int, keep: int, focus: FocusTuple | None) -> None:
+    def set_sampling(self, every: int, keep: int, focus: FocusTuple | None, unusual: int) -> None:
         """Sample one in `every` packets (0: none) and what is in focus, `keep` bytes of each."""
 
     def take_samples(self, most: int) -> list[SampleTuple]:

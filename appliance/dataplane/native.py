@@ -84,14 +84,15 @@ def key_tuples(keys: Sequence[NtpKey]) -> list[_native.KeyTuple]:
     ]
 
 
-def sampling_tuple(sampling: Sampling) -> tuple[int, int, _native.FocusTuple | None]:
+def sampling_tuple(sampling: Sampling) -> tuple[int, int, _native.FocusTuple | None, int]:
     """What is to be sampled as the native plane takes it."""
     focus = sampling.focus
     if focus is None:
-        return sampling.every, sampling.keep, None
+        return sampling.every, sampling.keep, None, sampling.unusual
     network = focus.network
     where = (network.version == 6, int(network.network_address), network.prefixlen)
-    return sampling.every, sampling.keep, (*where, _clamped(focus.until_mono_ns), focus.most)
+    asked = (*where, _clamped(focus.until_mono_ns), focus.most)
+    return sampling.every, sampling.keep, asked, sampling.unusual
 
 
 def _clamped(ns: int) -> int:

@@ -20,6 +20,14 @@ STAMP = 1 << 12
 FAULT_SHIFT = 13
 
 
+#: Reasons that tell nothing about who sent the packet: it was a request, or we could not. What became of any other is drawn
+#: for itself when somebody looks at packets (`sampling.Sampling.unusual`).
+_ORDINARY_REASONS = (
+    Reason.OK, Reason.UNSYNCHRONISED, Reason.POLICY, Reason.RATE, Reason.LATE, Reason.SEND_FAILED, Reason.BUG,
+)  # fmt: skip
+ORDINARY = frozenset(action << 8 | reason for action in Action for reason in _ORDINARY_REASONS)
+
+
 def outcome_of(reason: Reason, action: Action = Action.IGNORE) -> Outcome:
     """The number that stands for the pair."""
     return action << 8 | reason

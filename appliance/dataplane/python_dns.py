@@ -39,7 +39,7 @@ from appliance.dataplane.interface import Endpoint
 from appliance.dataplane.python_dns_tcp import TcpWorker
 from appliance.dataplane.sampling import Sample, Sampled, Sampling, Switch, Tap
 from appliance.dataplane.sandbox import IN_PYTHON
-from appliance.wire.dns import RCODE_NAMES, TYPE_NAMES, type_name
+from appliance.wire.dns import NOERROR, RCODE_NAMES, TYPE_NAMES, type_name
 
 log = logging.getLogger("dns.plane")
 
@@ -55,6 +55,11 @@ OUTCOME_NAMES = {
     LIMITED_TRUNCATED: "limited_truncated",
     LIMITED_BADCOOKIE: "limited_badcookie",
 }
+
+#: Outcomes that tell nothing about who asked; what became of any other is drawn for itself when somebody looks at queries.
+ORDINARY = frozenset(
+    (NOERROR, SEND_FAILED, BUG, QUEUE_FULL, TOO_LATE, LIMITED, LIMITED_TRUNCATED, LIMITED_BADCOOKIE)
+)
 
 _LONGEST_QUERY = 4096
 
@@ -214,7 +219,7 @@ class _UdpWorker(threading.Thread):
         if tap is None:
             return
         source = socket.inet_pton(self._sock.family, client[0].partition("%")[0])
-        if why := tap.why(source, self._clock.monotonic_ns()):
+        if why := tap.why(source, self._clock.monotonic_ns(), outcome):
             own = (own_address(ancillary) or self._bound, self._port)
             tap.put(query, len(query), source, client[1], own, self._clock.wall_ns(), outcome, why)
 
@@ -269,7 +274,7 @@ class PythonDnsServer:
         ]
         self._tcp = TcpWorker(tcp, Tally(snapshot), clock, responder)
         self._workers: list[_UdpWorker | TcpWorker] = [*self._udp, self._tcp]
-        self._switch = Switch(len(self._udp))
+        self._switch = Switch(len(self._udp), ORDINARY)
         for worker in (*self._workers, self._handed):
             worker.start()
 

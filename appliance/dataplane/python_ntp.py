@@ -30,6 +30,7 @@ from appliance.dataplane.ntp_outcome import (
     AUTHENTICATED,
     FAULT_SHIFT,
     INTERLEAVED,
+    ORDINARY,
     PLAIN,
     STAMP,
     Outcome,
@@ -115,7 +116,7 @@ class _Lane:
                 if not outcomes[_BUG]:
                     log.exception("a packet could not be decided about; more of the same are only counted")
                 outcome = _BUG
-            if tap is not None and (why := tap.why(address, mono_ns)):
+            if tap is not None and (why := tap.why(address, mono_ns, outcome & PLAIN)):
                 own = (own_address if any(own_address) else self._bound or own_address, self.endpoint.port)
                 tap.put(
                     packet, size, address, int.from_bytes(port), own, rx_ns or tx_ns, outcome & PLAIN, why
@@ -190,7 +191,7 @@ class PythonNtpServer:
             self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
             undo.pop_all()
         self.endpoints = tuple(dict.fromkeys(lane.endpoint for lane in self._lanes))
-        self._switch = Switch(len(self._lanes))
+        self._switch = Switch(len(self._lanes), ORDINARY)
         self.kind = self._lanes[0].slots.kind if self._lanes else ""
         self._closing = threading.Lock()
         self._closed = False

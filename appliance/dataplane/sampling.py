@@ -1,13 +1,15 @@
 """Which packets are copied for whoever inspects them, and where the copies wait.
 
-One of each block of N packets is drawn, at a place in the block that nobody can foresee; beside that, everything from one
-network for a while. Copies wait in a ring of fixed size for each worker: when it is full the newest is dropped and counted.
+One of each block of N packets is drawn, at a place in the block that nobody can foresee. Packets that became nothing ordinary
+(malformed, refused, of a strange version) can be drawn for themselves, more often: an attack of five packets is not found in one
+packet of ten, and what nobody honest sends is rare. Beside that, everything from one network for a while. Copies wait in a ring of fixed size for each worker: when it is full the newest is dropped and counted.
 The native plane does the same in Rust (`rust/core/src/sampling.rs`), with the same room.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from random import randint
@@ -20,8 +22,9 @@ HEAD_WORDS = 7
 #: The most that can be kept of one packet.
 MOST_KEPT = 2048
 
-#: Why a packet is a sample: drawn by chance, or from the network that somebody looks at. Bits: it may be both.
-DRAWN, FOCUSED = 1, 2
+#: Why a packet is a sample: drawn by chance, from the network that somebody looks at, or drawn among what is not ordinary.
+#: Bits: the second goes with each of the others.
+DRAWN, FOCUSED, UNUSUAL = 1, 2, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +44,17 @@ class Sampling:
         every: one in so many packets of each worker; 0: none.
         keep: bytes of each that are kept.
         focus: beside that.
+        unusual: one in so many of those whose outcome is not ordinary, and these are drawn for themselves; 0: like all others.
     """
 
     every: int = 0
     keep: int = 256
     focus: Focus | None = None
+    unusual: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.every < 1 << 32 or not 0 < self.keep <= MOST_KEPT:
+        rates = (self.every, self.unusual)
+        if not all(0 <= rate < 1 << 32 for rate in rates) or not 0 < self.keep <= MOST_KEPT:
             raise ValueError(f"one in 0 to 2^32-1 packets, 1 to {MOST_KEPT} bytes of each, not {self}")
 
 
@@ -67,7 +73,7 @@ class Sample(NamedTuple):
         own_port: port it was sent to.
         rx_ns: when it arrived, ns since 1970.
         outcome: what became of it as the service numbers it: for NTP action << 8 | reason, for DNS as in `python_dns`.
-        why: `DRAWN`, `FOCUSED` or both.
+        why: `DRAWN` or `UNUSUAL`, `FOCUSED` or it and one of them.
     """
 
     packet: bytes
@@ -136,12 +142,37 @@ class Quota:
         return True
 
 
-class Tap:
-    """A worker's side: draws, and copies into its ring."""
+class Draw:
+    """One of each `every`, at a place in its block that nobody can foresee; none for 0."""
 
-    def __init__(self, sampling: Sampling, ring: Ring, quota: Quota | None) -> None:
-        self._every, self._keep, self._ring, self._quota = sampling.every, sampling.keep, ring, quota
-        self._place = self._left = randint(1, max(1, sampling.every))  # noqa: S311 - unforeseen, not secret
+    __slots__ = ("_every", "_left", "_place")
+
+    def __init__(self, every: int) -> None:
+        self._every = every
+        self._place = self._left = randint(1, max(1, every))  # noqa: S311 - unforeseen, not secret
+
+    def hit(self) -> bool:
+        """Whether the one at hand is it."""
+        if not self._every:
+            return False
+        self._left -= 1
+        if self._left:
+            return False
+        rest = self._every - self._place
+        self._place = randint(1, self._every)  # noqa: S311
+        self._left = rest + self._place
+        return True
+
+
+class Tap:
+    """A worker's side: draws, and copies into its ring. `ordinary` are the outcomes that are."""
+
+    def __init__(
+        self, sampling: Sampling, ring: Ring, quota: Quota | None, ordinary: AbstractSet[int] = frozenset()
+    ) -> None:
+        self._keep, self._ring, self._quota = sampling.keep, ring, quota
+        self._drawn, self._unusual = Draw(sampling.every), Draw(sampling.unusual)
+        self._apart, self._ordinary = bool(sampling.unusual), ordinary
         self._size = 0
         self._until_ns = -1
         if (focus := sampling.focus) is not None:
@@ -150,16 +181,12 @@ class Tap:
             self._prefix = int(focus.network.network_address) >> self._shift
             self._until_ns = focus.until_mono_ns
 
-    def why(self, source: bytes, mono_ns: int) -> int:
+    def why(self, source: bytes, mono_ns: int, outcome: int) -> int:
         """Why the packet at hand is a sample, 0 when it is none; to be asked once for each packet."""
-        why = 0
-        if self._every:
-            self._left -= 1
-            if not self._left:
-                rest = self._every - self._place
-                self._place = randint(1, self._every)  # noqa: S311
-                self._left = rest + self._place
-                why = DRAWN
+        if self._apart and outcome not in self._ordinary:
+            why = UNUSUAL if self._unusual.hit() else 0
+        else:
+            why = DRAWN if self._drawn.hit() else 0
         if mono_ns < self._until_ns and self._wants(source):
             why |= FOCUSED
         return why
@@ -187,18 +214,18 @@ class Tap:
 class Switch:
     """Control's side, for the Python plane: rings are made when somebody asks for samples first."""
 
-    def __init__(self, workers: int) -> None:
-        self._workers = workers
+    def __init__(self, workers: int, ordinary: AbstractSet[int] = frozenset()) -> None:
+        self._workers, self._ordinary = workers, ordinary
         self._rings: list[Ring] = []
 
     def taps(self, sampling: Sampling) -> list[Tap | None]:
         """What each worker is to use from now on."""
-        if not sampling.every and sampling.focus is None:
+        if not sampling.every and not sampling.unusual and sampling.focus is None:
             return [None] * self._workers
         if not self._rings:
             self._rings = [Ring() for _ in range(self._workers)]
         quota = Quota(sampling.focus.most) if sampling.focus else None
-        return [Tap(sampling, ring, quota) for ring in self._rings]
+        return [Tap(sampling, ring, quota, self._ordinary) for ring in self._rings]
 
     def take(self, most: int) -> list[Sample]:
         """The oldest samples of all workers, `most` at most."""

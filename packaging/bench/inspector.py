@@ -29,10 +29,13 @@ from appliance_inspector.judging.judge import Judge
 from appliance_inspector.rules import SHIPPED, read_rules
 from appliance_inspector.service import to_judge
 from appliance_inspector.warden import Warden
-from tests.support.attacks import ATTACKS, honest
+from tests.support.attacks import ATTACKS, sampled
+from tests.support.honest import HONEST
 
 RULES = read_rules(SHIPPED)
 SEEDS = range(10)
+#: One in so many of ordinary packets, and of those that are not; the last: what is not ordinary is a flood, too.
+RATES, FLOODED = ((1, 1), (10, 1), (100, 1)), (10, 10)
 STATE = ClockState(0, 2, b"BNCH", 0, 0.001, 0.0005, 15e-6, 0)
 ASK = bytes([0x23]) + bytes(39) + b"\x12\x34\x56\x78\x9a\xbc\xde\xf0"
 BURST = 16
@@ -46,33 +49,35 @@ def dice(seed: int) -> random.Random:
     return random.Random(seed)  # noqa: S311 - nothing secret
 
 
-def told(packets: Iterable[Packet], every: int, chance: random.Random) -> set[str]:
-    """Rules that tell of something, when one packet in `every` is seen."""
+def told(packets: Iterable[Packet]) -> set[str]:
+    """Rules that tell of something."""
     judge = Judge([rule.compiled() for rule in RULES], lambda _: "")
-    seen = (packet._replace(every=every) for packet in packets if every == 1 or chance.randrange(every) == 0)
-    return {alert["rule"] for packet in seen for alert in judge.look(packet)}
+    return {alert["rule"] for packet in packets for alert in judge.look(packet)}
 
 
 def detection() -> Iterator[Row]:
+    """What is found, and what is told of honest traffic. One of ordinary packets in so many; of others each, as the inspector does."""
     for attack, make in ATTACKS.items():
-        found = {
-            every: sum(attack in told(make(dice(seed)), every, dice(seed)) for seed in SEEDS)
-            for every in (1, 10)
-        }
-        packets = sum(1 for _ in make(dice(0)))
-        yield Row(
-            f"attack {attack}", f"found {found[1]} of {len(SEEDS)}",
-            f"one packet in 10: {found[10]} of {len(SEEDS)}", None, f"{packets:,} packets",
-        )  # fmt: skip
-    for every in (1, 10):
-        alarms, packets = 0, 0
+        found = dict.fromkeys((*RATES, FLOODED), 0)
         for seed in SEEDS:
-            traffic = list(honest(dice(seed)))
-            packets += len(traffic)
-            alarms += len(told(traffic, every, dice(seed)))
+            packets = list(make(dice(seed)))
+            for rates in found:
+                found[rates] += attack in told(sampled(packets, *rates))
+        each, *fewer = (f"{count} of {len(SEEDS)}" for count in found.values())
         yield Row(
-            f"honest traffic, one packet in {every}", f"{alarms} false alarms",
-            note=f"{packets:,} packets, {len(SEEDS)} times 20 minutes of 400 clients",
+            f"attack {attack}", f"found {each}",
+            f"1:10 {fewer[0]}, 1:100 {fewer[1]}; all 1:10 {fewer[2]}", None, f"{len(packets):,} packets",
+        )  # fmt: skip
+    for kind, make in HONEST.items():
+        alarms, packets = dict.fromkeys((*RATES, FLOODED), 0), []
+        for seed in SEEDS:
+            packets = list(make(dice(seed)))
+            for rates in alarms:
+                alarms[rates] += len(told(sampled(packets, *rates)))
+        each, *fewer = (str(count) for count in alarms.values())
+        yield Row(
+            kind, f"{each} false alarms", f"1:10 {fewer[0]}, 1:100 {fewer[1]}; all 1:10 {fewer[2]}",
+            note=f"{len(SEEDS)} times {len(packets):,} packets",
         )  # fmt: skip
 
 
@@ -101,7 +106,7 @@ def watched(server: NativeNtpServer, counts: list[int]) -> Iterator[None]:
     async def judge_all(batches: object, warden: Warden) -> None:
         async for batch in batches:  # type: ignore[attr-defined]
             for at in range(0, len(batch), 500):
-                some = [to_judge(packet, 1) for packet in batch[at : at + 500]]
+                some = [to_judge(packet) for packet in batch[at : at + 500]]
                 counts[0] += (await warden.judge(some)).packets
 
     thread = threading.Thread(target=lambda: asyncio.run(watch()))

@@ -93,7 +93,8 @@ class Alerts:
 def shown(alert: Alert, *, full: bool, ignored: str = "") -> dict[str, Any]:
     """As JSON-able values. `ignored` is the id of what is in force against it already."""
     rule, seen = alert.rule, alert.seen
-    many = f"{alert.count:,} {'different ' + rule.count_of.rpartition('.')[2] + 's' if rule.count_of else 'packets'}"
+    kind = f"different {rule.count_of.rpartition('.')[2]}s" if rule.count_of else "packets"
+    many = f"{'' if seen.exact else 'at least ' if rule.count_of else 'about '}{alert.count:,} {kind}"
     if ignored:
         policy = {"kind": "ignored", "says": f"{alert.prefix} is ignored already", "prefix": alert.prefix}
     elif rule.remedy == "ignore":
@@ -112,6 +113,8 @@ def shown(alert: Alert, *, full: bool, ignored: str = "") -> dict[str, Any]:
         "last": alert.last_s,
         "times": alert.times,
         "count": alert.count,
+        "exact": seen.exact,
+        "counted": many,
         "text": f"{rule.title}: {many} within {rule.within_s:g} s, last from {seen.address if full else alert.prefix}",
         "sample": seen.sample,
         "dissected": seen.shown,

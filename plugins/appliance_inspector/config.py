@@ -15,7 +15,7 @@ class InspectorConfig(PluginConfig):
     )
     every: int = setting(
         0,
-        help="One packet in so many is sampled; 0 chooses: every packet while there are few, fewer under load.",
+        help="One ordinary request in so many is sampled; 0 chooses: each while there are few, fewer under load.",
         restart="plugin",
         ge=0,
         le=1_000_000,

@@ -33,6 +33,11 @@ _ALERT = {
         "last": {"type": "number", "description": "epoch seconds"},
         "times": _COUNT | {"description": "how often it was told"},
         "count": _COUNT | {"description": "packets, or different values, in the last window"},
+        "exact": {
+            "type": "boolean",
+            "description": "whether each packet was seen; else the count comes from samples",
+        },
+        "counted": {"type": "string", "description": "the count in words"},
         "text": {"type": "string"},
         "sample": {"type": "string", "description": "bytes of a packet, in hexadecimal"},
         "dissected": {"type": "string", "description": "the same in words"},

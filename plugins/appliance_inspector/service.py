@@ -22,13 +22,14 @@ from appliance_inspector.rules import Rule, all_rules
 from appliance_inspector.warden import ChildGone, Warden
 from appliance_inspector.ways import Ways
 
-_SERVICES = ("ntp", "dns")
 _BATCH = 500
 _MOST_WAITING = 8192
 _BACKOFF_FIRST_S, _BACKOFF_MOST_S = 0.5, 60.0
 #: A rate of sampling is kept for so long at least.
 _RATE_S = 5.0
 _MOST_EVERY = 1 << 16
+#: Those samples that the child can judge are for so many kinds: of two services, what is ordinary and what is not.
+_KINDS = 4
 _LINES_A_MINUTE = 10
 
 
@@ -65,6 +66,7 @@ class Inspector:
         self.warden: Warden | None = None
         self.why_dead = ""
         self.every: dict[str, int] = {}
+        self.unusual: dict[str, int] = {}
         self.run_ctx: RunContext | None = None
         self._waiting: deque[Packet] = deque()
         self._news = asyncio.Event()
@@ -172,30 +174,32 @@ class Inspector:
         elif lines == _LINES_A_MINUTE:
             ctx.log.warning("more alerts in this minute are on the page alone")
 
-    async def _sample(self, service: str, tap: PacketTap, every: int, most_per_s: int) -> None:
-        """Take samples at a rate that the child can judge."""
-        clock, rate = self._ctx.clock, every or 1
+    async def _sample(self, service: str, tap: PacketTap, fixed: int, most_per_s: int) -> None:
+        """Take samples at rates that the child can judge: one of what is ordinary (or `fixed`), one of what is not."""
+        clock, share = self._ctx.clock, most_per_s / _KINDS
+        every, unusual = fixed or 1, 1
         while True:
-            self.every[service] = rate
-            began_ns, taken = clock.monotonic_ns(), 0
-            undelivered = 0
-            with tap.samples(every=rate) as samples:
+            self.every[service], self.unusual[service] = every, unusual
+            began_ns, taken, ordinary, undelivered = clock.monotonic_ns(), 0, 0, 0
+            with tap.samples(every=every, unusual=unusual) as samples:
                 async for batch in samples:
                     taken += len(batch)
+                    ordinary += sum(not packet.unusual for packet in batch)
                     more, undelivered = samples.lost - undelivered, samples.lost
                     self.counts.sampled += more
                     self.counts.lost += more
-                    self._take(batch, rate, most_per_s)
+                    self._take(batch, most_per_s)
                     elapsed_s = (clock.monotonic_ns() - began_ns) / 1e9
-                    if every or elapsed_s < _RATE_S:
+                    if elapsed_s < _RATE_S:
                         continue
-                    wanted = next_rate(rate, taken / elapsed_s, most_per_s / len(_SERVICES))
-                    if wanted != rate:
-                        rate = wanted
+                    wanted = fixed or next_rate(every, ordinary / elapsed_s, share)
+                    wanted_unusual = next_rate(unusual, (taken - ordinary) / elapsed_s, share)
+                    if (wanted, wanted_unusual) != (every, unusual):
+                        every, unusual = wanted, wanted_unusual
                         break
-                    began_ns, taken = clock.monotonic_ns(), 0
+                    began_ns, taken, ordinary = clock.monotonic_ns(), 0, 0
 
-    def _take(self, batch: list[TappedPacket], every: int, most_per_s: int) -> None:
+    def _take(self, batch: list[TappedPacket], most_per_s: int) -> None:
         now_ns = self._ctx.clock.monotonic_ns()
         self._allowance = min(
             float(most_per_s), self._allowance + (now_ns - self._refilled_ns) / 1e9 * most_per_s
@@ -206,7 +210,7 @@ class Inspector:
         taken = batch[: max(0, room)]
         self._allowance -= len(taken)
         self.counts.skipped += len(batch) - len(taken)
-        self._waiting.extend(to_judge(packet, every) for packet in taken)
+        self._waiting.extend(to_judge(packet) for packet in taken)
         self._news.set()
 
     def sentence(self) -> str:
@@ -236,6 +240,7 @@ class Inspector:
             "memory_bytes": last.memory_bytes if last else None,
             "cpu_s": last.cpu_s if last else None,
             "every": dict(self.every),
+            "unusual": dict(self.unusual),
             "rules": len(self.rules),
             "alerts": len(self.alerts),
             "waiting": len(self._waiting),
@@ -258,10 +263,10 @@ def next_rate(every: int, per_s: float, most_per_s: float) -> int:
     return max(1, every // 2) if per_s < most_per_s / 4 else every
 
 
-def to_judge(packet: TappedPacket, every: int) -> Packet:
+def to_judge(packet: TappedPacket) -> Packet:
     """A sample as the child takes it."""
     family = AF_INET6 if ":" in packet.source else AF_INET
     return Packet(
         int(packet.service == "dns"), packet.content, packet.size, inet_pton(family, packet.source), packet.port,
-        inet_pton(family, packet.own), packet.own_port, max(0, packet.rx_ns), packet.reason, every,
+        inet_pton(family, packet.own), packet.own_port, max(0, packet.rx_ns), packet.reason, packet.stands_for,
     )  # fmt: skip

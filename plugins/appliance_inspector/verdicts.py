@@ -46,6 +46,7 @@ class Seen(_FromChild):
     since_ns: Annotated[int, _NS]
     last_ns: Annotated[int, _NS]
     count: Annotated[int, Field(ge=0, le=2**53)]
+    exact: bool
     service: Literal["ntp", "dns"]
     sample: Annotated[str, Field(max_length=1024, pattern=r"^([0-9a-f]{2})*$")]
     shown: Text

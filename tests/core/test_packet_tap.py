@@ -9,7 +9,7 @@ import pytest
 from appliance.api.errors import Conflict
 from appliance.core.clock import FakeClock
 from appliance.core.packet_tap import ServiceTap
-from appliance.dataplane.sampling import DRAWN, FOCUSED, NOTHING, Sample, Sampled, Sampling
+from appliance.dataplane.sampling import DRAWN, FOCUSED, NOTHING, UNUSUAL, Sample, Sampled, Sampling
 
 HERE = socket.inet_aton("192.0.2.7")
 
@@ -59,6 +59,21 @@ async def test_each_reader_gets_the_rate_that_it_asked_for():
     assert len(await all_of(seldom)) == 25
     assert packets[0][:7] == ("ntp", b"x", 1, "192.0.2.7", 1234, "192.0.2.7", 123)
     assert packets[0].reason == "reason 7"
+
+
+async def test_a_reader_may_ask_apart_for_what_is_not_ordinary_and_the_others_get_it_at_their_rate():
+    tap, plane, _ = tapped()
+    with tap.samples(every=10, unusual=2) as careful, tap.samples(every=20) as plain:
+        assert (plane.asked.every, plane.asked.unusual) == (10, 2)
+        plane.bring(100)
+        plane.bring(100, UNUSUAL)
+        tap.drain()
+    seen = [(packet.unusual, packet.stands_for) for packet in await all_of(careful)]
+    assert seen == [(False, 10)] * 100 + [(True, 2)] * 100
+    seen = [packet.stands_for for packet in await all_of(plain)]
+    assert seen == [20] * (50 + 10)
+    with tap.samples(every=20):
+        assert plane.asked.unusual == 0, "nobody asks for them apart any more"
 
 
 async def test_who_is_slow_loses_the_newest_and_is_told_how_many():

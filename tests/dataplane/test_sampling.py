@@ -22,6 +22,7 @@ from appliance.dataplane.sampling import (
     FOCUSED,
     NOTHING,
     RING_WORDS,
+    UNUSUAL,
     Focus,
     Quota,
     Ring,
@@ -140,6 +141,42 @@ def test_one_of_each_block_is_copied(plane):
         assert len(server.take_samples(100)) == 6
 
 
+def test_what_is_not_ordinary_is_drawn_for_itself_so_that_a_few_such_packets_are_seen(plane):
+    with time_service(plane) as (server, sock):
+        server.sample(Sampling(every=1000, unusual=1))
+        odd = [READVAR, bytes([5 << 3 | 3]) + bytes(47), bytes([0x24]) + bytes(47), b"x"]
+        for packet in odd:
+            ask(sock)
+            sock.send(packet)
+        ask(sock)
+        samples = [sample for sample in taken(server, 4) if sample.why == UNUSUAL]
+        assert [sample.packet for sample in samples] == odd
+        reasons = [split(sample.outcome)[0] for sample in samples]
+        assert reasons == [Reason.CONTROL, Reason.BAD_VERSION, Reason.REPLY, Reason.TOO_SHORT]
+
+
+def test_a_flood_of_what_is_not_ordinary_is_thinned_out_and_leaves_the_rest_as_it_is(plane):
+    with time_service(plane) as (server, sock):
+        server.sample(Sampling(every=5, unusual=20))
+        for _ in range(40):
+            ask(sock)
+            sock.send(READVAR)
+        ask(sock)
+        wait_until(lambda: server.sampled().taken >= 10, "ten samples of eighty packets")
+        kinds = [sample.why for sample in server.take_samples(100)]
+        assert kinds.count(UNUSUAL) == 2
+        assert kinds.count(DRAWN) in (8, 9), "the last request may be the one of its block"
+
+
+def test_queries_for_what_is_not_there_are_drawn_for_themselves(plane):
+    with name_service(plane) as (server, sock):
+        server.sample(Sampling(every=1000, unusual=1))
+        for name in ("ns1", "nope", "ns1", "nada"):
+            ask(sock, query(name, "A").to_wire())
+        samples = [sample for sample in taken(server, 2) if sample.why == UNUSUAL]
+        assert [OUTCOME_NAMES[sample.outcome] for sample in samples] == ["NXDOMAIN"] * 2
+
+
 def test_only_the_first_bytes_are_kept_and_the_length_is_told(plane):
     with time_service(plane) as (server, sock):
         server.sample(everything(keep=20))
@@ -212,7 +249,7 @@ def test_each_block_has_one_and_not_always_at_the_same_place():
     tap = Tap(Sampling(every=10), Ring(), None)
     places = [0] * 10
     for _ in range(1000):
-        hits = [place for place in range(10) if tap.why(LOOPBACK, 0)]
+        hits = [place for place in range(10) if tap.why(LOOPBACK, 0, 0)]
         assert len(hits) == 1
         places[hits[0]] += 1
     assert min(places) > 40
@@ -223,7 +260,9 @@ def test_a_quota_is_shared_out_exactly():
     assert [quota.take() for _ in range(5)] == [True] * 3 + [False] * 2
 
 
-@pytest.mark.parametrize("wrong", [{"every": -1}, {"keep": 0}, {"keep": 5000}, {"every": 1 << 32}])
+@pytest.mark.parametrize(
+    "wrong", [{"unusual": 1 << 32}, {"every": -1}, {"keep": 0}, {"keep": 5000}, {"every": 1 << 32}]
+)
 def test_nonsense_is_refused(wrong):
     with pytest.raises(ValueError, match="bytes of each"):
         Sampling(**wrong)

@@ -1,12 +1,14 @@
-"""Traffic for the inspector, made on the spot: attacks by their name, and what honest clients send. Times are the caller's."""
+"""Attacks for the inspector, made on the spot, by the name of the rule that must tell of them; `sampled` is what it gets to see of any traffic."""
 
 from __future__ import annotations
 
 import random
 import socket
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
+from appliance.dataplane import ntp_outcome, python_dns
+from appliance.dataplane.sampling import Draw
 from appliance_inspector.judging.frames import Packet
 
 OWN = socket.inet_aton("203.0.113.1")
@@ -39,6 +41,21 @@ def dns_packet(content: bytes, source: bytes, at_ns: int, *, reason: str = "NOER
 
 def letters(dice: random.Random, count: int) -> str:
     return "".join(dice.choice("abcdefghijklmnopqrstuvwxyz0123456789") for _ in range(count))
+
+
+#: Reasons in words that are ordinary, as the packet threads see it.
+ORDINARY = {ntp_outcome.split(outcome)[0].name.lower() for outcome in ntp_outcome.ORDINARY} | {
+    python_dns.OUTCOME_NAMES[outcome] for outcome in python_dns.ORDINARY
+}
+
+
+def sampled(packets: Iterable[Packet], every: int, unusual: int = 1) -> Iterator[Packet]:
+    """One in `every` of what is ordinary and one in `unusual` of what is not, drawn as the packet threads draw."""
+    drawn = {True: (Draw(every), every), False: (Draw(unusual), unusual)}
+    for packet in packets:
+        draw, stands_for = drawn[packet.reason in ORDINARY]
+        if draw.hit():
+            yield packet._replace(every=stands_for)
 
 
 ATTACKER = v4("198.51.100.77")
@@ -75,11 +92,12 @@ def replies(dice: random.Random) -> Iterator[Packet]:
 
 def version_scan(dice: random.Random) -> Iterator[Packet]:
     for n in range(8):
-        yield ntp_packet(client_request(version=n), ATTACKER, START_NS + n * SECOND)
+        reason = "ok" if 1 <= n <= 4 else "bad_version"
+        yield ntp_packet(client_request(version=n), ATTACKER, START_NS + n * SECOND, reason=reason)
 
 
 def too_fast(dice: random.Random) -> Iterator[Packet]:
-    for n in range(1500):
+    for n in range(6000):
         yield ntp_packet(client_request(), ATTACKER, START_NS + n * SECOND // 50)
 
 
@@ -129,7 +147,8 @@ def dns_replies(dice: random.Random) -> Iterator[Packet]:
 
 def chaos(dice: random.Random) -> Iterator[Packet]:
     for n in range(5):
-        yield dns_packet(dns_query("version.bind", 16, 3), ATTACKER, START_NS + n * SECOND)
+        wire = dns_query("version.bind", 16, 3)
+        yield dns_packet(wire, ATTACKER, START_NS + n * SECOND, reason="REFUSED")
 
 
 #: Each attack with the rule that must tell of it.
@@ -149,40 +168,3 @@ ATTACKS: dict[str, Callable[[random.Random], Iterator[Packet]]] = {
     "dns-replies": dns_replies,
     "dns-version-scan": chaos,
 }
-
-
-def honest(dice: random.Random, seconds: int = 1200, clients: int = 400) -> Iterator[Packet]:
-    """Clients that poll every 16 to 1024 s, with a burst of 8 at their start, and resolvers that ask for the pool's names."""
-    events: list[Packet] = []
-    for n in range(clients):
-        source = bytes([10, dice.randrange(4), dice.randrange(40), 1 + n % 250])
-        poll, version = dice.choice((16, 64, 64, 256, 1024)), dice.choice((3, 4, 4, 4))
-        port = dice.choice((123, dice.randrange(1024, 65536)))
-        at = dice.uniform(0, seconds)
-        begun = at
-        while at < seconds:
-            content = client_request(version, max(3, poll.bit_length() - 1))
-            events.append(ntp_packet(content, source, START_NS + int(at * SECOND), port=port))
-            at += 2 if at < begun + 14 else poll * dice.uniform(0.95, 1.05)
-    names = (
-        "pool.example.org",
-        "0.pool.example.org",
-        "1.pool.example.org",
-        "2.pool.example.org",
-        "ns1.pool.example.org",
-    )
-    typos = (
-        "4.pool.example.org",
-        "www.pool.example.org",
-        "_ntp._udp.pool.example.org",
-        "wpad.pool.example.org",
-    )
-    for n in range(clients):
-        source = bytes([192, 0, 2, n % 250])
-        for _ in range(seconds // 60):
-            at = dice.uniform(0, seconds)
-            mistaken = dice.random() < 0.03
-            wire = dns_query(dice.choice(typos if mistaken else names), dice.choice((1, 28, 1, 28, 16, 65)))
-            reason = "NXDOMAIN" if mistaken else "NOERROR"
-            events.append(dns_packet(wire, source, START_NS + int(at * SECOND), reason=reason))
-    return iter(sorted(events, key=lambda packet: packet.rx_ns))

@@ -9,7 +9,8 @@ from typing import Any
 
 from appliance_inspector.judging.facts import Facts, facts_of
 from appliance_inspector.judging.frames import Packet
-from appliance_inspector.judging.windows import Window, Windows
+from appliance_inspector.judging.sure import as_different, as_many
+from appliance_inspector.judging.windows import FEW_VALUES, Window, Windows
 
 #: Somebody who goes on is told of again after so long.
 AGAIN_NS = 60 * 10**9
@@ -17,7 +18,6 @@ AGAIN_NS = 60 * 10**9
 SHOWN_BYTES = 512
 #: Alerts that one batch of packets may make; more are only counted.
 MOST_ALERTS = 64
-_FEW, _NEARLY_ALL = 5, 0.8
 _NONE = object()
 
 _TESTS: dict[str, Callable[[Any, Any], bool]] = {
@@ -41,7 +41,8 @@ class Judged:
         self.by: str = rule["by"]
         self.count: int = rule["count"]
         self.count_of: str = rule["count_of"]
-        self.windows = Windows(rule["within_s"])
+        # as many different values as the rule asks for must have room
+        self.windows = Windows(rule["within_s"], values=max(FEW_VALUES, self.count if self.count_of else 0))
 
     def matches(self, facts: Facts) -> bool:
         """Whether all that the rule asks for is so; what a packet does not say is not so."""
@@ -78,8 +79,7 @@ class Judge:
         key = key_of(packet, facts, rule.by)
         value = str(facts.get(rule.count_of, "")) if rule.count_of else None
         window = rule.windows.add(key, packet.rx_ns, packet.every, value)
-        seen = _different(window, rule.count, packet.every) if rule.count_of else window.packets
-        if seen < rule.count or 0 <= packet.rx_ns - window.told_ns < AGAIN_NS:
+        if 0 <= packet.rx_ns - window.told_ns < AGAIN_NS or not _enough(window, rule):
             return None
         window.told_ns = packet.rx_ns
         return {
@@ -89,7 +89,8 @@ class Judge:
             "key": key[:255],
             "since_ns": window.since_ns,
             "last_ns": packet.rx_ns,
-            "count": seen,
+            "count": max(len(window.different), rule.count) if rule.count_of else window.packets,
+            "exact": window.samples == window.packets,
             "service": facts["service"],
             "sample": packet.content[:SHOWN_BYTES].hex(),
             "shown": self._described(packet),
@@ -102,14 +103,12 @@ class Judge:
         return self._describe(packet)
 
 
-def _different(window: Window, enough: int, every: int) -> int:
-    """How many different values there were among all packets, of which one in `every` was seen.
-
-    Where nearly each sample has another value there were more among the packets between; a few samples prove no such thing.
-    """
-    seen = len(window.different)
-    proven = seen >= max(_FEW, enough / 4) and seen >= _NEARLY_ALL * window.samples
-    return seen * every if proven else seen
+def _enough(window: Window, rule: Judged) -> bool:
+    """Whether the samples prove as many packets, or different values, as the rule asks for."""
+    if rule.count_of and len(window.different) >= rule.count:
+        return True
+    many = as_many(rule.count, window.samples, window.packets, window.squares)
+    return many and (not rule.count_of or as_different(rule.count, window.samples, len(window.different)))
 
 
 def key_of(packet: Packet, facts: Facts, by: str) -> str:

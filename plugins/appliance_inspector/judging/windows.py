@@ -5,6 +5,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+#: Different values that a window keeps, if its rule does not ask for more.
+FEW_VALUES = 256
+
 
 class Window:
     """What one somebody did in the current window.
@@ -13,23 +16,28 @@ class Window:
         since_ns: when the window began.
         packets: what was seen, each sample counted for the packets that it stands for.
         samples: what was seen, each sample counted as one.
+        squares: the sum of the squares of the packets that each sample stands for.
         different: different values that were seen, up to a bound.
     """
 
-    __slots__ = ("different", "packets", "samples", "since_ns", "told_ns")
+    __slots__ = ("different", "packets", "samples", "since_ns", "squares", "told_ns")
 
     def __init__(self, since_ns: int) -> None:
         self.since_ns = since_ns
-        self.packets = self.samples = 0
+        self.packets = self.samples = self.squares = 0
         self.different: set[str] = set()
         self.told_ns = 0
 
 
 class Windows:
-    """Windows of `seconds` by key, `room` at most; who was quiet the longest is forgotten first."""
+    """Windows of `seconds` by key, `room` at most; who was quiet the longest is forgotten first.
 
-    def __init__(self, seconds: float, room: int = 4096, values: int = 256) -> None:
-        self._span_ns, self._room, self._values = int(seconds * 1e9), room, values
+    Of different values up to `values` are kept for each, and the fewer windows for it.
+    """
+
+    def __init__(self, seconds: float, room: int = 4096, values: int = FEW_VALUES) -> None:
+        self._span_ns, self._values = int(seconds * 1e9), values
+        self._room = room if values <= FEW_VALUES else max(1, room * FEW_VALUES // values)
         self._windows: OrderedDict[str, Window] = OrderedDict()
 
     def __len__(self) -> int:
@@ -49,6 +57,7 @@ class Windows:
         self._windows.move_to_end(key)
         window.packets += packets
         window.samples += 1
+        window.squares += packets * packets
         if value is not None and len(window.different) < self._values:
             window.different.add(value)
         return window

@@ -18,6 +18,7 @@ from appliance_inspector.captures import MOST_FILES, Captures
 from appliance_inspector.ignored import IgnoreList
 from appliance_inspector.service import Inspector, next_rate
 from tests.support.attacks import client_request
+from tests.support.native import need_native
 from tests.support.ntp_service import Source, endpoint
 from tests.support.programs import cannot_run
 
@@ -83,6 +84,26 @@ async def test_an_attack_on_the_wire_becomes_an_alert_that_says_what_would_stop_
         assert status["running"]
         assert status["samples"]["judged"] >= 1
         assert status["memory_bytes"] > 0
+
+
+@pytest.mark.parametrize("dataplane", ["python", "native"])
+async def test_a_few_odd_packets_are_found_among_many_of_which_one_in_a_thousand_is_sampled(
+    tmp_path, dataplane
+):
+    if dataplane == "native":
+        need_native()
+    config = CONFIG + f'every = 1000\n[appliance]\ndataplane = "{dataplane}"\n'
+    async with appliance(tmp_path, config) as app:
+        await app.until_running()
+        inspector = app.host.services.get(Inspector)
+        await wait_until(lambda: inspector.every.get("ntp") == 1000, "sampling", timeout_s=60)
+        for version in range(8):
+            await send(app, *[client_request()] * 20, client_request(version))
+        await wait_until(lambda: len(inspector.alerts) > 0, "an alert", timeout_s=60)
+        (alert,) = await app.get(f"{BASE}/alerts")
+        assert (alert["rule"], alert["exact"]) == ("ntp-version-scan", True)
+        assert inspector.counts.sampled < 20
+        assert (await app.get(BASE))["unusual"] == {"ntp": 1}
 
 
 async def test_one_step_ignores_the_network_and_another_takes_it_back(tmp_path):

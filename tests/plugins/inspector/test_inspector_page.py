@@ -29,7 +29,7 @@ enabled = true
 """
 SEEN = Seen(
     rule="ntp-monlist", who="198.51.100.0/24", address="198.51.100.77", key="k", since_ns=START_NS, last_ns=START_NS,
-    count=7, service="ntp", sample="1700032a", shown="<script>alert(1)</script>",
+    count=7, exact=True, service="ntp", sample="1700032a", shown="<script>alert(1)</script>",
 )  # fmt: skip
 
 

@@ -20,12 +20,15 @@ pub const DRAWN: u8 = 1;
 /// Why a packet is a sample: it comes from the network that somebody looks at.
 pub const FOCUSED: u8 = 2;
 
+/// Why a packet is a sample: drawn among those whose outcome is not ordinary.
+pub const UNUSUAL: u8 = 4;
+
 /// A sample beside its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
     /// IPv6?
     pub six: bool,
-    /// `DRAWN`, `FOCUSED` or both.
+    /// `DRAWN` or `UNUSUAL`, `FOCUSED` or it and one of them.
     pub why: u8,
     /// Length on the wire.
     pub size: u32,

@@ -182,9 +182,9 @@ impl DnsServer {
         rows.map(|(network, limited, last_ns)| (PyBytes::new(py, &network).unbind(), limited, last_ns)).collect()
     }
 
-    /// Sample one in `every` and what is in focus, `keep` bytes of each.
-    fn set_sampling(&self, every: u32, keep: usize, focus: Option<FocusTuple>) {
-        self.inner.switch.turn(every, keep, focus);
+    /// Sample one in `every`, of those that are not ordinary one in `unusual`, and what is in focus; `keep` bytes of each.
+    fn set_sampling(&self, every: u32, keep: usize, focus: Option<FocusTuple>, unusual: u32) {
+        self.inner.switch.turn(every, keep, focus, unusual);
     }
 
     /// The oldest samples, `most` at most.

@@ -50,6 +50,14 @@ pub const OWN_OUTCOMES: [(&str, i16); 6] = [
     ("limited_badcookie", dns_limited::LIMITED_BADCOOKIE),
 ];
 
+/// Whether an outcome tells nothing about who asked: `python_dns.ORDINARY`.
+fn ordinary(outcome: i32) -> bool {
+    use dns_limited::{LIMITED, LIMITED_BADCOOKIE, LIMITED_TRUNCATED};
+    const NOERROR: i16 = 0;
+    let ours = [SEND_FAILED, BUG, LIMITED, LIMITED_TRUNCATED, LIMITED_BADCOOKIE];
+    outcome == i32::from(NOERROR) || ours.iter().any(|&own| outcome == i32::from(own))
+}
+
 /// Queries that wait for the control side; more of them are refused.
 const MOST_HANDED: usize = 256;
 
@@ -126,7 +134,7 @@ impl Server {
         let epochs = Mutex::new(Epochs { current, retired: Vec::new() });
         let shared = Arc::new(Shared { epochs, version: AtomicU64::new(0), limiter });
         let (up, handed) = sync_channel(MOST_HANDED);
-        let switch = Switch::new(sockets.len());
+        let switch = Switch::new(sockets.len(), ordinary);
         let mut server = Self {
             handed: Mutex::new(Some(handed)),
             shared,

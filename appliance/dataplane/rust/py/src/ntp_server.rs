@@ -34,6 +34,20 @@ const STAMPED: usize = 5;
 const MARKS: usize = 6;
 /// Of a packet that no decision was reached about.
 const UNDECIDED: (Reason, Action) = (Reason::Bug, Action::Ignore);
+
+/// Whether an outcome tells nothing about who sent the packet: `ntp_outcome.ORDINARY` in Python.
+fn ordinary(outcome: i32) -> bool {
+    const ORDINARY: [Reason; 7] = [
+        Reason::Ok,
+        Reason::Unsynchronised,
+        Reason::Policy,
+        Reason::Rate,
+        Reason::Late,
+        Reason::SendFailed,
+        Reason::Bug,
+    ];
+    ORDINARY.iter().any(|&reason| outcome & 0xFF == reason as i32)
+}
 /// Small on purpose: a deep queue turns overload into late replies.
 const RECEIVE_BUFFER: i32 = 1 << 20;
 
@@ -100,7 +114,7 @@ impl Server {
         let (endpoints, sockets) = bind_each(listen, workers, RECEIVE_BUFFER)?;
         let inputs = Mutex::new(Arc::new(Inputs { clock, policy }));
         let shared = Arc::new(Shared { inputs, version: AtomicU64::new(1) });
-        let switch = Switch::new(sockets.len());
+        let switch = Switch::new(sockets.len(), ordinary);
         let mut server = Self { shared, lanes: Vec::new(), crew: Crew::new(confined), switch, endpoints };
         let slots = tables::slots_each(clients, sockets.len());
         let networks = tables::networks(tables::NETWORK_CELLS, secret);

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use timeball_core::sampling::{DRAWN, Draw, FOCUSED, Focus, Head, RING_WORDS, Ring};
+use timeball_core::sampling::{DRAWN, Draw, FOCUSED, Focus, Head, RING_WORDS, Ring, UNUSUAL};
 
 use crate::batch::Envelope;
 use crate::clock::realtime_ns;
@@ -25,6 +25,8 @@ struct Sampling {
     every: u32,
     keep: usize,
     focus: Option<Focus>,
+    /// One in so many of what is not ordinary; 0: it is drawn like the rest.
+    unusual: u32,
 }
 
 #[derive(Default)]
@@ -37,18 +39,21 @@ struct Turned {
 /// Control's side. Off, it costs a worker one look for each batch of packets.
 pub struct Switch {
     workers: usize,
+    /// Whether an outcome tells nothing about who sent the packet.
+    ordinary: fn(i32) -> bool,
     version: AtomicU64,
     turned: Mutex<Turned>,
 }
 
 impl Switch {
     /// Off, for so many workers.
-    pub fn new(workers: usize) -> Arc<Self> {
-        Arc::new(Self { workers, version: AtomicU64::new(0), turned: Mutex::default() })
+    pub fn new(workers: usize, ordinary: fn(i32) -> bool) -> Arc<Self> {
+        Arc::new(Self { workers, ordinary, version: AtomicU64::new(0), turned: Mutex::default() })
     }
 
-    /// Sample one in `every` (0: none) and what is in focus, `keep` bytes of each, from the next batch on.
-    pub fn turn(&self, every: u32, keep: usize, focus: Option<FocusTuple>) {
+    /// Sample one in `every` (0: none), one in `unusual` of what is not ordinary, and what is in focus; `keep` bytes of each,
+    /// from the next batch on.
+    pub fn turn(&self, every: u32, keep: usize, focus: Option<FocusTuple>, unusual: u32) {
         let focus = focus.map(|(six, network, length, until_mono_ns, most)| Focus {
             six,
             network,
@@ -56,12 +61,12 @@ impl Switch {
             until_mono_ns,
             left: AtomicU64::new(most),
         });
-        let on = every > 0 || focus.is_some();
+        let on = every > 0 || unusual > 0 || focus.is_some();
         let mut turned = locked(&self.turned);
         if on && turned.rings.is_empty() {
             turned.rings = (0..self.workers).map(|_| Arc::new(Ring::new(RING_WORDS))).collect();
         }
-        turned.sampling = on.then(|| Arc::new(Sampling { every, keep, focus }));
+        turned.sampling = on.then(|| Arc::new(Sampling { every, keep, focus, unusual }));
         self.version.fetch_add(1, Release);
     }
 
@@ -105,13 +110,14 @@ pub struct Tap {
     number: usize,
     seen: u64,
     on: Option<(Arc<Sampling>, Arc<Ring>)>,
-    draw: Draw,
+    drawn: Draw,
+    unusual: Draw,
 }
 
 impl Tap {
     /// Of worker `number`; off until the first `refresh`.
     pub fn new(switch: Arc<Switch>, number: usize) -> Self {
-        Self { switch, number, seen: 0, on: None, draw: Draw::new(0, 0) }
+        Self { switch, number, seen: 0, on: None, drawn: Draw::new(0, 0), unusual: Draw::new(0, 0) }
     }
 
     /// See whether the switch was turned.
@@ -123,8 +129,10 @@ impl Tap {
         self.seen = version;
         let turned = locked(&self.switch.turned);
         self.on = turned.sampling.clone().map(|sampling| (sampling, turned.rings[self.number].clone()));
-        let every = self.on.as_ref().map_or(0, |on| on.0.every);
-        self.draw = Draw::new(every, realtime_ns() as u64 ^ (self.number as u64) << 32);
+        let (every, unusual) = self.on.as_ref().map_or((0, 0), |on| (on.0.every, on.0.unusual));
+        let seed = realtime_ns() as u64 ^ (self.number as u64) << 32;
+        self.drawn = Draw::new(every, seed);
+        self.unusual = Draw::new(unusual, !seed);
     }
 
     /// Whether anybody wants samples.
@@ -137,7 +145,12 @@ impl Tap {
         let Some((sampling, ring)) = &self.on else { return };
         let (six, source) = (envelope.source.is_ipv6(), to_number(envelope.source.ip()));
         let focused = sampling.focus.as_ref().is_some_and(|focus| focus.wants(six, source, mono_ns));
-        let why = if self.draw.hit() { DRAWN } else { 0 } | if focused { FOCUSED } else { 0 };
+        let (draw, bit) = if sampling.unusual > 0 && !(self.switch.ordinary)(outcome) {
+            (&mut self.unusual, UNUSUAL)
+        } else {
+            (&mut self.drawn, DRAWN)
+        };
+        let why = if draw.hit() { bit } else { 0 } | if focused { FOCUSED } else { 0 };
         if why == 0 {
             return;
         }
