@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 import sys
 import tempfile
@@ -13,29 +14,34 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from images.testing import network, probes
-from images.testing.bench import ROOT
-from images.testing.cases.b_boot import CODE, START_S
-from images.testing.inside import Shell, with_shell
-from images.testing.machine import Hardware, Machine
+from images.testing.bench import ROOT, Bench
+from images.testing.cases.b_boot import CODE, START_S, memory_mib
+from images.testing.inside import Shell
+from images.testing.machine import Machine
 
 MIB = 1 << 20
 #: How long an idle box is watched for what it writes.
 IDLE_S = 120
 
 
-def sizes(folder: Path, name: str) -> dict[str, float]:
-    """MiB of each file; of the raw image what it takes on the disk."""
+def sizes(bench: Bench) -> dict[str, float]:
+    """MiB of each file; of a disk what it takes on the medium."""
     found = {}
-    for path in sorted([*folder.glob(f"{name}.*"), *folder.glob(f"{name}.parts/**/*")]):
-        if path.is_file():
-            taken = path.stat().st_blocks * 512 if path.suffix == ".raw" else path.stat().st_size
-            found[str(path.relative_to(folder))] = round(taken / MIB, 1)
-    return found
+    for path in sorted([*bench.folder.glob(f"{bench.id}.*"), *bench.folder.glob(f"{bench.id}.parts/*")]):
+        if path.is_file() and path.suffix != ".raw":
+            found[path.relative_to(bench.folder).as_posix()] = path.stat().st_size / MIB
+    boot = bench.folder / f"{bench.id}.parts/boot"
+    for path in sorted(boot.glob("*")):
+        files = [each for each in (path, *path.rglob("*")) if each.is_file()]
+        found[path.relative_to(bench.folder).as_posix()] = sum(each.stat().st_size for each in files) / MIB
+    disk = bench.image.stat()
+    found["the disk, from end to end"] = disk.st_size / MIB
+    found["the disk, what is not empty"] = disk.st_blocks * 512 / MIB
+    return {name: round(mib, 1) for name, mib in found.items()}
 
 
-def start(image: Path, work: Path, hardware: Hardware) -> dict[str, float]:
+def start(machine: Machine) -> dict[str, float]:
     """Seconds from power-on to the first answers, then memory in use and MiB written when idle."""
-    machine = Machine(image, work, hardware)
     measured: dict[str, float] = {}
     with machine:
         machine.until(
@@ -53,17 +59,14 @@ def start(image: Path, work: Path, hardware: Hardware) -> dict[str, float]:
         measured["first HTTPS answer, s"] = round(machine.since_start_s(), 1)
         machine.wait_said(CODE, START_S)
         measured["setup code on the console, s"] = round(machine.since_start_s(), 1)
-        written = machine.written_bytes()
-        shell = Shell(machine).ready(START_S)
-        shell.must(f"sleep {IDLE_S}", within_s=IDLE_S + 600)
-        measured[f"written in {IDLE_S} s idle, MiB"] = round((machine.written_bytes() - written) / MIB, 2)
-        told = dict(
-            line.split(":", 1) for line in shell.must("cat /proc/meminfo").splitlines() if ":" in line
-        )
-        used = int(told["MemTotal"].split()[0]) - int(told["MemAvailable"].split()[0])
-        measured["memory in use, MiB"] = round(used / 1024)
-        rss = shell.must("ps -C python3,timeball -o rss= | sort -n | tail -n 1")
-        measured["of it Timeball's process, MiB"] = round(int(rss or 0) / 1024)
+        with Shell(machine).ready(START_S) as shell:
+            written = machine.written_bytes()
+            shell.must(f"sleep {IDLE_S}", within_s=IDLE_S + 600)
+            measured[f"written in {IDLE_S} s idle, MiB"] = round((machine.written_bytes() - written) / MIB, 2)
+            measured["memory in use, MiB"], measured["of so much, MiB"] = memory_mib(shell)
+            told = shell.must("cat /proc/$(systemctl show -P MainPID timeball.service)/status")
+            rss = re.search(r"VmRSS:\s+(\d+) kB", told)
+            measured["of it Timeball's process, MiB"] = round(int(rss[1]) / 1024) if rss else 0
     return measured
 
 
@@ -72,19 +75,23 @@ def main() -> int:
     parser.add_argument("image", help="such as vm-amd64")
     parser.add_argument("--folder", type=Path, default=ROOT / "build/images")
     parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("--sizes", action="store_true", help="start nothing")
     options = parser.parse_args()
     network.closed()
-    name, architecture = f"timeball-{options.image}", options.image.rsplit("-", 1)[-1]
-    found: dict[str, dict[str, float]] = {"size, MiB": sizes(options.folder, name)}
     work = Path(tempfile.mkdtemp(prefix="timeball-image-figures-"))
+    bench = Bench(options.image, options.folder.resolve(), work)
+    found = {"size, MiB": sizes(bench)}
+    board = bench.spec.boot == "uboot"
+    started_by = (
+        "an emulated Pi 3 B, its kernel started by QEMU" if board else "UEFI, two emulated processors"
+    )
     try:
-        for memory_mib in (1024, 512):
-            plugged = {"architecture": architecture, "memory_mib": memory_mib, "disk_mib": 8192}
-            hardware = Hardware(**with_shell(work / str(memory_mib), **plugged))  # type: ignore[arg-type]
-            title = f"UEFI, {memory_mib} MB, two emulated processors"
-            image = (options.folder / f"{name}.raw").resolve()
-            found[title] = start(image, work / str(memory_mib), hardware)
+        for given_mib in () if options.sizes else (1024, 512):
+            machine = bench.machine(str(given_mib), door=True, memory_mib=given_mib, disk_mib=8192)
+            found[f"{started_by}, {given_mib} MB"] = start(machine)
+            bench.done_with(machine)
     finally:
+        bench.close()
         shutil.rmtree(work, ignore_errors=True)
     if options.json:
         print(json.dumps(found, indent=1))

@@ -34,7 +34,7 @@ def main() -> int:
     network.closed()
     work = Path(tempfile.mkdtemp(prefix="timeball-image-test-"))
     try:
-        return 1 if run(Bench(options.image, options.folder.resolve(), work), cases) else 0
+        return 1 if run(Bench(options.image, options.folder.resolve(), work, keep=options.keep), cases) else 0
     finally:
         if options.keep:
             print(f"kept for a look: {work}")

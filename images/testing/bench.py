@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from images.builder.spec import Spec, load
 from images.testing import cases
+from images.testing.board import Board
 from images.testing.machine import Hardware, Machine
 
 M = TypeVar("M", bound=Machine)
@@ -69,12 +70,14 @@ class Bench:
         kind: such as "vm-amd64".
         folder: the builder's output folder.
         work: for disks of machines.
+        keep: leave the disks and console logs of machines that are done with.
     """
 
-    def __init__(self, kind: str, folder: Path, work: Path) -> None:
+    def __init__(self, kind: str, folder: Path, work: Path, *, keep: bool = False) -> None:
         self.kind = kind
         self.folder = folder
         self.work = work
+        self._keep = keep
         self._shared: dict[str, Machine] = {}
         self._made: list[Machine] = []
 
@@ -116,9 +119,21 @@ class Bench:
         return path
 
     def machine(self, name: str, **hardware: object) -> Machine:
-        """A fresh machine of this case's own, switched off."""
+        """A fresh machine of this case's own, switched off; for a card, an emulated board."""
+        if self.spec.boot == "uboot":
+            return self.board(name, **hardware)  # type: ignore[arg-type]
         plugged = {"architecture": self.architecture} | hardware
         return self.keep(Machine(self.image, self.work / name, Hardware(**plugged)))  # type: ignore[arg-type]
+
+    def board(self, name: str, *, by_uboot: bool = False, **hardware: object) -> Board:
+        """A fresh board, switched off."""
+        plugged = Hardware(architecture="arm64", **hardware)  # type: ignore[arg-type]
+        files = self.file("parts") / "boot"
+        return self.keep(
+            Board(
+                self.image, self.work / name, plugged, slot_files=files, declared=self.spec, by_uboot=by_uboot
+            )
+        )
 
     def keep(self, machine: M) -> M:
         """Remember a machine, so that it is switched off whatever happens."""
@@ -132,9 +147,10 @@ class Bench:
         return self._shared[firmware]
 
     def done_with(self, machine: Machine) -> None:
-        """Switch a machine off and throw its disk away."""
+        """Switch a machine off and throw its disk away, unless somebody wants to look at it."""
         machine.cut()
-        shutil.rmtree(machine.folder, ignore_errors=True)
+        if not self._keep:
+            shutil.rmtree(machine.folder, ignore_errors=True)
 
     def end_shared(self) -> None:
         """Nobody looks at them any more."""

@@ -8,18 +8,24 @@ from __future__ import annotations
 
 import gzip
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 
 from images.builder.disk import first_sector
 from images.builder.spec import Spec
-from images.testing.machine import PORTS, Hardware, Machine
+from images.testing import door
+from images.testing.machine import Hardware, Machine
 
 MODEL = "bcm2837-rpi-3-b.dtb"
+#: Main memory that QEMU gives it, and what a Pi's firmware keeps for graphics.
+MEMORY_MIB, GRAPHICS_MIB = 1024, 64
 #: Cards of emulated boards have a power of two of bytes.
 CARD_MIB = 4096
 #: What boot.scr and slot.uboot put together for a board without a serial number, for slot A.
 ARGUMENTS = "timeball.slot=a root=PARTUUID={root} {arguments} console=ttyS1,115200 console=tty0 systemd.watchdog_sec=0"
+#: The kernel's own limit.
+LONGEST = 2047
 
 
 class Board(Machine):
@@ -28,29 +34,31 @@ class Board(Machine):
     Args:
         image: the card's image, raw.
         folder: for its card and its console's log.
+        hardware: what of it a board has: network, memory_mib (up to 1024), disk_mib, credentials, door, sticks.
         slot_files: what lies in a slot's folder (the builder's `parts/boot`).
         declared: the image's declaration: where its partitions are, and its kernel's arguments.
         by_uboot: start U-Boot from the card's boot partition; else the kernel, which takes a third of the time and has a network.
-        network: whether the USB network is plugged in.
+            U-Boot takes the kernel's arguments from the card: no credentials, no door.
     """
 
     def __init__(
         self,
         image: Path,
         folder: Path,
+        hardware: Hardware,
         *,
         slot_files: Path,
         declared: Spec,
         by_uboot: bool = False,
-        network: bool = True,
     ) -> None:
-        super().__init__(image, folder, Hardware(architecture="arm64", network=network))
+        for name in ("rtc", "watchdog", "disks", "more"):
+            if getattr(hardware, name):
+                raise ValueError(f"an emulated Pi has no place for this: {name}")
+        super().__init__(image, folder, hardware)
         self.by_uboot = by_uboot
         self._slot_files = slot_files
+        self._declared = declared
         self._layout = declared.layout
-        self._arguments = ARGUMENTS.format(
-            root=self._layout.role("root-a").partuuid(self._layout), arguments=" ".join(declared.arguments)
-        )
 
     def _make_disk(self) -> None:
         """Not a layer over the image: while it is off, its boot partition is read and written to without starting it."""
@@ -58,7 +66,7 @@ class Board(Machine):
         if not self.disk.exists():
             subprocess.run(["cp", "--sparse=always", str(self.image), str(self.disk)], check=True)
             with self.disk.open("r+b") as card:
-                card.truncate(CARD_MIB * 1024 * 1024)
+                card.truncate((self.hardware.disk_mib or CARD_MIB) * 1024 * 1024)
 
     def _command(self) -> list[str]:
         words = ["qemu-system-aarch64", "-nodefaults", "-no-user-config", "-display", "none"]
@@ -72,12 +80,9 @@ class Board(Machine):
             *("-qmp", f"unix:{self.folder}/qmp.sock,server=on,wait=off"),
             *("-drive", f"file={self.disk},format=raw,if=sd,cache=writeback"),
         ]
+        words += self._sticks()
         if self.hardware.network:
-            forwards = "".join(
-                f",hostfwd={protocol}:127.0.0.1:{self.ports[name]}-:{port}"
-                for name, (protocol, port) in PORTS.items()
-            )
-            words += ["-netdev", f"user,id=net,restrict=on{forwards}", "-device", "usb-net,netdev=net"]
+            words += [*self._network(), "-device", "usb-net,netdev=net"]
         return words
 
     def _started(self) -> list[str]:
@@ -91,8 +96,30 @@ class Board(Machine):
                 shutil.copyfileobj(packed, plain)
         return [
             *("-kernel", str(kernel), "-initrd", str(self._slot_files / "initrd.img")),
-            *("-dtb", str(self._slot_files / "dtb/broadcom" / MODEL), "-append", self._arguments),
+            *("-dtb", str(self._slot_files / "dtb/broadcom" / MODEL), "-append", self._arguments()),
         ]
+
+    def _arguments(self) -> str:
+        """The kernel's.
+
+        Raises:
+            ValueError: the credentials are too long.
+        """
+        hard = self.hardware
+        words = [*self._declared.arguments, *door.by_kernel(hard.credentials)]
+        if hard.door:
+            words += door.by_kernel(door.NETWORK)
+        if hard.memory_mib < MEMORY_MIB:
+            words.append(f"mem={hard.memory_mib - GRAPHICS_MIB}M")
+        root = self._layout.role("root-a").partuuid(self._layout)
+        line = ARGUMENTS.format(root=root, arguments=" ".join(words))
+        if len(line) > LONGEST:
+            raise ValueError(f"{len(line)} characters are too many for the kernel's arguments")
+        return line
+
+    def line_inside(self) -> socket.socket:
+        """Through the forwarded port."""
+        return socket.create_connection(("127.0.0.1", self.ports["ssh"]), timeout=5)
 
     # -- its card, while it is off --------------------------------------------------------------------------------------------
 

@@ -164,15 +164,6 @@ class Bundles:
         return path
 
 
-def plugged(stick: Path) -> tuple[str, ...]:
-    """QEMU's words for a stick in a USB port."""
-    return (
-        "-device", "qemu-xhci,id=usb",
-        "-drive", f"file={stick},format=raw,if=none,id=stick,readonly=on",
-        "-device", "usb-storage,drive=stick,bus=usb.0,removable=on",
-    )  # fmt: skip
-
-
 def _same(source: Path, target: Path) -> None:
     try:
         os.link(source, target)

@@ -1,61 +1,17 @@
 """A root shell in the machine, for what cannot be done from outside: setting a clock, filling a disk, freezing the system.
 
-The image has no such door. The hypervisor hands systemd a unit more (a system credential, systemd.system-credentials(7)), which
-runs a shell on a second console; whoever has the hypervisor has the machine anyway.
+How it is opened stands in `door`; a machine has it when its hardware says `door=True`.
 """
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import re
 import secrets
-import socket
 import time
-from pathlib import Path
 from typing import Self
 
 from images.testing.machine import Machine, Waited
-
-_UNIT = """[Unit]
-Description=Shell of a test
-DefaultDependencies=no
-After=dev-hvc0.device local-fs.target
-[Service]
-ExecStart=/bin/sh
-StandardInput=tty
-StandardOutput=tty
-StandardError=tty
-TTYPath=/dev/hvc0
-TTYReset=no
-Restart=always
-RestartSec=1
-StartLimitIntervalSec=0
-Environment=PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin TERM=dumb
-"""
-_WANTED = "[Unit]\nWants=test-shell.service\n"
-
-
-def with_shell(folder: Path, **hardware: object) -> dict[str, object]:
-    """Words for `Bench.machine` that add the second console.
-
-    Args:
-        folder: of the machine; a short path, as those of Unix sockets are.
-        hardware: other words, passed on.
-    """
-    words = [
-        *("-device", "virtio-serial-pci", "-chardev", f"socket,id=inside,path={folder}/inside.sock,server=on,wait=off"),
-        *("-device", "virtconsole,chardev=inside"),
-    ]  # fmt: skip
-    for name, text in (
-        ("systemd.extra-unit.test-shell.service", _UNIT),
-        ("systemd.unit-dropin.multi-user.target", _WANTED),
-    ):
-        value = base64.b64encode(text.encode()).decode()
-        words += ["-smbios", f"type=11,value=io.systemd.credential.binary:{name}={value}"]
-    more = hardware.pop("more", ())
-    assert isinstance(more, (list, tuple))
-    return {**hardware, "more": (*words, *more)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,9 +27,7 @@ class Shell:
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
-        self._line = socket.socket(socket.AF_UNIX)
-        self._line.settimeout(5)
-        self._line.connect(str(machine.folder / "inside.sock"))
+        self._line = machine.line_inside()
         self._heard = ""
 
     def __enter__(self) -> Self:
@@ -84,23 +38,25 @@ class Shell:
 
     def ready(self, within_s: float = 300) -> Shell:
         """Wait until it answers."""
-        end_s = time.monotonic() + within_s
-        while time.monotonic() < end_s:
-            try:
-                if self.run("echo there", within_s=10).said.strip().endswith("there"):
-                    return self
-            except Waited:
-                continue
-        raise Waited(
-            f"waited {within_s:.0f} s for the shell inside\n"
-            + "\n".join(self._machine.said().splitlines()[-25:])
-        )
+        self._machine.until(self._there, within_s, "the shell inside answers", alive=True)
+        return self
+
+    def _there(self) -> bool:
+        try:
+            return self.run("echo there", within_s=10).said.strip().endswith("there")
+        except Waited:
+            return False
+        except OSError:  # a forwarded port is closed again when nobody listens inside
+            self._line.close()
+            self._line = self._machine.line_inside()
+            return False
 
     def run(self, command: str, *, within_s: float = 120) -> Done:
         """Run one command line; its output without the echo.
 
         Raises:
             Waited: it does not end.
+            OSError: nobody is at the other end.
         """
         mark = secrets.token_hex(8)
         # The echo shows the words in two pieces, so that only the output has the whole mark.
@@ -117,7 +73,7 @@ class Shell:
             except TimeoutError:
                 continue
             if not more:
-                raise Waited("the machine's second console is closed")
+                raise ConnectionResetError("the line to the shell inside was closed")
             self._heard += more.decode(errors="replace")
         self._heard = self._heard[found.end() :]
         return Done(int(found[2]), found[1].replace("\r", ""))

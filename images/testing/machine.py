@@ -7,7 +7,6 @@ lead in. What the box can reach is what this process can reach, its loopback as 
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import dataclasses
 import json
@@ -19,6 +18,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
+
+from images.testing import door
 
 #: Firmware for UEFI, by architecture: code, variables.
 UEFI = {
@@ -56,8 +57,10 @@ class Hardware:
         network: whether there is a network card.
         rtc: QEMU's -rtc base, such as "2001-01-01T00:00:00", or "" for the true time.
         watchdog: whether there is a watchdog (i6300esb).
-        credentials: systemd credentials, through SMBIOS.
+        credentials: systemd credentials.
+        door: whether there is a way in for `inside.Shell`.
         disks: more disks, as files (raw).
+        sticks: USB sticks, as files; the machine cannot write to them.
         disk_bus: "virtio", "sata" or "nvme".
         more: further words for QEMU.
     """
@@ -70,7 +73,9 @@ class Hardware:
     rtc: str = ""
     watchdog: bool = False
     credentials: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    door: bool = False
     disks: Sequence[Path] = ()
+    sticks: Sequence[Path] = ()
     disk_bus: str = "virtio"
     more: Sequence[str] = ()
 
@@ -225,6 +230,13 @@ class Machine:
         """What the guest has written to its disk since the start."""
         return sum(int(each["stats"]["wr_bytes"]) for each in self.qmp("query-blockstats"))
 
+    def line_inside(self) -> socket.socket:
+        """A new connection to the shell inside."""
+        line = socket.socket(socket.AF_UNIX)
+        line.settimeout(5)
+        line.connect(str(self.folder / "inside.sock"))
+        return line
+
     # -- inside -------------------------------------------------------------------------------------------------------------
 
     def _command(self) -> list[str]:
@@ -249,20 +261,31 @@ class Machine:
         words += _drive("system", self.disk, "qcow2", hard.disk_bus, boot=True)
         for number, disk in enumerate(hard.disks):
             words += _drive(f"more{number}", disk, "raw", "virtio", boot=False)
+        if hard.sticks:
+            words += ["-device", "qemu-xhci"]
+        words += self._sticks()
         if hard.network:
-            forwards = "".join(
-                f",hostfwd={protocol}:127.0.0.1:{self.ports[name]}-:{port}"
-                for name, (protocol, port) in PORTS.items()
-            )
-            words += ["-netdev", f"user,id=net{forwards}"]
-            words += ["-device", "virtio-net-pci,netdev=net,romfile="]
+            words += [*self._network(), "-device", "virtio-net-pci,netdev=net,romfile="]
         if hard.watchdog:
             words += ["-device", "i6300esb", "-action", "watchdog=reset"]
-        for name, value in hard.credentials.items():
-            # Coded, so that it may hold whatever separates words here.
-            coded = base64.b64encode(value.encode()).decode()
-            words += ["-smbios", f"type=11,value=io.systemd.credential.binary:{name}={coded}"]
+        words += door.by_smbios(hard.credentials)
+        if hard.door:
+            words += door.by_smbios(door.CONSOLE) + door.console(self.folder)
         return [*words, *hard.more]
+
+    def _sticks(self) -> list[str]:
+        words = []
+        for number, stick in enumerate(self.hardware.sticks):
+            words += ["-drive", f"file={stick},format=raw,if=none,id=stick{number},readonly=on"]
+            words += ["-device", f"usb-storage,drive=stick{number},removable=on"]
+        return words
+
+    def _network(self) -> list[str]:
+        forwards = "".join(
+            f",hostfwd={protocol}:127.0.0.1:{self.ports[name]}-:{port}"
+            for name, (protocol, port) in PORTS.items()
+        )
+        return ["-netdev", f"user,id=net{forwards}"]
 
     def _firmware(self) -> list[str]:
         if self.hardware.firmware == "bios":

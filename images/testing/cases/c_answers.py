@@ -5,6 +5,7 @@ from __future__ import annotations
 from images.testing import probes
 from images.testing.bench import Bench, case, check
 from images.testing.cases.b_boot import CODE, START_S, ready
+from images.testing.machine import Machine
 
 SOA, A = 6, 1
 ZONE = "pool.home.arpa"
@@ -59,18 +60,28 @@ def web(bench: Bench) -> str:
 def unclaimed(bench: Bench) -> str:
     machine = bench.shared()
     ready(machine)
+    says_unclaimed(machine)
+    return ""
+
+
+def says_unclaimed(machine: Machine) -> None:
+    """It tells programs that it has no owner, and shows people the page where they become it."""
     reply = probes.web(machine.ports["https"], "/api/v1/setup", tls=True, within_s=60)
     check(reply is not None and reply.json() == {"claimed": False}, f"{reply}")
     page = probes.web(machine.ports["https"], "/setup", tls=True, heads={"Accept": "text/html"}, within_s=60)
     check(page is not None and page.status == 200 and b"code" in page.body, f"/setup: {page and page.status}")
-    return ""
 
 
 @case(32, "the code on the serial console claims it", shared=True)
 def claim(bench: Bench) -> str:
-    """A wrong code does not; afterwards nobody else can, and the console says that it has an owner."""
     machine = bench.shared()
     ready(machine)
+    claim_by_code(machine)
+    return ""
+
+
+def claim_by_code(machine: Machine) -> None:
+    """A wrong code does not claim it; afterwards nobody else can, and the console says that it has an owner."""
 
     def claim_with(code: str) -> probes.WebReply:
         body = {"code": code, "name": "ada", "password": PASSWORD}
@@ -93,4 +104,3 @@ def claim(bench: Bench) -> str:
         machine.ports["https"], "/api/v1/members", tls=True, heads={"Cookie": cookie}, within_s=60
     )
     check(members is not None and members.status == 200, f"the owner asks for the members: {members}")
-    return ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from images.testing.bench import Bench, case, check
 from images.testing.cases.b_boot import START_S, ready
-from images.testing.inside import Shell, with_shell
+from images.testing.inside import Shell
 
 #: A card that is larger than the image; the file is sparse.
 CARD_MIB = 8192
@@ -17,7 +17,7 @@ def data_mib(shell: Shell) -> int:
 
 @case(14, "data grows to the medium, once")
 def growth(bench: Bench) -> str:
-    machine = bench.machine("growth", **with_shell(bench.work / "growth", disk_mib=CARD_MIB)).start()
+    machine = bench.machine("growth", door=True, disk_mib=CARD_MIB).start()
     with Shell(machine).ready(START_S) as shell:
         grown = data_mib(shell)
         others = sum(p.size_mib for p in bench.spec.layout.partitions if p.role != "data")

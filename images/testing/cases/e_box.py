@@ -7,7 +7,7 @@ from pathlib import Path
 
 from images.testing.bench import Bench, case, check
 from images.testing.cases.b_boot import START_S, ready
-from images.testing.inside import Shell, with_shell
+from images.testing.inside import Shell
 from images.testing.machine import Machine, Waited
 from images.testing.owner import SETTINGS, Owner
 from images.testing.sticks import stick
@@ -83,7 +83,7 @@ def from_stick(bench: Bench) -> str:
     disk = stick(folder / "config.img", "CONFIG", {
         "rpi-preseed.toml": IMAGER.format(key=public, psk="ab" * 32), "timeball.toml": SETTINGS.replace('host_name = "timeball"', 'host_name = "another"') + '[pool]\nname = "harbour.example"\n',
     })  # fmt: skip
-    machine = bench.machine("stick", **with_shell(folder, disks=(disk,))).start()
+    machine = bench.machine("stick", door=True, disks=(disk,)).start()
     Owner.sign_in(machine, START_S)
     with Shell(machine).ready(START_S) as shell:
         check(host_name(shell) == "timeball", f"it is called {host_name(shell)}, not as the first file says")
@@ -127,7 +127,7 @@ def from_cidata(bench: Bench) -> str:
         "cidata",
         {"user-data": USER_DATA, "network-config": NETWORK, "meta-data": "instance-id: x\n"},
     )
-    machine = bench.machine("cidata", **with_shell(folder, disks=(disk,))).start()
+    machine = bench.machine("cidata", door=True, disks=(disk,)).start()
     Owner.sign_in(machine, START_S)
     with Shell(machine).ready(START_S) as shell:
         check(host_name(shell) == "timeball", f"it is called {host_name(shell)}")
@@ -141,8 +141,7 @@ def from_cidata(bench: Bench) -> str:
 
 @case(13, "settings on the card: a bad file, then a good one", slow=True)
 def on_card(bench: Bench) -> str:
-    folder = bench.work / "card"
-    machine = bench.machine("card", **with_shell(folder)).start()
+    machine = bench.machine("card", door=True).start()
     ready(machine)
     with Shell(machine).ready(START_S) as shell:
         shell.must(
@@ -180,8 +179,7 @@ def on_card(bench: Bench) -> str:
 
 @case(23, "factory reset", slow=True)
 def reset(bench: Bench) -> str:
-    folder = bench.work / "reset"
-    machine = bench.machine("reset", **with_shell(folder, credentials={"timeball.toml": SETTINGS})).start()
+    machine = bench.machine("reset", door=True, credentials={"timeball.toml": SETTINGS}).start()
     Owner.sign_in(machine, START_S)
     with Shell(machine).ready(START_S) as shell:
         check(host_name(shell) == "timeball", "the credential was not used")
@@ -214,7 +212,7 @@ def _on_stick(shell: Shell, command: str) -> str:
 def backup(bench: Bench) -> str:
     disk = stick(bench.work / "backup.img", "BACKUP", {})
     moved = _moved(bench, disk)
-    machine = bench.machine("restore", **with_shell(bench.work / "restore", disks=(disk,))).start()
+    machine = bench.machine("restore", door=True, disks=(disk,)).start()
     ready(machine)
     with Shell(machine).ready(START_S) as shell:
         check(
@@ -242,7 +240,7 @@ def backup(bench: Bench) -> str:
 def _moved(bench: Bench, disk: Path) -> str:
     """Make a backup on one machine, on a stick."""
     machine = bench.machine(
-        "backup", **with_shell(bench.work / "backup", disks=(disk,), credentials={"timeball.toml": SETTINGS})
+        "backup", door=True, disks=(disk,), credentials={"timeball.toml": SETTINGS}
     ).start()
     Owner.sign_in(machine, START_S)
     with Shell(machine).ready(START_S) as shell:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from images.testing.bench import Bench, case, check
 from images.testing.cases.b_boot import START_S, ready
-from images.testing.inside import Shell, with_shell
+from images.testing.inside import Shell
 from images.testing.machine import Machine
 
 DATA = "$(findfs LABEL=timeball-data)"
@@ -12,7 +12,7 @@ DATA = "$(findfs LABEL=timeball-data)"
 
 def used(bench: Bench, name: str) -> tuple[Machine, str]:
     """A machine that was started once and has a file of its own; its identity."""
-    machine = bench.machine(name, **with_shell(bench.work / name, disk_mib=8192)).start()
+    machine = bench.machine(name, door=True, disk_mib=8192).start()
     with Shell(machine).ready(START_S) as shell:
         shell.must("echo mine >/data/box/mark && sync")
         return machine, shell.must("cat /etc/machine-id")

@@ -9,7 +9,7 @@ import threading
 from images.testing import probes
 from images.testing.bench import Bench, case, check
 from images.testing.cases.b_boot import START_S
-from images.testing.inside import begin, inside, with_shell
+from images.testing.inside import begin, inside
 from images.testing.machine import Machine, Waited
 from images.testing.owner import SETTINGS, Owner
 
@@ -106,9 +106,7 @@ class Writer:
 def cuts(bench: Bench, count: int) -> str:
     """Nothing acknowledged is lost, nothing removed is back, the database and the file system are whole."""
     chance = random.Random(bench.kind)  # noqa: S311 - moments of cuts, the same in each run
-    machine = begin(
-        bench.machine("cuts", **with_shell(bench.work / "cuts", credentials={"timeball.toml": SETTINGS}))
-    )
+    machine = begin(bench.machine("cuts", door=True, credentials={"timeball.toml": SETTINGS}))
     writer = Writer(Owner.sign_in(machine, START_S), chance)
     starts: list[float] = []
     for number in range(count):
@@ -185,7 +183,7 @@ def many_cuts(bench: Bench) -> str:
 @case(25, "the watchdog starts a frozen system anew", slow=True, images=("vm-amd64",))
 def watchdog(bench: Bench) -> str:
     """PID 1 freezes after a fault and feeds the watchdog no more."""
-    machine = begin(bench.machine("frozen", **with_shell(bench.work / "frozen", watchdog=True)))
+    machine = begin(bench.machine("frozen", door=True, watchdog=True))
     machine.wait_said("timeball setup code", START_S)
     check("watchdog0" in inside(machine, "ls /dev"), "the watchdog's device is not there")
     identity = inside(machine, "cat /proc/sys/kernel/random/boot_id").strip().splitlines()[-1]
@@ -213,7 +211,7 @@ def watchdog(bench: Bench) -> str:
 @case(28, "works with 256 MB", slow=True)
 def a_quarter(bench: Bench) -> str:
     """Less than any board that we name has; it serves all the same."""
-    machine = begin(bench.machine("m256", **with_shell(bench.work / "m256", memory_mib=256)))
+    machine = begin(bench.machine("m256", door=True, memory_mib=256))
     machine.until(lambda: probes.ntp(machine.ports["ntp"]) is not None, START_S, "NTP answers", alive=True)
     machine.until(
         lambda: probes.web(machine.ports["https"], "/api/v1/setup", tls=True) is not None,

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from images.testing import probes, receiver
 from images.testing.bench import Bench, case, check
 from images.testing.cases.b_boot import START_S
-from images.testing.inside import begin, inside, with_shell
+from images.testing.inside import begin, inside
 from images.testing.machine import Machine
 from images.testing.owner import SETTINGS, Owner
 from images.testing.source import SEEN_AS, time_source
@@ -47,7 +47,7 @@ def built_s(machine: Machine) -> float:
 def box(bench: Bench, name: str, **hardware: object) -> Iterator[Machine]:
     """A machine with an owner, a shell, and a network that ends at this machine."""
     credentials = {"timeball.toml": SETTINGS}
-    machine = begin(bench.machine(name, **with_shell(bench.work / name, credentials=credentials, **hardware)))
+    machine = begin(bench.machine(name, door=True, credentials=credentials, **hardware))
     try:
         yield machine
     finally:

@@ -10,8 +10,8 @@ from typing import Any
 from images.testing import probes
 from images.testing.bench import Bench, check
 from images.testing.bench import case as on_register
-from images.testing.bundles import Bundles, plugged
-from images.testing.inside import Shell, with_shell
+from images.testing.bundles import Bundles
+from images.testing.inside import Shell
 from images.testing.machine import Machine, Waited
 
 STICK = "stick:sda"
@@ -34,8 +34,7 @@ def bundles(bench: Bench) -> Bundles:
 
 def plug_in(bench: Bench, name: str, *files: Any) -> Machine:
     """A machine with a stick, up and well."""
-    words = with_shell(bench.work / name, more=plugged(bundles(bench).stick(*files)))
-    machine = bench.machine(name, **words).start()
+    machine = bench.machine(name, door=True, sticks=(bundles(bench).stick(*files),)).start()
     well(machine)
     return machine
 
@@ -208,7 +207,7 @@ def sick(bench: Bench) -> str:
 @case(21, "both used up: the last good one starts")
 def both_bad(bench: Bench) -> str:
     """No slot may start any more by the boot loader's book; the one that was good last does, and proves itself anew."""
-    machine = bench.machine("both-bad", **with_shell(bench.work / "both-bad")).start()
+    machine = bench.machine("both-bad", door=True).start()
     well(machine)
     book = (
         "import sys; from pathlib import Path; from appliance.boot import grub_block as g; from appliance.boot.scheme import *; "
