@@ -124,7 +124,7 @@ class Board(Machine):
     # -- its card, while it is off --------------------------------------------------------------------------------------------
 
     def read(self, name: str) -> bytes:
-        """A file of the card's boot partition."""
+        """A file of the card's boot partition; while it runs, perhaps half of it is written."""
         return self._mtools("mcopy", "-n", f"::{name}", "-")
 
     def write(self, name: str, content: bytes) -> None:
@@ -152,7 +152,7 @@ class Board(Machine):
         return first_sector(self.disk, self._layout, role) * 512
 
     def _mtools(self, command: str, *words: str, content: bytes | None = None) -> bytes:
-        assert not self.runs, "the card is in the board"
+        assert not self.runs or content is None, "the card is in the board"
         image = ["-i", f"{self.disk}@@{self._start('boot')}"]
         return subprocess.run(
             [command, *image, *words], input=content, stdout=subprocess.PIPE, check=True

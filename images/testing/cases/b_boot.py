@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from images.testing import probes
-from images.testing.bench import Bench, case, check
+from images.testing.bench import VMS, Bench, case, check
 from images.testing.inside import Shell
 from images.testing.machine import Machine
 
@@ -24,7 +24,7 @@ def ready(machine: Machine) -> str:
     return code
 
 
-@case(6, "boots by UEFI", images=("vm-amd64", "vm-arm64"), shared=True)
+@case(6, "boots by UEFI", images=VMS, shared=True)
 def uefi(bench: Bench) -> str:
     machine = bench.shared("uefi")
     ready(machine)
@@ -40,7 +40,7 @@ def bios(bench: Bench) -> str:
     return f"claimable after {took_s:.0f} s (SATA)"
 
 
-@case(28, "works with 512 MB", images=("vm-amd64", "vm-arm64"))
+@case(28, "works with 512 MB", images=VMS)
 def little_memory(bench: Bench) -> str:
     """The whole system, nobody asking: at most 250 MB are not available for something else."""
     machine = bench.machine("m512", door=True, memory_mib=512).start()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from images.testing.bench import Bench, case, check
+from images.testing.bench import VMS, Bench, case, check
 from images.testing.cases.b_boot import START_S, ready
 from images.testing.inside import Shell
 
 
-@case(33, "no unit has failed", images=("vm-amd64", "vm-arm64"))
+@case(33, "no unit has failed", images=VMS)
 def units(bench: Bench) -> str:
     machine = bench.machine("units", door=True).start()
     ready(machine)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from images.testing.bench import Bench, case, check
+from images.testing.bench import VMS, Bench, case, check
 from images.testing.cases.b_boot import START_S, ready
 from images.testing.inside import Shell
 from images.testing.machine import Machine, Waited
@@ -73,7 +73,7 @@ def restarted(machine: Machine, shell: Shell, how: str) -> Shell:
     return fresh[0]
 
 
-@case(12, "settings from a stick: Imager's form and ours, and SSH", slow=True)
+@case(12, "settings from a stick: Imager's form and ours, and SSH", images=VMS, slow=True)
 def from_stick(bench: Bench) -> str:
     folder = bench.work / "stick"
     folder.mkdir(parents=True, exist_ok=True)
@@ -119,7 +119,7 @@ def from_stick(bench: Bench) -> str:
     return "owner, name, time zone, Wi-Fi, SSH"
 
 
-@case(12, "settings from a NoCloud disk", slow=True)
+@case(12, "settings from a NoCloud disk", images=VMS, slow=True)
 def from_cidata(bench: Bench) -> str:
     folder = bench.work / "cidata"
     disk = stick(
@@ -208,7 +208,7 @@ def _on_stick(shell: Shell, command: str) -> str:
     return said
 
 
-@case(24, "a backup moves to another machine", slow=True)
+@case(24, "a backup moves to another machine", images=VMS, slow=True)
 def backup(bench: Bench) -> str:
     disk = stick(bench.work / "backup.img", "BACKUP", {})
     moved = _moved(bench, disk)

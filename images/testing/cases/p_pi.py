@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import subprocess
 from functools import partial
 
 from appliance.boot import uboot_env
-from appliance.boot.scheme import TRIES, BootState, Slot, activate, begin_install, power_up
+from appliance.boot.grub_block import Unreadable
+from appliance.boot.scheme import TRIES, BootState, Slot, activate, begin_install, mark_good, power_up
 from images.testing import probes
 from images.testing.bench import Bench, case, check
 from images.testing.board import Board
 from images.testing.cases.b_boot import CODE, memory_mib
 from images.testing.cases.b_units import all_well
 from images.testing.cases.c_answers import claim_by_code, says_unclaimed
+from images.testing.cases.t_time import wrong_clock
+from images.testing.cases.u_updates import NEW, bundles, install, sh, well
 from images.testing.inside import Shell
 
 PI = ("pi-arm64",)
@@ -80,6 +84,45 @@ def chain(bench: Bench) -> str:
     check(kept(pi) == BootState(), f"a slot that is good is not counted, but: {kept(pi)}")
     bench.done_with(pi)
     return f"user space after {took_s:.0f} s"
+
+
+@case(15, "no clock chip: from the day when it was made to the right time", images=PI, slow=True)
+def no_clock_chip(bench: Bench) -> str:
+    return wrong_clock(bench, "chipless", "", floor=True)
+
+
+@case(19, "an update: put into B by A, started by U-Boot, good", images=PI, slow=True)
+def updated(bench: Bench) -> str:
+    """From a stick to the slot by the system that runs; the boot loader counts the start; the new system proves itself."""
+    made = bundles(bench)
+    pi = bench.board("updated", door=True, sticks=(made.stick(made.make("real", NEW, real=True)),))
+    pi.start()
+    well(pi)
+    began_s = pi.since_start_s()
+    said = install(pi, "real")
+    check(f"{NEW} is in slot B" in said, said)
+    installed_s = pi.since_start_s() - began_s
+    sh(pi, "sync")
+    pi.cut()
+    state = activate(begin_install(BootState(), "B"), "B")
+    check(kept(pi) == state, f"after the installation: {kept(pi)}, not {state}")
+
+    pi.by_uboot = True
+    pi.start()
+    check(started(pi) == "B", "the new one")
+    good = mark_good(power_up(state)[1], "B")
+    pi.until(lambda: proven(pi, good), POWER_UP_S, f"the boot loader knows {good}", alive=True, every_s=3)
+    took_s = pi.since_start_s()
+    bench.done_with(pi)
+    return f"installed in {installed_s:.0f} s, good {took_s:.0f} s after power-on"
+
+
+def proven(pi: Board, wanted: BootState) -> bool:
+    """Whether the card says so, while the board writes to it."""
+    try:
+        return kept(pi) == wanted
+    except (Unreadable, subprocess.CalledProcessError):
+        return False
 
 
 @case(20, "a new system that panics: three tries, then back", images=PI, slow=True)

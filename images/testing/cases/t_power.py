@@ -7,7 +7,7 @@ import secrets
 import threading
 
 from images.testing import probes
-from images.testing.bench import Bench, case, check
+from images.testing.bench import VMS, Bench, case, check
 from images.testing.cases.b_boot import START_S
 from images.testing.inside import begin, inside
 from images.testing.machine import Machine, Waited
@@ -208,7 +208,7 @@ def watchdog(bench: Bench) -> str:
     return f"frozen, and up again after {took_s:.0f} s"
 
 
-@case(28, "works with 256 MB", slow=True)
+@case(28, "works with 256 MB", images=VMS, slow=True)
 def a_quarter(bench: Bench) -> str:
     """Less than any board that we name has; it serves all the same."""
     machine = begin(bench.machine("m256", door=True, memory_mib=256))

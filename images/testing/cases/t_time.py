@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 
 from images.testing import probes, receiver
-from images.testing.bench import Bench, case, check
+from images.testing.bench import VMS, Bench, case, check
 from images.testing.cases.b_boot import START_S
 from images.testing.inside import begin, inside
 from images.testing.machine import Machine
@@ -129,22 +129,22 @@ def wrong_clock(bench: Bench, name: str, rtc: str, *, floor: bool) -> str:
         return f"up after {up_s:.0f} s, {wrong_s / 86_400:+.1f} days off, right after {steps} step(s) to {off_s:+.3f} s"
 
 
-@case(15, "wrong clock: 2001")
+@case(15, "wrong clock: 2001", images=VMS)
 def of_2001(bench: Bench) -> str:
     return wrong_clock(bench, "y2001", "2001-01-01T00:00:00", floor=True)
 
 
-@case(15, "wrong clock: 1970", slow=True)
+@case(15, "wrong clock: 1970", images=VMS, slow=True)
 def of_1970(bench: Bench) -> str:
     return wrong_clock(bench, "y1970", "1970-01-01T00:00:10", floor=True)
 
 
-@case(15, "wrong clock: 2038, after 32 bits have run over", slow=True)
+@case(15, "wrong clock: 2038, after 32 bits have run over", images=VMS, slow=True)
 def of_2038(bench: Bench) -> str:
     return wrong_clock(bench, "y2038", "2038-02-01T00:00:00", floor=False)
 
 
-@case(15, "wrong clock: 2090, which is not believed", slow=True)
+@case(15, "wrong clock: 2090, which is not believed", images=VMS, slow=True)
 def of_2090(bench: Bench) -> str:
     return wrong_clock(bench, "y2090", "2090-01-01T00:00:00", floor=True)
 

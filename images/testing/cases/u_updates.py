@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from images.testing import probes
-from images.testing.bench import Bench, check
+from images.testing.bench import VMS, Bench, check
 from images.testing.bench import case as on_register
 from images.testing.bundles import Bundles
 from images.testing.inside import Shell
@@ -25,7 +25,7 @@ Check = Callable[[Bench], "str | None"]
 
 
 def case(number: int, name: str, *, slow: bool = True) -> Callable[[Check], Check]:
-    return on_register(number, f"update: {name}", images=("vm-amd64", "vm-arm64"), slow=slow)
+    return on_register(number, f"update: {name}", images=VMS, slow=slow)
 
 
 def bundles(bench: Bench) -> Bundles:
