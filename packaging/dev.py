@@ -192,8 +192,10 @@ def deb_figures(arguments: list[str]) -> int:
 
 
 def image_vm(arguments: list[str]) -> int:
-    """The image for virtual machines, x86-64, into build/images (root)."""
-    return deb(["amd64"]) or call(sys.executable, ROOT / "images/build.py", "vm-amd64", *arguments)
+    """The image for virtual machines, into build/images (root): amd64, or arm64 when that is the first argument."""
+    named = arguments[:1] in (["amd64"], ["arm64"])
+    architecture, *rest = arguments if named else ["amd64", *arguments]
+    return deb([architecture]) or call(sys.executable, ROOT / "images/build.py", f"vm-{architecture}", *rest)
 
 
 def image_pi(arguments: list[str]) -> int:
