@@ -23,7 +23,7 @@ help:
 	@echo "sudo make deb-test  the package in a Debian 13 of its own: installed, run, upgraded, purged"
 	@echo "make deb-figures  sizes of the packages, exposure of the units"
 	@echo "make docs        write the manual's reference pages from the code"
-	@echo "sudo make image-vm   the image for virtual machines, into build/images; ARGS=arm64 for ARM (sudo packaging/install-image-tools.sh first)"
+	@echo "sudo make image-vm   the images for virtual machines, amd64 and arm64 (or ARGS=amd64), into build/images"
 	@echo "sudo make image-update  the signed bundle that updates it; manual: updates.md"
 	@echo "sudo make image-pi   the card for the Raspberry Pi, with its map and Imager's list"
 	@echo "sudo make image-test  start it in QEMU and ask it from outside"

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures an image: `python3 images/figures.py vm-amd64` prints sizes, times of the start, memory, and writes when idle."""
+"""Measures an image: `python3 images/figures.py vm-amd64` prints sizes, the start, memory, idle writes, exposure."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def sizes(bench: Bench) -> dict[str, float]:
     return {name: round(mib, 1) for name, mib in found.items()}
 
 
-def start(machine: Machine) -> dict[str, float]:
-    """Seconds from power-on to the first answers, then memory in use and MiB written when idle."""
+def start(machine: Machine, exposure: dict[str, float]) -> dict[str, float]:
+    """Seconds from power-on to the first answers, then memory in use and MiB written when idle; fills in `exposure`, once."""
     measured: dict[str, float] = {}
     with machine:
         machine.until(
@@ -67,7 +67,17 @@ def start(machine: Machine) -> dict[str, float]:
             told = shell.must("cat /proc/$(systemctl show -P MainPID timeball.service)/status")
             rss = re.search(r"VmRSS:\s+(\d+) kB", told)
             measured["of it Timeball's process, MiB"] = round(int(rss[1]) / 1024) if rss else 0
+            exposure.update(exposure or exposures(shell))
     return measured
+
+
+def exposures(shell: Shell) -> dict[str, float]:
+    """How open each of our units is, 0 to 10, as the systemd of the image judges it."""
+    said = shell.must("systemd-analyze security --no-pager", within_s=600)
+    rows = (line.split() for line in said.splitlines())
+    return {
+        row[0]: float(row[1]) for row in rows if len(row) > 2 and row[0].startswith(("timeball", "chrony"))
+    }
 
 
 def main() -> int:
@@ -85,11 +95,13 @@ def main() -> int:
     started_by = (
         "an emulated Pi 3 B, its kernel started by QEMU" if board else "UEFI, two emulated processors"
     )
+    exposure: dict[str, float] = {}
     try:
         for given_mib in () if options.sizes else (1024, 512):
             machine = bench.machine(str(given_mib), door=True, memory_mib=given_mib, disk_mib=8192)
-            found[f"{started_by}, {given_mib} MB"] = start(machine)
+            found[f"{started_by}, {given_mib} MB"] = start(machine, exposure)
             bench.done_with(machine)
+        found["exposure of units, 0 (sealed) to 10 (open)"] = exposure
     finally:
         bench.close()
         shutil.rmtree(work, ignore_errors=True)

@@ -23,7 +23,7 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="print the cases")
     parser.add_argument("--folder", type=Path, default=ROOT / "build/images", help="where the image lies")
     parser.add_argument("--keep", action="store_true", help="leave disks and console logs for a look")
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     cases = chosen(options.image, options.case, slow=options.all)
     if options.list:
         for case in cases:

@@ -191,22 +191,35 @@ def deb_figures(arguments: list[str]) -> int:
     return call(sys.executable, ROOT / "packaging/debian/figures.py", *arguments)
 
 
+def image_tools() -> int:
+    """See that the machine has what building and starting images needs; root installs what is missing."""
+    return call("bash", ROOT / "packaging/install-image-tools.sh")
+
+
 def image_vm(arguments: list[str]) -> int:
-    """The image for virtual machines, into build/images (root): amd64, or arm64 when that is the first argument."""
-    named = arguments[:1] in (["amd64"], ["arm64"])
-    architecture, *rest = arguments if named else ["amd64", *arguments]
-    return deb([architecture]) or call(sys.executable, ROOT / "images/build.py", f"vm-{architecture}", *rest)
+    """The images for virtual machines, amd64 and arm64 (or the one that is named first), into build/images (root)."""
+    named = arguments[:1] if arguments[:1] in (["amd64"], ["arm64"]) else []
+    wanted = named or ["amd64", "arm64"]
+    images = (f"vm-{architecture}" for architecture in wanted)
+    build = ROOT / "images/build.py"
+    return image_tools() or deb(wanted) or call(sys.executable, build, *images, *arguments[len(named) :])
 
 
 def image_pi(arguments: list[str]) -> int:
-    """The card for the Raspberry Pi, into build/images (root); ten minutes the first time, then one."""
-    return deb(["arm64"]) or call(sys.executable, ROOT / "images/build.py", "pi-arm64", *arguments)
+    """The card for the Raspberry Pi, into build/images (root); half an hour the first time, then minutes."""
+    build = ROOT / "images/build.py"
+    return image_tools() or deb(["arm64"]) or call(sys.executable, build, "pi-arm64", *arguments)
 
 
 def image_test(arguments: list[str]) -> int:
-    """Start the image in QEMU and ask it from outside (root); cases by number or name."""
+    """Start the images in QEMU and ask them from outside (root): the one that is named first, or all that are built; then cases."""
     ensure(tests=True)
-    return call(BIN / "python", ROOT / "images/test.py", *_image(arguments))
+    images, cases = _images(arguments)
+    code = image_tools()
+    for image in images if code == 0 else ():
+        print(f"\n{image}", flush=True)
+        code = call(BIN / "python", ROOT / "images/test.py", image, *cases) or code
+    return code
 
 
 def image_test_all(arguments: list[str]) -> int:
@@ -215,25 +228,31 @@ def image_test_all(arguments: list[str]) -> int:
 
 
 def image_lint(arguments: list[str]) -> int:
-    """Look at the image as it lies there, without starting it."""
-    return image_test([*_image(arguments), "lint"])
+    """Look at the images as they lie there, without starting them."""
+    images, more = _images(arguments)
+    return max(image_test([image, *more, "lint", "downloads"]) for image in images)
 
 
 def image_figures(arguments: list[str]) -> int:
     """Measure the image: sizes, start, memory (root)."""
     ensure(tests=True)
-    return call(BIN / "python", ROOT / "images/figures.py", *_image(arguments))
+    images, more = _images(arguments)
+    return max(call(BIN / "python", ROOT / "images/figures.py", image, *more) for image in images)
 
 
 def image_update(arguments: list[str]) -> int:
     """The bundle that updates an image, from what its build left (root); TIMEBALL_UPDATE_KEY and _CERT sign."""
-    return call(sys.executable, ROOT / "images/update.py", *_image(arguments))
+    images, more = _images(arguments)
+    return max(call(sys.executable, ROOT / "images/update.py", image, *more) for image in images)
 
 
-def _image(arguments: list[str]) -> list[str]:
-    """The arguments, with the image that is meant when none is named."""
-    named = arguments and (ROOT / "images" / f"{arguments[0]}.toml").exists()
-    return arguments if named else ["vm-amd64", *arguments]
+def _images(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """The images that are meant, and what else was said: the one that is named first, or all in build/images."""
+    names = sorted(path.stem for path in (ROOT / "images").glob("*-*.toml"))
+    if arguments and arguments[0] in names:
+        return arguments[:1], arguments[1:]
+    built = [name for name in names if any((ROOT / "build/images").glob(f"timeball-{name}.*"))]
+    return built or ["vm-amd64"], arguments
 
 
 def changelog(arguments: list[str]) -> int:

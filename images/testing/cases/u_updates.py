@@ -95,7 +95,7 @@ def until_said(machine: Machine, pattern: str) -> None:
         )  # fmt: skip
 
 
-@case(22, "what cannot work is refused before it is written")
+@case(22, "what cannot work is refused before it is written", slow=False)
 def refused(bench: Bench) -> str:
     """Wrong signature, wrong board, cut, one bad byte, older, the same: each with its reason, and slot B stays empty."""
     made = bundles(bench)
@@ -160,7 +160,7 @@ def kept(bench: Bench) -> str:
     return f"from the restart to good in {took_s:.0f} s"
 
 
-@case(20, "a new system that panics falls back, with its reason")
+@case(20, "a new system that panics falls back, with its reason", slow=False)
 def panics(bench: Bench) -> str:
     """Its kernel finds no root; after three starts the old one runs, with its data, and says why."""
     # No initramfs program, so that the kernel itself tries to mount what it has no driver for.
