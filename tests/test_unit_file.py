@@ -27,9 +27,18 @@ def service():
 
 
 def test_wrong_configuration_is_not_tried_again(service) -> None:
+    """`timeball run` finds what `timeball check` finds, and ends with 78; to check before would read everything twice."""
     assert service["RestartPreventExitStatus"] == "78"
     assert service["Restart"] == "on-failure"
-    assert re.search(r"timeball check --config (\S+)", service["ExecStartPre"])[1] in service["ExecStart"]
+    assert "ExecStartPre" not in service
+
+
+@pytest.mark.parametrize("name", ["timeball.service", "timeball-early.service", "timeball-clock.service"])
+def test_a_slow_card_is_no_reason_to_give_up(name) -> None:
+    """An emulated Pi 3 takes a minute for what a PC does in a second."""
+    found = re.search(r"^Timeout(?:Start)?Sec=(\d+)min$", (UNITS / name).read_text(), re.MULTILINE)
+    assert found is not None
+    assert int(found[1]) >= 3
 
 
 def test_service_manager_hears_from_us_and_waits_long_enough(service) -> None:
