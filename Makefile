@@ -13,7 +13,7 @@ help:
 	@echo "make lint        style, format and types alone"
 	@echo "make native      build the native data plane (cargo); test and bench do it by themselves where they can"
 	@echo "make web         fetch the chart library (npm); run and test do it by themselves where they can"
-	@echo "make fuzz        hostile input; TIMEBALL_FUZZ_EXAMPLES, TIMEBALL_FUZZ_PACKETS say how much"
+	@echo "make fuzz        hostile input; TIMEBALL_FUZZ_EXAMPLES, TIMEBALL_FUZZ_PACKETS say how much; ARGS=inspector: its child alone"
 	@echo "make fuzz-native fuzz the native plane (cargo-fuzz), TIMEBALL_FUZZ_SECONDS for each target"
 	@echo "make bench       figures, side by side with other servers where they are installed"
 	@echo "sudo make peers  install the real programs that tests and benchmarks talk to (Debian)"

@@ -127,8 +127,10 @@ def test_slow(arguments: list[str]) -> int:
 
 
 def fuzz(arguments: list[str]) -> int:
-    """Damaged and generated input at length; TIMEBALL_FUZZ_EXAMPLES and TIMEBALL_FUZZ_PACKETS say how much."""
+    """Damaged and generated input at length (TIMEBALL_FUZZ_EXAMPLES, _PACKETS); `inspector`: its child (TIMEBALL_FUZZ_SECONDS)."""
     ensure(tests=True)
+    if arguments == ["inspector"]:
+        return call(BIN / "python", ROOT / "packaging/fuzz_inspector.py")
     print(native_plane.build(), file=sys.stderr, flush=True)
     which = "fuzz or mutated or damaged or hostile or wire or codec"
     return pytest("-q", "-k", which, "-o", "timeout=0", *arguments, HYPOTHESIS_PROFILE="fuzz")

@@ -76,6 +76,13 @@ def register(cli: click.Group) -> None:
     def captures() -> None:
         emit(admin().get(f"{_BASE}/captures"), _print_captures)
 
+    @inspector.command("read", help="Judge the capture FILE (pcap or pcapng); no appliance needs to run.")
+    @click.argument("file", type=click.Path(path_type=Path))
+    @click.option("--rules", "own", type=click.Path(path_type=Path), help="Rules of your own beside ours.")
+    @click.option("--full-addresses", is_flag=True, help="Show whole addresses, not their /24 or /48.")
+    def read(file: Path, own: Path | None, *, full_addresses: bool) -> None:
+        emit(_read(file, own, full_addresses=full_addresses), _print_read)
+
     @inspector.command("traces", help="List the ways to members that left the pool, the latest first.")
     def traces() -> None:
         emit(admin().get(f"{_BASE}/traces"), _print_ways)
@@ -101,6 +108,38 @@ def register(cli: click.Group) -> None:
             [rule.model_dump() for rule in found],
             lambda rows: click.echo(f"{file}: {len(rows)} rules, all good"),
         )
+
+
+def _read(file: Path, own: Path | None, *, full_addresses: bool) -> dict[str, Any]:
+    from appliance_inspector.alerts import shown
+    from appliance_inspector.reading import read_capture
+    from appliance_inspector.rules import all_rules
+
+    try:
+        rules = all_rules(own)
+    except Invalid as error:
+        raise Failure(str(error), 78) from error
+    try:
+        found = read_capture(file, rules)
+    except Invalid as error:
+        raise Failure(str(error)) from error
+    if found.problem and not found.packets + found.others:
+        raise Failure(f"{file}: {found.problem}")
+    alerts = [shown(alert, full=full_addresses) for alert in found.alerts.all()]
+    return {
+        "packets": found.packets,
+        "others": found.others,
+        "problem": found.problem,
+        "alerts": alerts,
+    }
+
+
+def _print_read(found: dict[str, Any]) -> None:
+    click.echo(
+        f"{found['packets']:,} packets to the time or the name service, {found['others']:,} others"
+        + (f"; then it cannot be read: {printable(found['problem'])}" if found["problem"] else "")
+    )
+    _print_alerts(found["alerts"])
 
 
 def _when(epoch_s: float) -> str:

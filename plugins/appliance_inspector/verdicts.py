@@ -52,11 +52,22 @@ class Seen(_FromChild):
     shown: Text
 
 
-class Verdict(_FromChild):
-    """What it makes of one batch of packets."""
-
-    packets: Annotated[int, Field(ge=0, le=1_000_000)]
+class _Made(_FromChild):
     alerts: Annotated[list[Seen], Field(max_length=64)]
     more: Annotated[int, Field(ge=0, le=10**9)]
     cpu_s: Annotated[float, Field(ge=0, le=1e9)]
     memory_bytes: Annotated[int, Field(ge=0, le=2**50)]
+
+
+class Verdict(_Made):
+    """What it makes of one batch of packets."""
+
+    packets: Annotated[int, Field(ge=0, le=1_000_000)]
+
+
+class FileVerdict(_Made):
+    """What it makes of a capture file so far: packets judged and others of all pieces, alerts of the last one."""
+
+    packets: Annotated[int, Field(ge=0, le=2**53)]
+    others: Annotated[int, Field(ge=0, le=2**53)]
+    problem: Text

@@ -15,9 +15,9 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from appliance_inspector.judging.frames import LENGTH, MOST_OUT_BYTES, PACKETS, RULES, Packet, pack
+from appliance_inspector.judging.frames import FILE, LENGTH, MOST_OUT_BYTES, PACKETS, RULES, Packet, pack
 from appliance_inspector.rules import Rule
-from appliance_inspector.verdicts import Hello, RulesTaken, Verdict
+from appliance_inspector.verdicts import FileVerdict, Hello, RulesTaken, Verdict
 
 CHILD = Path(__file__).with_name("judging")
 #: scapy takes its time on a small machine that is busy.
@@ -66,6 +66,14 @@ class Warden:
                 raise
         self._reader, self._writer = await asyncio.open_connection(sock=ours, limit=MOST_OUT_BYTES)
         self.hello = await self._heard(Hello, START_S)
+        await self.hand_rules(rules)
+
+    async def hand_rules(self, rules: Sequence[Rule]) -> None:
+        """Let it begin anew with these: nothing that it counted, and no file that it read, is remembered.
+
+        Raises:
+            ChildGone: it does not answer.
+        """
         body = json.dumps([rule.compiled() for rule in rules]).encode()
         await self._say(RULES, body)
         await self._heard(RulesTaken, self._patience_s)
@@ -90,6 +98,15 @@ class Warden:
             raise ChildGone(f"it judged {verdict.packets} packets of {len(packets)}")
         self.last = verdict
         return verdict
+
+    async def read(self, piece: bytes) -> FileVerdict:
+        """What the child makes of the next piece of a capture file; an empty one ends it.
+
+        Raises:
+            ChildGone: it does not answer.
+        """
+        await self._say(FILE, piece)
+        return await self._heard(FileVerdict, self._patience_s)
 
     async def _say(self, kind: int, body: bytes) -> None:
         assert self._writer is not None

@@ -12,7 +12,9 @@ import os
 import resource
 import sys
 import types
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 # The package around us imports the whole appliance: an empty one takes its place.
 _HERE = Path(__file__).resolve().parent
@@ -23,6 +25,7 @@ sys.modules["appliance_inspector"] = _around
 from appliance_inspector.judging.confine import confine  # noqa: E402 - the lines above make it possible
 from appliance_inspector.judging.dissect import describer, plain  # noqa: E402
 from appliance_inspector.judging.frames import (  # noqa: E402
+    FILE,
     LENGTH,
     MOST_IN_BYTES,
     MOST_OUT_BYTES,
@@ -32,6 +35,7 @@ from appliance_inspector.judging.frames import (  # noqa: E402
     unpack,
 )
 from appliance_inspector.judging.judge import MOST_ALERTS, Judge  # noqa: E402
+from appliance_inspector.judging.replay import Replay  # noqa: E402
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
@@ -42,26 +46,38 @@ def main() -> int:
     lacking = confine()
     _answer({"scapy": scapy, "lacking": lacking, "pid": os.getpid()})
     judge = Judge([], describe)
+    replay = Replay(judge)
     while frame := read_frame(lambda size: os.read(0, size), MOST_IN_BYTES):
         kind, body = frame
         if kind == RULES:
             judge = Judge(json.loads(body), describe)
+            replay = Replay(judge)
             _answer({"rules": len(judge.rules)})
         elif kind == PACKETS:
             packets = unpack(body)
             judge.descriptions = MOST_ALERTS
-            alerts = [alert for packet in packets for alert in judge.look(packet)]
-            used = resource.getrusage(resource.RUSAGE_SELF)
-            _answer(
-                {
-                    "packets": len(packets),
-                    "alerts": alerts[:MOST_ALERTS],
-                    "more": max(0, len(alerts) - MOST_ALERTS),
-                    "cpu_s": used.ru_utime + used.ru_stime,
-                    "memory_bytes": _resident_bytes(),
-                }
-            )
+            alerts = (alert for packet in packets for alert in judge.look(packet))
+            _answer({"packets": len(packets), **_verdict(alerts)})
+        elif kind == FILE:
+            judge.descriptions = MOST_ALERTS
+            verdict = _verdict(replay.take(body))
+            read = {"packets": replay.judged, "others": replay.others, "problem": replay.problem}
+            _answer({**read, **verdict})
     return 0
+
+
+def _verdict(found: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Alerts, as many as may be, and what they cost."""
+    alerts: list[dict[str, Any]] = []
+    more = 0
+    for alert in found:
+        if len(alerts) < MOST_ALERTS:
+            alerts.append(alert)
+        else:
+            more += 1
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    cpu_s = used.ru_utime + used.ru_stime
+    return {"alerts": alerts, "more": more, "cpu_s": cpu_s, "memory_bytes": _resident_bytes()}
 
 
 def _resident_bytes() -> int:

@@ -13,7 +13,8 @@ MOST_IN_BYTES = 8 << 20
 MOST_OUT_BYTES = 1 << 20
 
 LENGTH = struct.Struct("!IB")
-RULES, PACKETS = 1, 2
+#: To the child: rules, packets to judge, a piece of a capture file (an empty one ends it).
+RULES, PACKETS, FILE = 1, 2, 3
 
 _HEAD = struct.Struct("!BBHHIqHI16s16s16s")
 

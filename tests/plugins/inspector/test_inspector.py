@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import os
 import shutil
 import signal
@@ -11,12 +13,15 @@ import subprocess
 
 import pytest
 
-from appliance.api.services import TimeSource
+from appliance.api.packets import TappedPacket
+from appliance.api.services import NtpTap, TimeSource
 from appliance.core.clock import FakeClock
 from appliance.testing import running, wait_until
 from appliance_inspector.captures import MOST_FILES, Captures
 from appliance_inspector.ignored import IgnoreList
 from appliance_inspector.service import Inspector, next_rate
+from appliance_inspector.verdicts import Hello
+from appliance_inspector.warden import ChildGone
 from tests.support.attacks import client_request
 from tests.support.native import need_native
 from tests.support.ntp_service import Source, endpoint
@@ -243,3 +248,59 @@ def test_under_load_fewer_packets_are_sampled_and_more_again_afterwards():
     assert next_rate(2, 300, 500) == 2
     assert next_rate(2, 100, 500) == 1
     assert next_rate(1, 0, 500) == 1
+
+
+async def test_a_child_that_dies_of_whatever_it_reads_is_started_ever_more_seldom_and_harms_nobody(
+    tmp_path, monkeypatch
+):
+    """Somebody found a packet that kills it and sends it without end: each death is counted, and they are few."""
+    clock, born_s = FakeClock(), []
+    packet = TappedPacket("ntp", MONLIST, 8, "192.0.2.1", 80, "192.0.2.2", 123, 1, "control", "ignore")
+
+    class Tap:
+        lost = 0
+
+        def samples(self, **asked):
+            return contextlib.nullcontext(self)
+
+        async def __aiter__(self):
+            while True:
+                yield [packet]
+                await clock.sleep(1)
+
+    class Doomed:
+        hello, last, pid = Hello(scapy="", lacking=[], pid=1), None, 1
+
+        def __init__(self, log):
+            pass
+
+        async def start(self, rules):
+            born_s.append(clock.monotonic_ns() / 1e9)
+
+        async def judge(self, packets):
+            raise ChildGone("it was ended by signal 11")
+
+        async def close(self):
+            pass
+
+    monkeypatch.setattr("appliance_inspector.service.Warden", Doomed)
+    async with running(
+        ["inspector"],
+        "[plugins.inspector]\nenabled = true\n",
+        state_dir=tmp_path,
+        clock=clock,
+        provide={NtpTap: Tap()},
+    ) as app:
+        await app.until_running("inspector")
+        await clock.advance(600)
+        inspector = app.host.services.get(Inspector)
+        counts = inspector.counts
+        assert len(born_s) == counts.starts
+        assert counts.deaths <= 16, "half a second, one, two ... a minute"
+        waits_s = [b - a for a, b in itertools.pairwise(born_s)]
+        assert waits_s == sorted(waits_s)
+        assert counts.sampled == counts.lost + counts.skipped + len(inspector._waiting)
+        assert len(inspector._waiting) < 100
+        assert app.status("inspector").state.value == "running"
+        health = await app.get("/health")
+        assert "does not stay alive: it was ended by signal 11" in str(health)
