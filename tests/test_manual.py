@@ -44,6 +44,16 @@ def headings(path: Path) -> set[str]:
     return {re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") for title in titles}
 
 
+def test_decisions_are_numbered_once_and_listed_in_order() -> None:
+    folder = ROOT / "appliance/docs/adr"
+    names = sorted(path.name for path in folder.glob("*.md"))
+    assert [int(name[:4]) for name in names] == list(range(1, len(names) + 1))
+    for name in names:
+        assert (folder / name).read_text(encoding="utf-8").startswith(f"# {int(name[:4])}. "), name
+    index = (ROOT / "appliance/docs/index.md").read_text(encoding="utf-8")
+    assert re.findall(r"\(adr/([^)]+)\)", index) == names
+
+
 @pytest.mark.parametrize("path", PAGES, ids=relative)
 def test_links_lead_somewhere(path: Path) -> None:
     text = BLOCK.sub("", path.read_text(encoding="utf-8"))
