@@ -13,6 +13,7 @@ from pathlib import Path
 
 from appliance.api.errors import NotFound
 from appliance.core.routes import Reply, Request
+from appliance_web.leaner import lean
 
 FOLDER = Path(__file__).parent / "static"
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -25,21 +26,6 @@ class Asset:
     content: bytes
     packed: bytes
     media_type: str
-
-
-def lean(script: str) -> str:
-    """A script of ours without what only its authors read: lines that are a comment, and the space in front of the others.
-
-    No text of ours goes over more than one line, so that this changes nothing that a browser sees; a line that ends within
-    one is a mistake.
-
-    Raises:
-        ValueError: such a line.
-    """
-    lines = [line.strip() for line in script.splitlines()]
-    if odd := next((line for line in lines if line.count("`") % 2), ""):
-        raise ValueError(f"a text over several lines: {odd[:60]}")
-    return "\n".join(line for line in lines if line and not line.startswith("//"))
 
 
 class Assets:
@@ -66,6 +52,10 @@ class Assets:
     def text(self, name: str) -> str:
         """What is in the file called `name`."""
         return self._by_path[self._hashed[name]].content.decode()
+
+    def packed_size(self, name: str) -> int:
+        """Bytes of the file called `name`, compressed."""
+        return len(self._by_path[self._hashed[name]].packed)
 
     def has(self, *names: str) -> bool:
         """Whether all these files are there."""

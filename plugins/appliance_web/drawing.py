@@ -37,11 +37,19 @@ class ChartQuery(PluginConfig):
 
 
 _COLUMN = list_of(maybe(NUMBER))
+_AXIS = {
+    "low": NUMBER, "high": NUMBER, "at": said(list_of(NUMBER), "where its ticks are"),
+    "words": said(list_of(TEXT), "what is written beside each tick"),
+}  # fmt: skip
 CHART = obj({
     "member": TEXT, "from": NUMBER, "to": NUMBER, "step_s": said(NUMBER, "width of a point; 0 when each is one probe"),
     "lines": maybe(obj({
         "good_s": NUMBER, "limit_s": NUMBER, "enter_score": NUMBER, "top": NUMBER, "bottom": NUMBER,
     })),
+    "axes": obj({
+        "offset": obj({**_AXIS, "knee": said(NUMBER, "linear up to it, logarithmic far above it")}),
+        "rtt": obj(_AXIS), "score": obj(_AXIS),
+    }),
     "series": list_of(obj({"monitor": TEXT, **dict.fromkeys(picture.COLUMNS, _COLUMN)})),
     "marks": list_of(obj({"ts": NUMBER, "kind": TEXT, "text": TEXT})),
 })  # fmt: skip

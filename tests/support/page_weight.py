@@ -28,8 +28,8 @@ class Weight:
 
     Attributes:
         bytes: of all answers as they travelled, headers included.
-        script_bytes: of our own scripts among them, compressed; those of a library are not ours.
-        library_bytes: of the chart library.
+        script_bytes: of our own scripts among them, compressed, without headers; those of a library are not ours.
+        library_bytes: of the chart library, likewise.
         requests: how many; the live stream, which stays open, is one of them.
         away: addresses on other machines that were asked.
         elements: in the document.
@@ -54,6 +54,7 @@ async def weigh(tab: Tab, url: str, *, cold: bool = True, slower: float = 1.0) -
     """Load the page and wait until the network is calm; `slower` says how many times slower the processor is made."""
     asked: dict[str, tuple[str, str]] = {}
     sizes: dict[str, int] = {}
+    heads: dict[str, int] = {}
     under_way: set[str] = set()
 
     def watch(method: str, params: Mapping[str, Any]) -> None:
@@ -62,6 +63,8 @@ async def weigh(tab: Tab, url: str, *, cold: bool = True, slower: float = 1.0) -
             asked[key] = (params["request"]["url"], params.get("type", ""))
             if params.get("type") != "EventSource":
                 under_way.add(key)
+        elif method == "Network.responseReceived":
+            heads[key] = int(params["response"]["encodedDataLength"])
         elif method == "Network.loadingFinished":
             sizes[key] = int(params["encodedDataLength"])
             under_way.discard(key)
@@ -84,8 +87,8 @@ async def weigh(tab: Tab, url: str, *, cold: bool = True, slower: float = 1.0) -
     library = [key for key in scripts if "uplot" in asked[key][0].lower()]
     return Weight(
         bytes=sum(sizes.values()),
-        script_bytes=sum(sizes.get(key, 0) for key in scripts if key not in library),
-        library_bytes=sum(sizes.get(key, 0) for key in library),
+        script_bytes=sum(sizes.get(key, 0) - heads.get(key, 0) for key in scripts if key not in library),
+        library_bytes=sum(sizes.get(key, 0) - heads.get(key, 0) for key in library),
         requests=len(asked),
         away=tuple(address for address, _ in asked.values() if urlsplit(address).netloc != host),
         elements=seen["elements"],

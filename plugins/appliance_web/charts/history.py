@@ -100,11 +100,11 @@ def offset_chart(
         ]
         for value in (limits.good_s, -limits.good_s, limits.limit_s, -limits.limit_s):
             parts.append(frame.rule(axis.y(value), "limit"))
-            parts.append(frame.value_label(_axis_label(value), axis.y(value), "tick strong"))
+            parts.append(frame.value_label(axis_label(value), axis.y(value), "tick strong"))
     parts.append(frame.time_axis(span, height + LANE))
     for value in offset_ticks(axis, bands):
         parts.append(frame.rule(axis.y(value), "zero" if value == 0 else "grid"))
-        parts.append(frame.value_label(_axis_label(value), axis.y(value)))
+        parts.append(frame.value_label(axis_label(value), axis.y(value)))
     spread = [p for p in shown if p.low_s is not None and p.high_s is not None]
     marks = frame.path(
         "".join(f"M{span.x(p.ts):g} {axis.y(p.low_s or 0):g}V{axis.y(p.high_s or 0):g}" for p in spread),
@@ -183,7 +183,7 @@ def rtt_chart(points: Sequence[Point], span: Span, ident: str = "rtt") -> Markup
     parts = [frame.time_axis(span, height)]
     for value in (0.0, axis.high / 2, axis.high):
         parts.append(frame.rule(axis.y(value), "grid"))
-        parts.append(frame.value_label(_axis_label(value).lstrip("+"), axis.y(value)))
+        parts.append(frame.value_label(axis_label(value).lstrip("+"), axis.y(value)))
     holes = _holes([p.ts for p in shown])
     places: list[tuple[float, float] | None] = []
     for p in shown:
@@ -214,7 +214,7 @@ def classed(offset_s: float, limits: Thresholds | None) -> str:
     return "fair" if abs(offset_s) <= limits.limit_s else "bad"
 
 
-def _axis_label(value_s: float) -> str:
+def axis_label(value_s: float) -> str:
     """Axis numbers without trailing zeros: "+25 ms", "0"."""
     if value_s == 0:
         return "0"

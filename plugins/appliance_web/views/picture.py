@@ -11,6 +11,7 @@ from appliance.api.model import Level
 from appliance_web.charts import Thresholds
 from appliance_web.charts.history import Point
 from appliance_web.journal import Entry
+from appliance_web.views.axes import axes
 from appliance_web.views.standing import number
 
 #: A picture is never drawn from more points than this for each series: what a slow phone draws in a blink.
@@ -103,6 +104,7 @@ def picture(
         "to": end,
         "step_s": step_s,
         "lines": None if lines is None else asdict(lines),
+        "axes": axes(series, lines),
         "series": list(series),
         "marks": [asdict(mark) for mark in found],
     }

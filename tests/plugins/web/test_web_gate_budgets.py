@@ -15,14 +15,12 @@ from tests.support.browser import browser
 from tests.support.page_weight import HEADING, Weight, line, weigh
 from tests.support.programs import need
 
-#: Bytes as they travel, compressed, headers included.
+#: Bytes as they travel, compressed, headers included; of scripts the content alone.
 PAGE, PAGE_WITH_CHART, PUBLIC_STATUS, WARM = 60_000, 110_000, 40_000, 15_000
 OWN_SCRIPT, ALL_SCRIPT = 6_000, 40_000
 REQUESTS, ELEMENTS, SHIFT = 10, 1_500, 0.01
 #: The document of all operations is one long page on purpose: it is searched in the browser. Its elements are not counted.
 LONG = ("/api", "/help/operations-list")
-#: Own script of a page with charts: the part that moves them belongs to no other page.
-CHARTS_OWN = 9_000
 
 
 def too_much(path: str, cold: Weight, warm: Weight) -> list[str]:
@@ -32,7 +30,7 @@ def too_much(path: str, cold: Weight, warm: Weight) -> list[str]:
         ("bytes cold", cold.bytes, most),
         ("requests", cold.requests, REQUESTS),
         ("requests elsewhere", len(cold.away), 0),
-        ("bytes of own script", cold.script_bytes, CHARTS_OWN if cold.chart else OWN_SCRIPT),
+        ("bytes of own script", cold.script_bytes, OWN_SCRIPT),
         ("bytes of script", cold.script_bytes + cold.library_bytes, ALL_SCRIPT),
         ("elements", 0 if path in LONG else cold.elements, ELEMENTS),
         ("movement", cold.shift, SHIFT),

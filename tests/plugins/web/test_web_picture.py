@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import types
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
 
 from appliance.api.contrib import Route
 from appliance.api.model import Level
 from appliance.api.plugin import PluginInfo, hookimpl
-from appliance_web.charts import Flag, offset_chart
-from appliance_web.charts.scale import Span
+from appliance_web.charts import Flag, Thresholds, offset_chart
+from appliance_web.charts.scale import Arcsinh, Span
 from appliance_web.journal import Entry
 from appliance_web.views import picture
+from appliance_web.views.axes import axes
 from tests.plugins.web.fake_pool import HOSTILE
 from tests.plugins.web.visiting import visited
 
@@ -63,6 +68,40 @@ def test_hostile_text_in_a_mark_is_text_in_the_drawing():
     drawn = offset_chart([], Span(0, 10), None, flags=[Flag(5, "out", HOSTILE)])
     assert "<script>" not in drawn
     assert "&lt;script&gt;" in drawn
+
+
+def test_every_axis_holds_all_values_and_says_what_stands_at_its_ticks():
+    lines = Thresholds(good_s=0.005, limit_s=0.1, enter_score=10)
+    series = picture.series_of_rows(
+        {"ts": i, "offset_s": offset_s, "rtt_s": 0.013, "score": 20}
+        for i, offset_s in enumerate((0.0004, -0.0006, 0.3, None))
+    )
+    found = axes(series, lines)
+    offset, rtt, score = found["offset"], found["rtt"], found["score"]
+    assert (offset["low"], offset["high"], offset["knee"]) == (-0.5, 0.5, 0.001)
+    assert {-0.1, -0.005, 0, 0.005, 0.1} <= set(offset["at"])
+    assert offset["words"][offset["at"].index(0.005)] == "+5 ms"
+    assert (rtt["high"], rtt["words"]) == (0.02, ["0", "10 ms", "20 ms"])
+    assert (score["low"], score["high"]) == (-100, 21)
+    assert score["words"] == ["−100", "−50", "−20", "0", "10", "20"]
+    for one in found.values():
+        assert len(one["at"]) == len(one["words"])
+        assert one["at"] == sorted(one["at"])
+
+
+@given(
+    st.lists(st.floats(-1e4, 1e4, allow_nan=False) | st.none(), max_size=30),
+    st.tuples(st.floats(1e-6, 10), st.floats(1e-6, 10)) | st.none(),
+)
+def test_no_two_ticks_of_any_offset_axis_write_over_each_other(offsets, bands):
+    lines = Thresholds(min(bands), max(bands), 10) if bands else None
+    one = axes(picture.series_of_rows({"ts": i, "offset_s": v} for i, v in enumerate(offsets)), lines)[
+        "offset"
+    ]
+    assert all(one["low"] <= v <= one["high"] for v in offsets if v is not None)
+    drawn = Arcsinh(limit=one["high"], knee=one["knee"], height=240)
+    places = [drawn.y(v) for v in one["at"]]
+    assert all(above - below >= 14.9 for above, below in pairwise(places))
 
 
 async def test_the_lines_are_the_scorers_and_the_reply_is_plain_json(tmp_path):

@@ -70,7 +70,7 @@ async def test_dragging_zooms_all_charts_and_a_double_click_shows_the_whole(tmp_
         await tab.until(f"{DRAWN} !== '{begin:.0f}-{end:.0f}' && !!document.querySelector('.zoom.zoomed')")
         inner = await drawn(tab)
         assert inner[1] - inner[0] == pytest.approx((end - begin) / 2, rel=0.05)
-        await tab.evaluate("document.querySelector('[data-zoom=in]').click()")
+        await tab.evaluate("document.querySelector('[aria-label=\"Zoom in\"]').click()")
         await tab.until(f"{DRAWN} !== '{inner[0]:.0f}-{inner[1]:.0f}'")
         await tab.evaluate(
             "document.querySelector('.u-over').dispatchEvent(new MouseEvent('dblclick', {bubbles: true}))"
