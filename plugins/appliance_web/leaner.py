@@ -39,9 +39,9 @@ def _line(line: str) -> str:
         elif found := _SPACE.match(line, at):
             at = found.end()
             beside = (line[found.start() - 1 : found.start()], line[at : at + 1])
-            means_nothing = any(map(_PUNCTUATION.fullmatch, beside)) or _COMMENT.match(line, at)
-            means_nothing = means_nothing and beside != ("<", "!")  # together with -- they begin a comment
-            parts.append("" if means_nothing else " ")
+            needless = any(map(_PUNCTUATION.fullmatch, beside)) or _COMMENT.match(line, at) is not None
+            needless = needless and beside != ("<", "!")  # together with -- they begin a comment
+            parts.append("" if needless else " ")
         elif found := _TEXT.match(line, at) or _WORD.match(line, at) or _PUNCTUATION.match(line, at):
             parts.append(found[0])
             at = found.end()

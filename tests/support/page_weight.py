@@ -102,9 +102,9 @@ async def weigh(tab: Tab, url: str, *, cold: bool = True, slower: float = 1.0) -
 HEADING = f"{'page':<44}{'kB cold':>8}{'warm':>6}{'script':>8}{'asks':>6}{'nodes':>7}{'LCP ms':>8}{'blocked':>9}{'moved':>7}"
 
 
-def line(path: str, cold: Weight, warm: Weight) -> str:
-    """One row of the table under `HEADING`."""
+def line(path: str, cold: Weight, warm: Weight, desk: Weight) -> str:
+    """One row of the table under `HEADING`; what moved is told for the screen on which more did."""
     return (
         f"{path[:43]:<44}{cold.bytes / 1000:>8.1f}{warm.bytes / 1000:>6.1f}{cold.script_bytes / 1000:>8.1f}"
-        f"{cold.requests:>6}{cold.elements:>7}{cold.lcp_ms:>8.0f}{cold.blocked_ms:>9.0f}{cold.shift:>7.3f}"
+        f"{cold.requests:>6}{cold.elements:>7}{cold.lcp_ms:>8.0f}{cold.blocked_ms:>9.0f}{max(cold.shift, desk.shift):>7.3f}"
     )

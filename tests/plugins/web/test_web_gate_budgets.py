@@ -23,7 +23,7 @@ REQUESTS, ELEMENTS, SHIFT = 10, 1_500, 0.01
 LONG = ("/api", "/help/operations-list")
 
 
-def too_much(path: str, cold: Weight, warm: Weight) -> list[str]:
+def too_much(path: str, cold: Weight, warm: Weight, desk: Weight) -> list[str]:
     """What is over its budget, in words."""
     most = PAGE_WITH_CHART if cold.chart else PUBLIC_STATUS if path == "/status" else PAGE
     checks = (
@@ -33,7 +33,8 @@ def too_much(path: str, cold: Weight, warm: Weight) -> list[str]:
         ("bytes of own script", cold.script_bytes, OWN_SCRIPT),
         ("bytes of script", cold.script_bytes + cold.library_bytes, ALL_SCRIPT),
         ("elements", 0 if path in LONG else cold.elements, ELEMENTS),
-        ("movement", cold.shift, SHIFT),
+        ("movement on a phone", cold.shift, SHIFT),
+        ("movement on a desk", desk.shift, SHIFT),
         ("bytes warm", 0 if cold.chart or path in LONG else warm.bytes, WARM),
     )
     return [f"{path}: {what} {value:g}, at most {most_:g}" for what, value, most_ in checks if value > most_]
@@ -44,12 +45,14 @@ async def table_of(box: Box, *, slower: float = 4.0) -> tuple[list[str], list[st
     lines, over = [HEADING], []
     async with browser(need("chromium")) as chromium, chromium.tab() as tab:
         await box.enter(tab)
-        await tab.look(width=360, height=780)
         for path in box.pages:
+            await tab.look(width=360, height=780)
             cold = await weigh(tab, box.base + path, slower=slower)
             warm = await weigh(tab, box.base + path, cold=False)
-            lines.append(line(path, cold, warm))
-            over += too_much(path, cold, warm)
+            await tab.look(width=1280, height=900)
+            desk = await weigh(tab, box.base + path, cold=False)
+            lines.append(line(path, cold, warm, desk))
+            over += too_much(path, cold, warm, desk)
     return lines, over
 
 
