@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import sys
 import zipfile
 
 import pytest
 
 from tests.support.tree import ROOT, project, tracked
+from tests.support.wheels import build_our_wheel
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory) -> zipfile.ZipFile:
-    """The wheel of a copy of the committed files, built by the locked build backend without an index."""
-    tree = tmp_path_factory.mktemp("tree")
-    for path in tracked():
-        target = tree / path.relative_to(ROOT)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, target)
-    script = "import sys; from setuptools.build_meta import build_wheel; print(build_wheel(sys.argv[1]))"
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", script, tree / "dist"],
-        cwd=tree,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    with zipfile.ZipFile(next((tree / "dist").glob("*.whl"))) as opened:
+    """The wheel as it is released."""
+    with zipfile.ZipFile(build_our_wheel(tmp_path_factory.mktemp("ours"))) as opened:
         yield opened
 
 

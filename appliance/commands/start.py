@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -102,10 +103,15 @@ def demo(
     if context.invoked_subcommand is not None:
         return
     config = Path(str(files("appliance.host") / "demo.toml"))
-    click.echo(
-        "A pool to play with: http://127.0.0.1:8080/   NTP 127.0.0.1:11123   DNS 127.0.0.1:11053   (Ctrl-C ends it)",
-        err=True,
+    web, ntp, dns = (
+        asked_for(assignments, key, usual)
+        for key, usual in (
+            ("plugins.web.listen", "127.0.0.1:8080"),
+            ("plugins.ntp.listen", "127.0.0.1:11123"),
+            ("plugins.dns.listen", "127.0.0.1:11053"),
+        )
     )
+    click.echo(f"A pool to play with: http://{web}/   NTP {ntp}   DNS {dns}   (Ctrl-C ends it)", err=True)
     sys.exit(
         _serve(
             config,
@@ -118,6 +124,17 @@ def demo(
             trace_hooks=trace_hooks,
         )
     )
+
+
+def asked_for(assignments: Sequence[str], key: str, usual: str) -> str:
+    """The endpoint that the last of `assignments` (KEY=VALUE) gives to `key`, the first of several; `usual` without one."""
+    found = usual
+    for assignment in assignments:
+        name, _, value = assignment.partition("=")
+        if name.strip() == key:
+            match = re.search(r"(\[[0-9a-fA-F:]*\]|[\w.-]*):\d+", value)
+            found = match[0] if match else usual
+    return found
 
 
 def _serve(config_file: Path, state: str | None, assignments: tuple[str, ...], plugin_dirs: tuple[Path, ...],

@@ -13,7 +13,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from random import randint
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 #: Words of 8 bytes in one ring: 1 MiB.
 RING_WORDS = 1 << 17
@@ -87,6 +87,10 @@ class Sample(NamedTuple):
     why: int
 
 
+#: The fields of a `Sample`, not made into one yet.
+_Row: TypeAlias = "tuple[bytes, int, bytes, int, bytes, int, int, int, int]"
+
+
 class Sampled(NamedTuple):
     """Samples since the start: those copied, and those that found no room."""
 
@@ -99,14 +103,14 @@ class Ring:
 
     def __init__(self, words: int = RING_WORDS) -> None:
         self._words = words
-        self._samples: deque[Sample] = deque()
+        self._samples: deque[_Row] = deque()
         # each written by one side only
         self._written = self._read = 0
         self.taken = self.dropped = 0
 
-    def put(self, sample: Sample) -> None:
-        """For the one writer."""
-        needed = _words_of(sample)
+    def put(self, sample: _Row) -> None:
+        """For the one writer: the fields of a `Sample`, of which one is made when it is taken. The packet does not wait for that."""
+        needed = HEAD_WORDS + (len(sample[0]) + 7 >> 3)
         if self._written - self._read + needed > self._words:
             self.dropped += 1
             return
@@ -118,13 +122,9 @@ class Ring:
         """The oldest. For the one reader."""
         if not self._samples:
             return None
-        sample = self._samples.popleft()
-        self._read += _words_of(sample)
+        sample = Sample(*self._samples.popleft())
+        self._read += HEAD_WORDS + (len(sample.packet) + 7 >> 3)
         return sample
-
-
-def _words_of(sample: Sample) -> int:
-    return HEAD_WORDS + (len(sample.packet) + 7) // 8
 
 
 class Quota:
@@ -143,24 +143,32 @@ class Quota:
 
 
 class Draw:
-    """One of each `every`, at a place in its block that nobody can foresee; none for 0."""
+    """One of each `every`, at a place in its block that nobody can foresee; none for 0.
 
-    __slots__ = ("_every", "_left", "_place")
+    Attributes:
+        left: packets until the next one that is drawn; whoever asks takes one off, and calls `again` when none is left. It is
+            done there and not in a method because it is done for every packet.
+    """
+
+    __slots__ = ("_every", "_place", "left")
 
     def __init__(self, every: int) -> None:
         self._every = every
-        self._place = self._left = randint(1, max(1, every))  # noqa: S311 - unforeseen, not secret
+        # from 0 it only goes down, and is never 0 again
+        self._place = self.left = randint(1, every) if every else 0  # noqa: S311 - unforeseen, not secret
+
+    def again(self) -> None:
+        """Choose the place in the next block."""
+        rest = self._every - self._place
+        self._place = randint(1, self._every) if self._every > 1 else 1  # noqa: S311
+        self.left = rest + self._place
 
     def hit(self) -> bool:
         """Whether the one at hand is it."""
-        if not self._every:
+        self.left -= 1
+        if self.left:
             return False
-        self._left -= 1
-        if self._left:
-            return False
-        rest = self._every - self._place
-        self._place = randint(1, self._every)  # noqa: S311
-        self._left = rest + self._place
+        self.again()
         return True
 
 
@@ -183,10 +191,15 @@ class Tap:
 
     def why(self, source: bytes, mono_ns: int, outcome: int) -> int:
         """Why the packet at hand is a sample, 0 when it is none; to be asked once for each packet."""
+        draw, kind = self._drawn, DRAWN
         if self._apart and outcome not in self._ordinary:
-            why = UNUSUAL if self._unusual.hit() else 0
+            draw, kind = self._unusual, UNUSUAL
+        draw.left -= 1
+        if draw.left:
+            why = 0
         else:
-            why = DRAWN if self._drawn.hit() else 0
+            draw.again()
+            why = kind
         if mono_ns < self._until_ns and self._wants(source):
             why |= FOCUSED
         return why
@@ -208,7 +221,7 @@ class Tap:
     ) -> None:
         """Copy it."""
         kept = bytes(packet[: min(size, self._keep)])
-        self._ring.put(Sample(kept, size, source, port, *own, rx_ns, outcome, why))
+        self._ring.put((kept, size, source, port, own[0], own[1], rx_ns, outcome, why))
 
 
 class Switch:

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from appliance.cli import build
+from appliance.commands.start import asked_for
 from appliance.dataplane import BOUNDARY, choose
 from appliance.dataplane.native import NativePlane
 from appliance.dataplane.reference import PythonPlane
@@ -96,3 +97,20 @@ async def test_doctor_api_and_page_say_it(tmp_path) -> None:
             if check["id"] in ("box.privileges.root", "host.data-plane")
         }
         assert advised <= {"ok", "info"}, "advice alone is no illness"
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ([], "usual:1"),
+        (["plugins.web.listen=127.0.0.1:8181"], "127.0.0.1:8181"),
+        (['plugins.web.listen="[::1]:80"', "x=1"], "[::1]:80"),
+        (['plugins.web.listen=["0.0.0.0:5", "[::]:5"]'], "0.0.0.0:5"),
+        (["plugins.web.listen=127.0.0.1:1", "plugins.web.listen=127.0.0.1:2"], "127.0.0.1:2"),
+        (["plugins.web.listen=nonsense"], "usual:1"),
+    ],
+)
+def test_the_demo_says_where_it_listens_when_that_was_asked_for_otherwise(
+    said: list[str], shown: str
+) -> None:
+    assert asked_for(said, "plugins.web.listen", "usual:1") == shown

@@ -1,10 +1,15 @@
-"""Wheels made by hand: small, offline, with whatever metadata a test needs."""
+"""Wheels: ours as it is released, and small ones made by hand, with whatever metadata a test needs."""
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from tests.support.tree import ROOT, tracked
 
 
 def make_wheel(
@@ -35,3 +40,17 @@ def make_wheel(
         for path, text in (*inside.items(), (f"{about}/RECORD", record)):
             archive.writestr(path, text)
     return made
+
+
+def build_our_wheel(folder: Path) -> Path:
+    """The wheel of a copy of the committed files, built by the locked build backend without an index."""
+    tree = folder / "tree"
+    for path in tracked():
+        target = tree / path.relative_to(ROOT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+    script = "import sys; from setuptools.build_meta import build_wheel; print(build_wheel(sys.argv[1]))"
+    command = [sys.executable, "-W", "ignore", "-c", script, tree / "dist"]
+    done = subprocess.run(command, cwd=tree, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return next((tree / "dist").glob("*.whl"))
