@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import sys
@@ -143,7 +142,7 @@ def _serve(config_file: Path, state: str | None, assignments: tuple[str, ...], p
     from appliance.core import logs
     from appliance.core.config import BadConfig
     from appliance.dataplane import choose
-    from appliance.host import trace
+    from appliance.host import resuming, trace
     from appliance.host.app import Host
     from appliance.host.process import AGAIN, EX_TEMPFAIL, begin_anew, serve
     from appliance.host.starts import chosen_at_boot
@@ -194,7 +193,7 @@ def _serve(config_file: Path, state: str | None, assignments: tuple[str, ...], p
     host.starts = starts
     if trace_hooks:
         host.beside += [partial(trace.tell, host, _say), partial(trace.watch, host, reread, _say)]
-    code = asyncio.run(serve(host, reread))
+    code = resuming.run(serve(host, reread), host.escaped)
     if code == AGAIN:
         begin_anew()
     return code

@@ -22,6 +22,7 @@ from appliance.core.config import (
     look_up,
     merge,
 )
+from appliance.core.contained import contained
 from appliance.core.toml_positions import Path as KeyPath
 from appliance.core.toml_positions import locate
 
@@ -93,7 +94,8 @@ class _Report:
             self.add(path, "expected a table")
             return None
         try:
-            return model.model_validate(table, context={"typed": True})
+            with contained(cancelling=True):
+                return model.model_validate(table, context={"typed": True})
         except ValidationError as invalid:
             errors = invalid.errors(include_url=False)
             for error in errors:
@@ -104,7 +106,9 @@ class _Report:
                     self.unknown(path + inner, _known_keys(model, inner[:-1]))
                 else:
                     self.add(path + _real_keys(table, inner), _message(error))
-            return None
+        except Exception as error:  # noqa: BLE001 - a stranger's model may raise anything; where it did is what helps
+            self.add(path, f"the model that checks this table fails itself: {type(error).__name__}: {error}")
+        return None
 
     def values_for_tables(self) -> None:
         """A value where a table belongs is wrong also where a stronger layer covers it up."""

@@ -17,6 +17,7 @@ from appliance.api.errors import ApiError, NotFound, Refused, Starting, Unconfir
 from appliance.api.http import Line, Note, Reply, Request
 from appliance.core.bodies import json_body, validated
 from appliance.core.conditional import Changed, current, tag
+from appliance.core.contained import contained
 from appliance.core.tasks import current_plugin
 
 __all__ = [
@@ -118,7 +119,9 @@ class RouteTable:
         owners: by area, such as "servers": says whose a thing is. Put there by the plugin that keeps such things.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, failed: Callable[[str, str], None] | None = None) -> None:
+        """No routes yet; `failed` is told the plugin whose operation raised what it may not, and which, in words."""
+        self._failed = failed
         self._mounted: list[Mounted] = []
         self.owners: dict[str, OwnerOf] = {}
         #: Between the look and the change of an update with a condition no other such update comes.
@@ -212,10 +215,14 @@ class RouteTable:
     async def _call(self, request: Request, mounted: Mounted) -> Any:
         token = current_plugin.set(mounted.plugin)
         try:
-            value = await mounted.route.handler(request)
+            with contained():
+                value = await mounted.route.handler(request)
         except ApiError:
             raise
-        except Exception:
+        except Exception as error:
+            if self._failed is not None:
+                template = f"{mounted.route.method} {mounted.path}"
+                self._failed(mounted.plugin, f"{template} fails: {type(error).__name__}: {error}")
             log.exception(
                 "%s %s of the plugin %s failed (incident %s)",
                 request.method,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 import traceback
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -51,6 +52,10 @@ HEALTH_S = 10.0
 STALL_S = 1.0
 
 _LEFT = "what a run starts, it starts with ctx.spawn and `with ctx.subscribe(...)`: then it ends with the run"
+_SLOW = "what takes time belongs into `run`: hooks only say what there is"
+_ENDS = "raise an error of your own, or `ConfigError`, and say what would be right"
+#: Longer than this a plugin is set up too slowly for all that wait behind it.
+SLOW_S = 3.0
 _STALLED = "work that blocks belongs into `await ctx.to_thread(...)`"
 
 
@@ -77,7 +82,7 @@ class Host:
         self.state_dir = Path(config.appliance.state_dir)
         self.bus = Bus()
         self.services = Services()
-        self.routes = RouteTable()
+        self.routes = RouteTable(failed=self._route_failed)
         self.store = Database(self.state_dir / "timeball.db", clock=self.clock)
         self.faults = Faults(SystemClock())
         # The loop's lateness is real, whatever time it plays with.
@@ -194,6 +199,10 @@ class Host:
             text = f"it held the event loop for {late_s:.1f} s, in which nothing else ran ({where})"
             self.faults.note(Fault(plugin, "stalls", text, _STALLED))
 
+    def _route_failed(self, plugin: str, text: str) -> None:
+        if plugin != "host":
+            self.faults.note(Fault(plugin, "operations", text, often=True), logged=True)
+
     async def _set_up(self, loaded: Loaded) -> None:
         """The synchronous phase of one plugin: all of it, or nothing."""
         for line in loaded.deprecated:
@@ -201,6 +210,7 @@ class Host:
         supervised = self._enter(loaded)
         ctx = supervised.ctx
         assert loaded.info is not None
+        began_s = time.monotonic()
         missing = [kind.__name__ for kind in loaded.info.requires if self.services.find(kind) is None]
         try:
             if missing:
@@ -224,6 +234,23 @@ class Host:
             supervised.fail(why)
             detail = "" if isinstance(error, (ConfigError, LookupError)) else "\n" + traceback.format_exc()
             log.error("the plugin %s cannot be set up: %s%s", loaded.id, why, detail)
+
+        took_s = time.monotonic() - began_s + loaded.import_s
+        if took_s > SLOW_S and not loaded.builtin:
+            text = f"it took {took_s:.1f} s to be imported and set up, in which nothing else was"
+            self.faults.note(Fault(loaded.id, "slow-setup", text, _SLOW))
+
+    def escaped(self, error: BaseException) -> None:
+        """A task wanted to end the process, or stopped its loop; it goes on, and this is whose it was."""
+        frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+        owners = [(self._owner_of(str(frame.f_globals.get("__name__", ""))), frame) for frame in frames]
+        plugin, frame = next((found for found in reversed(owners) if found[0]), ("", None))
+        said = f"{type(error).__name__}: {error}"
+        if frame is None:
+            log.error("something wanted to end the process, and nobody knows what: %s", said, exc_info=error)
+            return
+        text = f"it wanted to end the process ({said}, in {frame.f_code.co_name})"
+        self.faults.note(Fault(plugin, "ends", text, _ENDS, often=True))
 
     async def _migrate(self, loaded: Loaded) -> None:
         """Bring a plugin's tables up to date; a disk that cannot be written now is waited for by `_run`."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import graphlib
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from appliance.api.contrib import (
@@ -19,6 +21,7 @@ from appliance.api.contrib import (
     Route,
     ScoreRule,
 )
+from appliance.core.contained import contained, in_time
 from appliance.host.loader import Loaded, Plugins
 
 #: The hooks that return contributions, with the type of each item.
@@ -36,11 +39,31 @@ CONTRIBUTIONS: dict[str, type] = {
     "health_checks": HealthCheck,
 }
 
+#: Contributions of one kind that a plugin may make.
+MOST_ITEMS = 10_000
+
+
+@contextlib.contextmanager
+def _kept(loaded: Loaded, hook: str) -> Iterator[None]:
+    """A stranger's hook neither ends the process nor holds it up for ever."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(contained(cancelling=True))
+        if not loaded.builtin:
+            stack.enter_context(in_time(f'the plugin {loaded.id}, in its hook "{hook}",'))
+        yield
+
 
 def call(plugins: Plugins, loaded: Loaded, hook: str, **arguments: Any) -> Any:
-    """Call `hook` of one plugin; its value, or None when it does not implement it. Raises what the plugin raises."""
+    """Call `hook` of one plugin; its value, or None when it does not implement it.
+
+    Raises what the plugin raises.
+
+    Raises:
+        Escaped, TookTooLong: it wanted to end the process, or did not come to an end itself.
+    """
     others = [p for p in plugins.manager.get_plugins() if p is not loaded.module]
-    results = plugins.manager.subset_hook_caller(hook, remove_plugins=others)(**arguments)
+    with _kept(loaded, hook):
+        results = plugins.manager.subset_hook_caller(hook, remove_plugins=others)(**arguments)
     return results[0] if results else None
 
 
@@ -59,7 +82,10 @@ def collect(plugins: Plugins, loaded: Loaded, ctx: Any) -> dict[str, tuple[Any, 
             continue
         if not isinstance(result, Iterable):
             raise TypeError(f'"{hook}" returned {type(result).__name__}, not a list of {kind.__name__}')
-        items = tuple(result)
+        with _kept(loaded, hook):
+            items = tuple(itertools.islice(result, MOST_ITEMS + 1))
+        if len(items) > MOST_ITEMS:
+            raise TypeError(f'"{hook}" returned more than {MOST_ITEMS:,} of {kind.__name__}')
         for item in items:
             if not isinstance(item, kind):
                 raise TypeError(f'"{hook}" returned a {type(item).__name__} where a {kind.__name__} belongs')

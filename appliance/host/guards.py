@@ -14,11 +14,16 @@ from typing import Any, Final
 
 from appliance.api.contrib import AnswerSource, HealthCheck, Metric, Panel, ProbeKind, ScoreRule
 from appliance.api.model import ProbeResult, Sample, Step, Target
+from appliance.core.contained import contained
 from appliance.core.tasks import current_plugin
 from appliance.host.faults import Fault, Faults
 
 #: Places of its own that a probe kind may bring along.
 MOST_PLACES: Final = 1000
+#: Characters of a card, with all that is in it.
+MOST_CARD: Final = 100_000
+#: Who waits for a card gives up about now; sooner it was the reader who went away.
+_PATIENCE_S: Final = 1.0
 _IN_TIME: Final = "`sample` is told how long it may take: end within it, with Sample(error=...)"
 
 
@@ -43,10 +48,19 @@ def _card(faults: Faults, plugin: str, panel: Panel) -> Callable[[], Any]:
     what = f"card-{panel.id}"
 
     async def data() -> Mapping[str, Any]:
+        began_s = time.monotonic()
         try:
-            found = await panel.data()
+            with contained():
+                found = await panel.data()
             if not isinstance(found, Mapping):
                 raise TypeError(f"it returned {type(found).__name__}, not a mapping")
+            if heavier_than(found, MOST_CARD):
+                raise ValueError(f"it is longer than {MOST_CARD:,} characters")
+        except asyncio.CancelledError:
+            if (took_s := time.monotonic() - began_s) > _PATIENCE_S:
+                text = f'the card "{panel.title}" was not there within {took_s:.1f} s'
+                faults.note(Fault(plugin, what, text, lasts=True))
+            raise
         except Exception as error:
             text = f'the card "{panel.title}" cannot be shown: {type(error).__name__}: {error}'
             faults.note(Fault(plugin, what, text, lasts=True))
@@ -57,12 +71,29 @@ def _card(faults: Faults, plugin: str, panel: Panel) -> Callable[[], Any]:
     return data
 
 
+def heavier_than(value: Any, most: int) -> bool:
+    """Whether a value of texts, numbers, lists and mappings has more than `most` characters; looks at no more than that."""
+    waiting, weight = [value], 0
+    while waiting:
+        item = waiting.pop()
+        weight += 1 + (len(item) if isinstance(item, str | bytes) else 0)
+        if weight > most:
+            return True
+        if isinstance(item, Mapping):
+            waiting += islice(item.keys(), most)
+            waiting += islice(item.values(), most)
+        elif isinstance(item, list | tuple):
+            waiting += item[:most]
+    return False
+
+
 def _check(faults: Faults, plugin: str, check: HealthCheck) -> Callable[[], Any]:
     what = f"check-{check.name.replace(' ', '-')}"
 
     async def ping() -> Any:
         try:
-            found = await check.ping()
+            with contained():
+                found = await check.ping()
         except Exception as error:
             text = f'the check "{check.name}" itself fails: {type(error).__name__}: {error}'
             faults.note(Fault(plugin, what, text, lasts=True, told=True))
@@ -78,9 +109,10 @@ def _metric(faults: Faults, plugin: str, metric: Metric) -> Callable[[], Any]:
 
     def read() -> Any:
         try:
-            found: Any = metric.read()
-            if inspect.isgenerator(found):
-                found = tuple(found)  # it raises here, where it has a name
+            with contained(cancelling=True):
+                found: Any = metric.read()
+                if inspect.isgenerator(found):
+                    found = tuple(found)  # it raises here, where it has a name
         except Exception as error:
             text = f"the metric {metric.name} cannot be read: {type(error).__name__}: {error}"
             # Whoever shows metrics logs it, with those whose values are of the wrong kind.
@@ -99,9 +131,10 @@ def _called(
 
     def call(*arguments: Any) -> Any:
         try:
-            found = function(*arguments)
-            if inspect.isgenerator(found):
-                found = tuple(found)  # as above
+            with contained(cancelling=True):
+                found = function(*arguments)
+                if inspect.isgenerator(found):
+                    found = tuple(found)  # as above
         except Exception as error:
             text = f"{what[1]} fails: {type(error).__name__}: {error}"
             faults.note(
@@ -140,7 +173,8 @@ def _kind(faults: Faults, plugin: str, kind: ProbeKind) -> ProbeKind:
         token = current_plugin.set(plugin)
         began_s = time.monotonic()
         try:
-            found = await kind.sample(target, timeout_s)
+            with contained():
+                found = await kind.sample(target, timeout_s)
             if not isinstance(found, Sample):
                 raise TypeError(f"it returned {type(found).__name__}, not a Sample")
         except asyncio.CancelledError:

@@ -1,8 +1,9 @@
-"""Tasks that outlive the run that made them: found by whose code they run, ended, and named."""
+"""Tasks and threads that outlive the run that made them: found by whose code they run, ended, and named."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from types import FrameType
 from typing import Any, Final
@@ -44,6 +45,15 @@ async def end_tasks(module: str) -> list[str]:
     for task in left:
         task.cancel()
     return found
+
+
+def threads_of(module: str) -> list[str]:
+    """Threads that run a function of a plugin, which has stopped, by their names."""
+    return sorted(
+        thread.name
+        for thread in threading.enumerate()
+        if belongs(module, str(getattr(getattr(thread, "_target", None), "__module__", "")))
+    )
 
 
 def _begun_in(task: asyncio.Task[Any]) -> str:

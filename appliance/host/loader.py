@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib
 import importlib.metadata
 import importlib.util
 import inspect
 import sys
+import time
 import tomllib
 import traceback
 import warnings
@@ -18,9 +20,11 @@ from types import ModuleType
 from typing import Any
 
 import pluggy
+from pydantic import ValidationError
 
 from appliance.api import hookspecs
 from appliance.api.plugin import API, API_MIN, HOOKS_OF_MODULE, PluginInfo
+from appliance.core.contained import contained, in_time
 from appliance.kit.quality import Quality, of_module
 
 GROUP = "appliance.plugins"
@@ -62,6 +66,7 @@ class Loaded:
         left_out: there, and not even imported, because of safe mode.
         candidate: where it was found.
         deprecated: hooks and arguments it implements that will go, each with what to use in its place.
+        import_s: how long it took to import it.
     """
 
     id: str
@@ -77,6 +82,7 @@ class Loaded:
     left_out: bool = False
     candidate: Candidate | None = None
     deprecated: tuple[str, ...] = ()
+    import_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -148,13 +154,21 @@ def add(plugins: Plugins, loaded: Loaded, load: Callable[[], ModuleType]) -> Loa
     """Import one plugin and check what it says about itself; failure is recorded, never raised."""
     plugins.found.append(loaded)
     try:
-        module = load()
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(contained())
+            if not loaded.builtin:
+                stack.enter_context(
+                    in_time(f"the plugin {loaded.id} ({loaded.origin}), while it is imported,")
+                )
+            began_s = time.monotonic()
+            module = load()
+            loaded.import_s = time.monotonic() - began_s
+            _keep_hooks(module)
+            loaded.error = _check(plugins, loaded, module)
     except Exception as error:  # noqa: BLE001 - a stranger's module may raise anything; it is named and left out
         loaded.error = f"cannot be imported: {type(error).__name__}: {error}"
         loaded.detail = traceback.format_exc()
         return loaded
-    _keep_hooks(module)
-    loaded.error = _check(plugins, loaded, module)
     if not loaded.error:
         loaded.module = module
         loaded.quality = of_module(module)
@@ -252,7 +266,20 @@ def _check(plugins: Plugins, loaded: Loaded, module: ModuleType) -> str:
         return f"was written for API level {info.api}; this appliance offers {API}: update the appliance"
     if info.api < API_MIN:
         return f"was written for API level {info.api}, which ended; this appliance needs {API_MIN}: update the plugin"
-    return _check_hooks(plugins.manager, module)
+    return _check_hooks(plugins.manager, module) or _check_config(info)
+
+
+def _check_config(info: PluginInfo) -> str:
+    """A model may refuse what people write, in its own words; it may not fail itself."""
+    if info.config is None:
+        return ""
+    try:
+        info.config.model_validate({}, context={"typed": True})
+    except ValidationError:
+        return ""
+    except Exception as error:  # noqa: BLE001 - as above
+        return f"cannot be configured: its model fails with {type(error).__name__}: {error}"
+    return ""
 
 
 def _keep_hooks(module: ModuleType) -> None:

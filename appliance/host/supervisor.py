@@ -23,10 +23,11 @@ from typing import Any
 from appliance.api.errors import ConfigError, NotReady
 from appliance.api.events import PluginChanged
 from appliance.api.model import PluginState, PluginStatus
+from appliance.core.contained import contained
 from appliance.core.tasks import current_plugin, spawn
 from appliance.host.backoff import Timing
 from appliance.host.contexts import PluginContext, RunningContext
-from appliance.host.leftovers import end_tasks
+from appliance.host.leftovers import end_tasks, threads_of
 
 log = logging.getLogger("timeball.host")
 
@@ -144,6 +145,11 @@ class Supervised:
             self.status = replace(self.status, restarts=self.status.restarts + 1)
 
     async def _run_once(self, run: Run) -> None:
+        # Around the group: a task of it may want to end the process, too.
+        with contained():
+            await self._run_in_group(run)
+
+    async def _run_in_group(self, run: Run) -> None:
         async with contextlib.AsyncExitStack() as stack, asyncio.TaskGroup() as group:
             ctx = RunningContext(self.ctx, group, stack, self._became_ready, self._said)
             self._opened = ctx
@@ -165,6 +171,11 @@ class Supervised:
         if left:
             self._on_left(
                 f"it left {len(left)} behind that outlived it and had to be ended: {', '.join(left[:5])}"
+            )
+        threads = threads_of(self._module)
+        if threads:
+            self._on_left(
+                f"{len(threads)} threads of it outlived it, which nobody can end but itself: {', '.join(threads[:5])}"
             )
 
     def _judge(self, body: asyncio.Task[None]) -> float | None:

@@ -30,7 +30,7 @@ listen = "127.0.0.1:0"
 """
 
 HEAD = """
-import asyncio, time
+import asyncio, sys, threading, time
 from appliance import PluginInfo, hookimpl
 from appliance.api.contrib import HealthCheck, Metric, Panel, Route
 plugin = PluginInfo(id="culprit", title="Culprit", api=1)
@@ -130,6 +130,93 @@ WRONG = {
         RUNS,
         provoke="/metrics",
     ),
+    "an operation that raises": Wrong(
+        "async def fails(request):\n    raise ValueError('not today')\n"
+        "@hookimpl\ndef routes(ctx):\n    return [Route('GET', 'x', fails, 'public', 'Fails')]",
+        "ValueError: not today",
+        RUNS,
+        provoke="/p/culprit/x",
+    ),
+    "an operation that wants to end the process": Wrong(
+        "async def ends(request):\n    sys.exit(4)\n"
+        "@hookimpl\ndef routes(ctx):\n    return [Route('GET', 'x', ends, 'public', 'Ends')]",
+        "it wanted to end the process (SystemExit: 4)",
+        RUNS,
+        provoke="/p/culprit/x",
+    ),
+    "wants to end the process in a hook": Wrong(
+        "@hookimpl\ndef setup(ctx):\n    sys.exit(3)", "it wanted to end the process (SystemExit: 3)"
+    ),
+    "interrupts in a hook": Wrong(
+        "@hookimpl\ndef setup(ctx):\n    raise KeyboardInterrupt",
+        "it wanted to end the process (KeyboardInterrupt: )",
+    ),
+    "cancels in a hook": Wrong(
+        "@hookimpl\ndef setup(ctx):\n    raise asyncio.CancelledError",
+        "it wanted to end the process (CancelledError: )",
+    ),
+    "ends the process when it is imported": Wrong(
+        "sys.exit(5)", "it wanted to end the process (SystemExit: 5)"
+    ),
+    "wants to end the process when it runs": Wrong(
+        "@hookimpl\nasync def run(ctx):\n    ctx.ready()\n    raise SystemExit('enough')",
+        "it wanted to end the process (SystemExit: enough)",
+    ),
+    "wants to end the process in a card": Wrong(
+        "async def data():\n    raise KeyboardInterrupt\n"
+        "@hookimpl\ndef panels(ctx):\n    return [Panel('c', 'Queue', data)]",
+        "it wanted to end the process (KeyboardInterrupt: )",
+        RUNS,
+        provoke="/",
+    ),
+    "wants to end the process in a metric": Wrong(
+        "def read():\n    sys.exit(4)\n"
+        "@hookimpl\ndef metrics(ctx):\n    return [Metric('culprit_x', 'X.', 'gauge', read)]",
+        "it wanted to end the process (SystemExit: 4)",
+        RUNS,
+        provoke="/metrics",
+    ),
+    "a card without end": Wrong(
+        "async def data():\n    return {'verdict': 'x' * 1_000_000}\n"
+        "@hookimpl\ndef panels(ctx):\n    return [Panel('c', 'Queue', data)]",
+        "it is longer than 100,000 characters",
+        RUNS,
+        provoke="/",
+    ),
+    "a card that never comes": Wrong(
+        "async def data():\n    await asyncio.Event().wait()\n"
+        "@hookimpl\ndef panels(ctx):\n    return [Panel('c', 'Queue', data)]",
+        "was not there within",
+        RUNS,
+        provoke="/",
+    ),
+    "a hook that returns without end": Wrong(
+        "@hookimpl\ndef panels(ctx):\n    while True:\n        yield Panel('c', 'Queue', None)",
+        "returned more than 10,000 of Panel",
+    ),
+    "a hook that calls itself": Wrong(
+        "@hookimpl\ndef panels(ctx):\n    return panels(ctx)", "RecursionError"
+    ),
+    "a hook that takes its time": Wrong(
+        "@hookimpl\ndef setup(ctx):\n    time.sleep(3.2)",
+        "to be imported and set up, in which nothing else was",
+        RUNS,
+    ),
+    "a model that fails": Wrong(
+        "from appliance.api.config import PluginConfig\nfrom pydantic import model_validator\n"
+        "class Config(PluginConfig):\n    @model_validator(mode='before')\n    @classmethod\n"
+        "    def hostile(cls, value):\n        raise RuntimeError('no model')\n"
+        "plugin = PluginInfo(id='culprit', title='Culprit', api=1, config=Config)",
+        "cannot be configured: its model fails with RuntimeError: no model",
+    ),
+    "leaves threads behind": Wrong(
+        "over = threading.Event()\ndef for_ever():\n    over.wait(30)\n"
+        "@hookimpl\nasync def run(ctx):\n    threading.Thread(target=for_ever, name='own', daemon=True).start()\n"
+        "    ctx.ready()\n    await asyncio.Event().wait()",
+        "1 threads of it outlived it, which nobody can end but itself: own",
+        PluginState.STOPPED,
+        stop=True,
+    ),
     "raises in a health check": Wrong(
         "async def ping():\n    raise ValueError('no pulse')\n"
         "@hookimpl\ndef health_checks(ctx):\n    return [HealthCheck('pulse', ping)]",
@@ -191,6 +278,8 @@ async def test_what_a_plugin_does_wrong_is_named_and_harms_nobody(case, tmp_path
             case == "blocks the event loop" and any("held by the plugin culprit" in said for said in records)
         ), records
 
+        if case == "leaves threads behind":  # a test that leaves one fails
+            app.host.loaded("culprit").module.over.set()  # type: ignore[union-attr]
         where = Endpoint.parse((await app.get("/api/v1/ntp"))["listen"][0])
         assert (await asyncio.to_thread(ask_ntp, (where.host, where.port))).stratum == 10
         assert (await app.get("/p/bystander/hello")) == {"hello": "world"}
