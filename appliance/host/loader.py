@@ -186,7 +186,9 @@ def _candidates(folders: Sequence[Path]) -> Iterable[Candidate]:
         dist = point.dist.name if point.dist else "?"
         version = point.dist.version if point.dist else ""
         origin = "built in" if dist == OURS else f"{dist} {version}"
-        yield Candidate(point.name, origin, version, point.load)
+        # It goes into logs and terminals before anybody has looked at it.
+        name = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in point.name)
+        yield Candidate(name, origin, version, point.load)
     for folder in folders:
         if not folder.is_dir():
             continue

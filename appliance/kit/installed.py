@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import fcntl
 import hashlib
 import json
 import os
@@ -22,6 +23,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
+from appliance.core import durable
 from appliance.core.clock import SystemClock
 from appliance.kit import quality
 
@@ -151,8 +153,41 @@ class Installed:
 
     @contextlib.contextmanager
     def draft(self) -> Iterator[Path]:
-        """A new folder that begins as a copy of the one in force; gone again unless `keep` took it."""
+        """A new folder that begins as a copy of the one in force; gone again unless `keep` took it.
+
+        Raises:
+            CannotInstall: somebody else has one just now.
+        """
+        with self._alone():
+            self._sweep()
+            with self._draft() as folder:
+                yield folder
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Nobody else changes anything meanwhile; the lock ends with the process, whatever ends that."""
         self.home.mkdir(mode=0o755, parents=True, exist_ok=True)
+        handle = os.open(self.home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise CannotInstall(
+                    "another installation is under way on this box", "wait until it is done"
+                ) from None
+            yield
+        finally:
+            os.close(handle)
+
+    def _sweep(self) -> None:
+        """What an installation left that was killed."""
+        (self.home / ".current").unlink(missing_ok=True)
+        for path in self.home.iterdir():
+            if path.is_dir() and not path.is_symlink() and not (path / "lock.json").is_file():
+                shutil.rmtree(path, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def _draft(self) -> Iterator[Path]:
         stamp = dt.datetime.fromtimestamp(SystemClock().wall_ns() / 1e9, dt.UTC).strftime(
             "%Y-%m-%dT%H-%M-%S.%fZ"
         )
@@ -184,7 +219,9 @@ class Installed:
             "made_at": state.made_at,
             "files": state.files,
         }
-        (folder / "lock.json").write_text(json.dumps(value, indent=1), encoding="utf-8")
+        # Nothing of it is in force before all of it is on the disk: files, then what they are, then the link.
+        os.sync()
+        durable.put(folder / "lock.json", json.dumps(value, indent=1).encode(), 0o644)
         self._swap(folder)
         self._tell(what, folder.name)
         for old in self.dated()[:-KEPT]:
@@ -196,8 +233,12 @@ class Installed:
         """Put the state before this one in force; its folder's name, "" when nothing is installed any more.
 
         Raises:
-            CannotInstall: there is nothing to go back to.
+            CannotInstall: there is nothing to go back to, or somebody installs just now.
         """
+        with self._alone():
+            return self._roll_back()
+
+    def _roll_back(self) -> str:
         link = self.home / "current"
         if not link.is_symlink():
             raise CannotInstall("no plugin was installed, so there is nothing to go back to")
@@ -219,10 +260,12 @@ class Installed:
         fresh.unlink(missing_ok=True)
         fresh.symlink_to(folder.name)
         os.replace(fresh, self.home / "current")  # noqa: PTH105 - the one step that everything hangs on, by its own name
+        durable.sync_folder(self.home)
 
     def _tell(self, what: str, folder: str) -> None:
         line = {"ts": SystemClock().wall_ns() / 1e9, "what": what, "folder": folder}
-        with (self.home / "history.jsonl").open("a", encoding="utf-8") as book:
+        # The change is made, and a full disk does not undo it by keeping it from being told.
+        with contextlib.suppress(OSError), (self.home / "history.jsonl").open("a", encoding="utf-8") as book:
             book.write(json.dumps(line) + "\n")
 
 

@@ -22,6 +22,8 @@ from appliance.kit.clashes import refuse_files
 from appliance.kit.installed import GROUP, CannotInstall, Installed, Root, distributions, normal, take_out
 
 LONGEST_S = 900.0
+#: Entry points are shown and typed; who writes them is not trusted before his plugin is.
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 #: What pip fetches by itself: git+https://..., https://.../x.whl, file:///...
 _ADDRESS = re.compile(r"(git\+)?(https|ssh|file)://\S+")
 
@@ -112,6 +114,12 @@ def _root(folder: Path, name: str, source: str, brought: dict[str, str]) -> Root
             f"{name} {found.version} is no plugin: it names none in the entry points {GROUP}",
             "`timeball plugin new` shows how its pyproject.toml looks",
         )
+    for point in plugins:
+        if not _NAME.fullmatch(point):
+            raise CannotInstall(
+                f"{name} {found.version} names a plugin {point!r}, which is no name of a plugin",
+                f"letters, digits, _, - and . in the entry points {GROUP}",
+            )
     return Root(name, found.version, source, brought, plugins)
 
 

@@ -5,6 +5,7 @@ import types
 import pytest
 
 from appliance.api import hookspecs
+from appliance.api.context import SetupContext
 from appliance.api.plugin import PluginInfo, hookimpl, hookspec
 from appliance.host import loader
 from appliance.kit import skeleton
@@ -50,6 +51,33 @@ async def test_a_plugin_that_uses_what_will_go_works_and_is_told(old_hook, tmp_p
         (shown,) = await app.get("/api/v1/plugins")
     assert shown["deprecated"] == ["greet goes with level 2: use panels"]
     assert "uses what will go: greet goes with level 2" in caplog.text
+
+
+async def test_an_argument_that_will_go_is_told_too(old_hook, tmp_path, monkeypatch):
+    """`warn_on_impl_args`: who does not ask for it hears nothing."""
+
+    def greet(ctx, mood):
+        """Say hello."""
+
+    going = DeprecationWarning("greet's mood goes with level 2: ask ctx")
+    monkeypatch.setattr(loader.hookspecs, "greet", hookspec(warn_on_impl_args={"mood": going})(greet))
+    asking = types.ModuleType("asking")
+    asking.plugin = PluginInfo(id="asking", title="Asking", api=1)
+    asking.greet = hookimpl(lambda ctx, mood: None)
+    async with running([old_hook, asking], state_dir=tmp_path) as app:
+        shown = {plugin["id"]: plugin["deprecated"] for plugin in await app.get("/api/v1/plugins")}
+    assert shown == {"old": [], "asking": ["greet's mood goes with level 2: ask ctx"]}
+
+
+async def test_what_will_go_is_shown_by_plugin_test(old_hook, tmp_path, monkeypatch):
+    def greet(ctx: SetupContext) -> None:
+        """Say hello."""
+
+    monkeypatch.setattr(hookspecs, "greet", greet, raising=False)
+    old_hook.greet = hookimpl(greet)
+    outcomes = {outcome.check: outcome for outcome in await contract.examine(old_hook, state_dir=tmp_path)}
+    assert outcomes["hooks"].state == "passed", "it still works"
+    assert "greet goes with level 2" in outcomes["hooks"].why
 
 
 @pytest.mark.parametrize(("level", "says"), [(99, "update the appliance"), (0, "update the plugin")])
