@@ -9,6 +9,7 @@ import sys
 import time
 from typing import Literal
 
+from appliance.core.log_flood import Flood
 from appliance.core.tasks import current_plugin
 
 _SYSLOG = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
@@ -22,6 +23,7 @@ def configure(level: str, style: Style = "auto") -> None:
     if style == "auto":
         style = "journal" if os.environ.get("JOURNAL_STREAM") else "text"
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(Flood())
     handler.setFormatter({"text": Text(), "journal": Journal(), "json": Json()}[style])
     root = logging.getLogger()
     root.handlers[:] = [handler]
