@@ -8,6 +8,7 @@ import ctypes
 import gc
 import logging
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -132,6 +133,7 @@ async def _reload(host: Host, reread: Callable[[], Config]) -> None:
 
 def _give_back() -> None:
     """What reading and building left free in the C library's heap goes back to the system, where the library can do that."""
+    re.purge()  # patterns that were needed once; those that are kept stand in their modules
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 

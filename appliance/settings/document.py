@@ -15,8 +15,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import tomlkit
-
 from appliance.core.config import MISSING, look_up
 from appliance.core.toml_positions import Outline, Path, Statement, outline
 
@@ -99,6 +97,8 @@ def written(value: Any) -> str:
 
 
 def _item(value: Any) -> Any:
+    import tomlkit  # half a megabyte, for a box whose settings somebody changes
+
     if isinstance(value, Mapping):
         table = tomlkit.inline_table()
         for key, inner in value.items():
@@ -229,6 +229,8 @@ def _line_end(text: str, at: int) -> int:
 
 
 def _key(path: Path) -> str:
+    import tomlkit
+
     return ".".join(tomlkit.key(str(part)).as_string() for part in path if isinstance(part, str))
 
 

@@ -12,7 +12,7 @@ _TYPED = 4096
 class Body(BaseModel):
     """Unknown fields are mistakes."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(defer_build=True, extra="forbid")
 
 
 class NewSettings(Body):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import json
 import re
-import tarfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -75,6 +74,8 @@ def pack(parts: Mapping[str, Any], cover: Cover, now_s: float) -> bytes:
         cover: takes secrets out.
         now_s: epoch seconds, for the files' times.
     """
+    import tarfile
+
     out, left = io.BytesIO(), MOST_BYTES
     with tarfile.open(fileobj=out, mode="w:gz", compresslevel=6) as tar:
         for name, value in parts.items():

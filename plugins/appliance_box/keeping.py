@@ -7,7 +7,6 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-import tomlkit
 from pydantic import ValidationError
 
 from appliance.core import durable
@@ -53,6 +52,8 @@ def save(root: Path, settings: BoxSettings) -> None:
     Raises:
         OSError: they cannot be kept; what was there before still is.
     """
+    import tomlkit
+
     document = tomlkit.document()
     document.add(tomlkit.comment(_HEAD))
     for key, value in _plain(settings).items():

@@ -26,7 +26,7 @@ KEY_KINDS: Final = (
 class Table(BaseModel):
     """Unknown keys are mistakes."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True)
 
 
 def host_name(text: str) -> str:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class _Told(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True)
 
 
 class PulseTold(_Told):

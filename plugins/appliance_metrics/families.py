@@ -6,12 +6,12 @@ import logging
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
-
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.core import Metric as Family
+from typing import TYPE_CHECKING, Any, Final
 
 from appliance.api.contrib import Metric
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric as Family
 
 PREFIX: Final = "timeball_"
 ERRORS: Final = "metric_errors_total"
@@ -65,6 +65,8 @@ class Collector:
                             exc_info=None if isinstance(error, BadMetric) else error)  # fmt: skip
 
     def _error_family(self) -> Family:
+        from prometheus_client.core import CounterMetricFamily
+
         family = CounterMetricFamily(
             PREFIX + ERRORS,
             "Failed attempts to read a metric, by the plugin that contributes it",
@@ -83,6 +85,8 @@ def family_of(metric: Metric) -> Family:
         Exception: whatever its `read` raises.
     """
     _check_names(metric)
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
     kind: type[Any] = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
     family: Family = kind(PREFIX + metric.name, metric.help, labels=metric.labels)
     values = metric.read()

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-
-from prometheus_client.core import Metric as Family
-from prometheus_client.exposition import choose_encoder
+from typing import TYPE_CHECKING
 
 from appliance.api.contrib import Metric
 from appliance.api.services import HostView
 from appliance.core.routes import Reply, Request
 from appliance_metrics.families import Collector
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric as Family
 
 
 class MetricsPage:
@@ -27,6 +28,8 @@ class MetricsPage:
 
     async def answer(self, request: Request) -> Reply:
         """The classic text format, or OpenMetrics for who asks for it."""
+        from prometheus_client.exposition import choose_encoder  # a box that nobody scrapes does without
+
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
         # The web layer adds the character set by itself.
         parts = [part for part in content_type.split("; ") if not part.startswith("charset")]

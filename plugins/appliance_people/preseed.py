@@ -20,8 +20,6 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-import tomlkit
-import tomlkit.exceptions
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from appliance_people.passwords import is_hash
@@ -41,7 +39,7 @@ class Wrong(Exception):
 class Owner(BaseModel):
     """Who owns the box."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(defer_build=True, extra="forbid")
 
     name: str = Field(default="owner", max_length=200)
     password: str = Field(default="", max_length=4096)
@@ -51,7 +49,7 @@ class Owner(BaseModel):
 class Pool(BaseModel):
     """What it does; None leaves the configuration as it is."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(defer_build=True, extra="forbid")
 
     name: str | None = Field(default=None, max_length=255)
     roles: list[Literal["time", "monitor", "dns"]] | None = None
@@ -128,6 +126,9 @@ def scrub(file: Path) -> bool:
     Raises:
         OSError: it cannot be written.
     """
+    import tomlkit
+    import tomlkit.exceptions
+
     try:
         document = tomlkit.parse(file.read_text(encoding="utf-8"))
     except FileNotFoundError:

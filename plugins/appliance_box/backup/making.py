@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from appliance_box.backup import DATABASE, Progress, archive, gathering, quiet
+from appliance_box.backup import DATABASE, Progress, gathering, quiet
 from appliance_box.backup.manifest import Manifest
 
 
@@ -45,6 +45,8 @@ def make(source: Source, target: Path, *, passphrase: str = "", progress: Progre
         BadArchive: it cannot be made, with the reason.
         OSError: the target cannot be written.
     """
+    from appliance_box.backup import archive
+
     needed = gathering.room_needed(source.state_dir)
     target.parent.mkdir(parents=True, exist_ok=True)
     gathering.check_room(target.parent, 2 * needed, "the backup")

@@ -29,7 +29,7 @@ def safe_name(name: str) -> str:
 class Part(BaseModel):
     """Strangers' keys are left alone: newer versions of the same format may say more."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(defer_build=True, extra="ignore", frozen=True)
 
 
 class Entry(Part):

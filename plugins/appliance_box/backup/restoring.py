@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from appliance.core.swapping import Exchange
-from appliance_box.backup import BOX, CONFIG, DATABASE, STATE, BadArchive, Progress, archive, quiet
+from appliance_box.backup import BOX, CONFIG, DATABASE, STATE, BadArchive, Progress, quiet
 from appliance_box.backup.gathering import check_room
 from appliance_box.backup.manifest import Manifest, fits
 
@@ -45,6 +45,8 @@ def verify(file: Path, version: str, *, passphrase: str = "", progress: Progress
     Raises:
         BadArchive: it cannot be restored here, with the reason.
     """
+    from appliance_box.backup import archive
+
     with archive.opened(file, passphrase) as (manifest, tar):
         fits(manifest, version)
         archive.read_all(tar, manifest, archive.drain, progress)
@@ -57,6 +59,8 @@ def summary(file: Path, *, passphrase: str = "") -> Manifest:
     Raises:
         BadArchive: it is none of ours.
     """
+    from appliance_box.backup import archive
+
     with archive.opened(file, passphrase) as (manifest, _):
         return manifest
 
@@ -75,6 +79,8 @@ def prepare(
     Raises:
         BadArchive: it cannot be restored here. OSError: it cannot be written.
     """
+    from appliance_box.backup import archive
+
     state_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
     exchange = Exchange(state_dir)
     with archive.opened(file, passphrase) as (manifest, tar):
