@@ -12,8 +12,9 @@ import os
 import pwd
 import stat
 import threading
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 #: From Linux' uapi/linux/capability.h and uapi/linux/prctl.h.
 _NET_BIND_SERVICE = 10
@@ -82,7 +83,7 @@ def become(user: User, state_dir: Path) -> None:
     if os.geteuid() == user.uid and user.uid != 0:
         # Somebody else, systemd for instance, or we before we began anew, did all this before.
         with contextlib.suppress(OSError, AttributeError):
-            _keep(_effective() & 1 << _NET_BIND_SERVICE)
+            _keep(_effective(_status()) & 1 << _NET_BIND_SERVICE)
         return
     if os.geteuid() != 0:
         raise ValueError(
@@ -106,7 +107,7 @@ def become(user: User, state_dir: Path) -> None:
 
 def _switch(user: User) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
-    keep = _effective() & 1 << _NET_BIND_SERVICE
+    keep = _effective(_status()) & 1 << _NET_BIND_SERVICE
     # Whoever holds this process shall not even be able to gain more than that by starting a program.
     number = 0
     while libc.prctl(_PR_CAPBSET_READ, number, 0, 0, 0) >= 0:
@@ -138,7 +139,7 @@ def _keep(capabilities: int, *, through_exec: bool = False) -> None:
 
 def keep_through_exec() -> None:
     """Before this process begins anew: the right to bind low ports shall still be there when it has."""
-    keep = _effective() & 1 << _NET_BIND_SERVICE
+    keep = _effective(_status()) & 1 << _NET_BIND_SERVICE
     if os.geteuid() != 0 and keep:
         with contextlib.suppress(
             OSError, AttributeError
@@ -206,21 +207,22 @@ def unreadable(*paths: Path) -> list[Path]:
 
 def own_rights() -> Rights:
     """Read them from /proc."""
-    uid, capabilities = os.geteuid(), _effective()
+    status = _status()
+    uid, capabilities = os.geteuid(), _effective(status)
     everything = uid == 0 and capabilities >> 21 & 1 == 1
     names = tuple(
         _NAMES.get(bit, str(bit)) for bit in range(capabilities.bit_length()) if capabilities >> bit & 1
     )
     return Rights(
-        _name_of(uid), uid == 0, ("all",) if everything else names, _status().get("NoNewPrivs", "").strip() == "1"
+        _name_of(uid), uid == 0, ("all",) if everything else names, status.get("NoNewPrivs", "").strip() == "1"
     )  # fmt: skip
 
 
-def _effective() -> int:
-    return int(_status().get("CapEff", "0"), 16)
+def _effective(status: Mapping[str, str]) -> int:
+    return int(status.get("CapEff", "0"), 16)
 
 
-def _status() -> dict[str, Any]:
+def _status() -> dict[str, str]:
     try:
         text = Path("/proc/thread-self/status").read_text(encoding="utf-8", errors="replace")
     except OSError:  # pragma: no cover - no /proc: then we know nothing

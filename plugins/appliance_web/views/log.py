@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from operator import itemgetter
 from typing import Any
 from urllib.parse import urlencode
 
 from appliance.api.model import Member
 from appliance_web import words
-from appliance_web.views.standing import Probe, Sentence
+from appliance_web.views.standing import Probe, Sentence, number
 
 #: Probes on one page, which stays below 1,500 elements with them.
 SHOWN = 60
@@ -135,14 +136,17 @@ def lines(
         asked: the filter.
         limit: at most so many.
     """
-    wanted = (
-        Line(probe, member)
+    found = [
+        (number(row.get("ts")) or 0.0, member, row)
         for member, rows in recents
         if not asked.member or asked.member == member.id
         for row in rows
-        if asked.passes(probe := Probe.read(row))
-    )
-    return heapq.nlargest(limit, wanted, key=lambda line: line.probe.ts or 0.0)
+    ]
+    found.sort(
+        key=itemgetter(0), reverse=True
+    )  # first, so that of thousands of rows only those that are shown are read
+    passing = (Line(probe, m) for _, m, row in found if asked.passes(probe := Probe.read(row)))
+    return list(islice(passing, limit))
 
 
 def rules(recents: Iterable[tuple[Member, Sequence[Mapping[str, Any]]]]) -> list[str]:
