@@ -27,6 +27,7 @@ class Build:
         tools: the tree of tools.
         progress: for the person who waits.
         address: where what is made can be fetched from, as a URL without a slash at its end.
+        fast: compress little: it is looked at once.
     """
 
     spec: Spec
@@ -39,6 +40,7 @@ class Build:
     tools: Tree
     progress: Progress
     address: str
+    fast: bool = False
 
     @property
     def boot_tree(self) -> Path:

@@ -124,7 +124,7 @@ def _steps(
         system.copy_files(image, root)
     kernel = initramfs.kernel(image, base_key(image), root, cache, kit, progress, refresh=options.refresh)
     address = os.environ.get("TIMEBALL_DOWNLOADS", "").rstrip("/") or out.as_uri()
-    build = Build(image, release, kernel, root, cache, work, parts, kit, progress, address)
+    build = Build(image, release, kernel, root, cache, work, parts, kit, progress, address, fast=options.fast)
     loader = BOOTS[image.boot]
     with progress.stage("boot files"):
         loader.slot(build)

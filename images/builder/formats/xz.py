@@ -12,5 +12,6 @@ def xz(build: Build, raw: Path, target: Path) -> None:
     target.unlink(missing_ok=True)
     packed = raw.with_name(f"{raw.name}.xz")
     # More than one thread cuts the stream into blocks, one does not: never one.
-    build.tools.run("xz", "--compress", "--keep", "--force", "--check=crc64", "--threads=2", "-6", raw)
+    level = "-0" if build.fast else "-6"
+    build.tools.run("xz", "--compress", "--keep", "--force", "--check=crc64", "--threads=2", level, raw)
     packed.rename(target)
