@@ -34,6 +34,10 @@ class Shell:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Hang up, so that another can speak."""
         self._line.close()
 
     def ready(self, within_s: float = 300) -> Shell:
@@ -88,6 +92,32 @@ class Shell:
     def send(self, command: str) -> None:
         """Start something that does not come back."""
         self._line.sendall(f"{command}\n".encode())
+
+
+#: Tells one start from another.
+BOOT_ID = "cat /proc/sys/kernel/random/boot_id"
+
+
+def started_anew(machine: Machine, before: str, within_s: float = 900) -> Shell:
+    """The shell of the next start; `before` is what BOOT_ID printed in the last one."""
+    fresh: list[Shell] = []
+
+    def again() -> bool:
+        shell = Shell(machine)
+        try:
+            shell.ready(30)
+            done = shell.run(BOOT_ID, within_s=30)
+        except (OSError, Waited):
+            shell.close()
+            return False
+        if done.code == 0 and done.said.strip() != before:
+            fresh.append(shell)
+        else:
+            shell.close()
+        return bool(fresh)
+
+    machine.until(again, within_s, "the machine has restarted", alive=True, every_s=2)
+    return fresh[0]
 
 
 #: What a kernel says that was emulated too slowly in its first moments; it hangs soon after. No such thing on real machines.
