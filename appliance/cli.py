@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,33 @@ from appliance.commands.settings import config_group
 from appliance.commands.start import check, demo, run
 from appliance.kit import installed
 
-#: They live for months: what other commands are made of would lie in their memory all that time.
-_SERVING = ("run", "demo")
-
 
 def main() -> None:
     """Entry point of `timeball`."""
-    build(of_plugins=sys.argv[1:2] not in [[name] for name in _SERVING])(prog_name="timeball")
+    tree_for(sys.argv[1:])(prog_name="timeball")
+
+
+def tree_for(words: Sequence[str]) -> click.Group:
+    """The command tree that a line of these `words` needs.
+
+    What serves lives for months: what other commands are made of would lie in its memory all that time.
+    """
+    own = build(of_plugins=False)
+    return own if _serves(own, list(words)) else build()
+
+
+def _serves(tree: click.Group, words: list[str]) -> bool:
+    """Whether they start an appliance: `run`, and `demo` without one of its sub-commands, which plugins add."""
+    if words[:1] == ["run"]:
+        return True
+    if words[:1] != ["demo"]:
+        return False
+    demo_itself = tree.commands["demo"]
+    try:
+        asked, rest, _ = demo_itself.make_parser(click.Context(demo_itself)).parse_args(words[1:])
+    except click.UsageError:
+        return False
+    return not rest and "help" not in asked
 
 
 def build(*, of_plugins: bool = True) -> click.Group:

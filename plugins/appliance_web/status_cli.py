@@ -1,10 +1,12 @@
-"""`timeball status export`: the public status as files for another web server."""
+"""`timeball status`: how it goes, in a few lines; and the public status as files for another web server."""
 
 from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -12,12 +14,30 @@ from appliance.api.cli import Failure, admin, emit, printable
 
 
 def add_commands(cli: click.Group) -> None:
-    """Add `export` to `timeball status`, which is made when nobody has it."""
-    status = cli.commands.get("status")
-    if not isinstance(status, click.Group):
-        status = click.Group("status", help="The public status of the pool.")
-        cli.add_command(status)
+    """Add `timeball status` and what stands below it."""
     status.add_command(export)
+    cli.add_command(status)
+
+
+@click.group("status", invoke_without_command=True)
+@click.pass_context
+def status(context: click.Context) -> None:
+    """How it goes: clock, pool, load and health in a line each, and where its pages are."""
+    if context.invoked_subcommand is None:
+        emit(admin().get("/api/v1/console"), _print_state)
+
+
+def _print_state(told: Mapping[str, Any]) -> None:
+    click.echo(
+        f"{printable(told['name'])}, pages at {printable(' and '.join(told['urls'][:2]) or 'no address')}"
+    )
+    for line in told["state"]:
+        mark = "!" if line["level"] != "ok" else " "
+        click.echo(f"{mark} {printable(line['label']):<8}{printable(line['text'])}")
+    if not told["claimed"]:
+        click.echo("! Owner   nobody yet: `timeball setup code` tells the code that its pages ask for")
+    if any(line["level"] != "ok" for line in told["state"]):
+        click.echo("`timeball doctor` says what to do.")
 
 
 @click.command()

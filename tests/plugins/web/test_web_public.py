@@ -188,3 +188,34 @@ def test_today_shows_what_is_now_before_the_first_reading():
     )
     assert (pool.days[-1], zone.days[-1]) == ("degraded", "failing")
     assert (pool.name, zone.name, zone.word) == ("pool.example", "de.pool.example", "2 of 2 servers in")
+
+
+def test_the_command_alone_says_how_it_goes(monkeypatch):
+    from click.testing import CliRunner
+
+    from appliance_web import status_cli
+
+    told = {
+        "name": "pool.example.org", "urls": ["https://ball.local/"], "fingerprint": "", "claimed": False,
+        "state": [
+            {"label": "Clock", "text": "right to 1 ms", "level": "ok"},
+            {"label": "Box", "text": "two\x1b[2J lines", "level": "degraded"},
+        ],
+    }  # fmt: skip
+
+    class Admin:
+        def get(self, path):
+            assert path == "/api/v1/console"
+            return told
+
+    monkeypatch.setattr(status_cli, "admin", Admin)
+    done = CliRunner().invoke(status_cli.status, [])
+    assert done.exit_code == 0, done.output
+    first, clock, box, owner, advice = done.output.splitlines()
+    assert "pool.example.org" in first
+    assert "https://ball.local/" in first
+    assert clock == "  Clock   right to 1 ms"
+    assert box.startswith("! Box ")
+    assert "\x1b" not in done.output
+    assert "timeball setup code" in owner
+    assert "timeball doctor" in advice
