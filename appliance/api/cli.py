@@ -183,10 +183,10 @@ def state_dir() -> Path:
         return Path(options["state_dir"])
     if options.get("config"):
         from appliance.core.config import BadConfig
-        from appliance.core.layers import named_state_dir, read_layers
+        from appliance.core.layers import state_dir_of
 
         try:
-            return named_state_dir(read_layers(Path(options["config"])))
+            return state_dir_of(Path(options["config"]))
         except BadConfig as bad:
             raise Failure(printable(bad), 78) from None
     if os.environ.get("TIMEBALL_STATE_DIR"):

@@ -56,5 +56,7 @@ def api(path: str, method: str, data: str | None) -> None:
         body = None if data is None else json.loads(data)
     except ValueError as error:
         raise Failure(f"the body is not JSON: {error}", 2) from None
+    if not path.startswith("/"):
+        raise Failure(f"{path!r} is no path of the API: it begins with a slash, as in /api/v1/members", 2)
     value = admin().ask(method.upper(), path, body=body)
     click.echo(value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False))

@@ -27,9 +27,39 @@ def read_layers(config_file: Path, state: str | None = None, assignments: Sequen
     Raises:
         BadConfig: some cannot be read, with the problems of all of them.
     """
+    layers, strongest = _without_machine(config_file, state, assignments)
+    machine = named_state_dir([*layers, *strongest]) / OVERRIDES
+    try:
+        there = machine.is_file()
+    except OSError as error:
+        raise BadConfig([_unreadable(machine, error)]) from None
+    if there:
+        layers.append(read_file(machine))
+    return [*layers, *strongest]
+
+
+def state_dir_of(config_file: Path) -> Path:
+    """The state folder that a configuration names, for whoever need not be allowed to look into it.
+
+    Raises:
+        BadConfig: as `read_layers`.
+    """
+    layers, strongest = _without_machine(config_file, None, ())
+    return named_state_dir([*layers, *strongest])
+
+
+def _without_machine(
+    config_file: Path, state: str | None, assignments: Sequence[str]
+) -> tuple[list[Layer], list[Layer]]:
+    """The layers that are weaker than the machine's own, and those that are stronger."""
     problems: list[Problem] = []
     layers = []
-    drop_ins = sorted((config_file.parent / "conf.d").glob("*.toml"))
+    drop_ins: list[Path] = []
+    folder = config_file.parent / "conf.d"
+    try:
+        drop_ins = sorted(folder.glob("*.toml"))
+    except OSError as error:
+        problems.append(_unreadable(folder, error))
     for path in (config_file, *drop_ins):
         try:
             layers.append(read_file(path))
@@ -48,10 +78,12 @@ def read_layers(config_file: Path, state: str | None = None, assignments: Sequen
         raise BadConfig(problems)
     if state:
         strongest.append(Layer("--state-dir", {"appliance": {"state_dir": state}}, stronger=True))
-    machine = named_state_dir([*layers, *strongest]) / OVERRIDES
-    if machine.is_file():
-        layers.append(read_file(machine))
-    return [*layers, *strongest]
+    return layers, strongest
+
+
+def _unreadable(path: Path, error: OSError) -> Problem:
+    hint = "; ask as root (sudo), or as the appliance's user" if isinstance(error, PermissionError) else ""
+    return Problem(str(path), "", f"cannot be read ({error.strerror}){hint}")
 
 
 def named_state_dir(layers: Sequence[Layer]) -> Path:

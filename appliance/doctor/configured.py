@@ -17,6 +17,13 @@ _KNOWN = ("APPLIANCE__", "PLUGINS__", "STATE_DIR")
 
 def checks(around: Surroundings) -> list[HealthCheck]:
     async def waiting() -> Finding | None:
+        if around.refused:
+            return Finding(
+                "the configuration files have mistakes: the next start fails", id="refused",
+                evidence=around.refused[:10],
+                remedy="correct them before anything restarts; what runs now goes on with what it read before",
+                commands=("timeball check --config /etc/timeball/config.toml",),
+            )  # fmt: skip
         keys = around.on_disk()
         if not keys:
             return None

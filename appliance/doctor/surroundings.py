@@ -46,6 +46,7 @@ class Surroundings:
         root: of the file system, "/" but in tests.
         is_root: whether we may change the system.
         on_disk: keys that differ between the files and what is in force.
+        refused: why the files cannot be used as they are now, a problem each.
     """
 
     config: Config
@@ -54,6 +55,7 @@ class Surroundings:
     root: Path = Path("/")
     is_root: bool = field(default_factory=lambda: os.geteuid() == 0)
     on_disk: Callable[[], tuple[str, ...]] = tuple
+    refused: tuple[str, ...] = ()
 
     @property
     def state_dir(self) -> Path:

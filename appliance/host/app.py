@@ -26,7 +26,7 @@ from appliance.core.routes import RouteTable
 from appliance.core.services import Services
 from appliance.core.tasks import spawn
 from appliance.dataplane.interface import DataPlane
-from appliance.host import collect, health, reload
+from appliance.host import collect, health, reload, state_folder
 from appliance.host.admin import AdminSocket
 from appliance.host.backoff import Timing
 from appliance.host.changes import Changes, Patience
@@ -43,6 +43,7 @@ from appliance.host.supervisor import Supervised
 from appliance.kit.installed import Installed
 from appliance.settings.sources import MemorySources, Sources
 from appliance.store.database import Database
+from appliance.store.migrations import NewerDatabase
 
 log = logging.getLogger("timeball.host")
 
@@ -112,10 +113,7 @@ class Host:
         """
         if self._admin is not None:
             self._admin.check()
-        try:
-            self.state_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
-        except OSError as error:
-            raise OSError(f"the state folder {self.state_dir} cannot be made: {error.strerror}") from error
+        state_folder.make(self.state_dir)
         self.routes.mount("host", own_routes(self))
         self._tasks = [spawn(beside(), name="host:beside") for beside in self.beside]
         await self.store.open()
@@ -226,13 +224,10 @@ class Host:
             self.store.retain(loaded.id, contributed.get("retention", ()))
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this plugin's and stays there
             self._withdraw(loaded.id)
-            why = (
-                str(error)
-                if isinstance(error, (ConfigError, LookupError))
-                else f"{type(error).__name__}: {error}"
-            )
+            told = isinstance(error, (ConfigError, LookupError, NewerDatabase))  # no fault in code
+            why = str(error) if told else f"{type(error).__name__}: {error}"
             supervised.fail(why)
-            detail = "" if isinstance(error, (ConfigError, LookupError)) else "\n" + traceback.format_exc()
+            detail = "" if told else "\n" + traceback.format_exc()
             log.error("the plugin %s cannot be set up: %s%s", loaded.id, why, detail)
 
         took_s = time.monotonic() - began_s + loaded.import_s

@@ -98,11 +98,14 @@ class Doctor:
 
     async def _surroundings(self) -> Surroundings:
         host = self._host
+        config = host.config
+        differ: tuple[str, ...] = ()
+        refused: tuple[str, ...] = ()
         try:
             config, _ = await host.changes.on_disk()
             differ = tuple(sorted(e.key for e in host.changes.effects(config)))
         except BadConfig as bad:
-            config, differ = host.config, tuple(problem.key or problem.message for problem in bad.problems)
+            refused = tuple(str(problem).partition("\n")[0] for problem in bad.problems)
         wanted = {
             p.id: (p.info.title, host.config.plugins.get(p.id), p.info.needs)
             for p in host.plugins.good()
@@ -114,7 +117,7 @@ class Doctor:
             return supervised is not None and supervised.status.state is PluginState.RUNNING
 
         return Surroundings(
-            config, tuple(doors(wanted, served)), running=True, on_disk=lambda: differ,
+            config, tuple(doors(wanted, served)), running=True, on_disk=lambda: differ, refused=refused,
             is_root=privileges.own_rights().root,
         )  # fmt: skip
 

@@ -61,10 +61,10 @@ def _problems(plugin: str, check: HealthCheck, answer: Answer) -> list[Problem]:
     if answer is None:
         return []
     if isinstance(answer, str):
-        return [Problem(plugin, check.level, f"{check.name}: {answer}", check.remedy)]
+        return [Problem(plugin, check.level, answer, check.remedy)]
     found = (answer,) if isinstance(answer, Finding) else answer
     return [
-        Problem(plugin, one.level or check.level, f"{check.name}: {one.text}", one.remedy or check.remedy)
+        Problem(plugin, one.level or check.level, one.text, one.remedy or check.remedy)
         for one in found
         if not one.info
     ]

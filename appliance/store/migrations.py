@@ -25,6 +25,9 @@ CREATE TABLE IF NOT EXISTS _migrations (
 """
 
 
+_NEWER = "the database was written by a newer version that this one does not understand; install that version again, or restore a backup"
+
+
 class MigrationError(Exception):
     """A plugin's tables could not be brought up to date; its earlier steps stand, the failed one left no trace.
 
@@ -41,6 +44,14 @@ class MigrationError(Exception):
         self.why = why
 
 
+class NewerDatabase(MigrationError):
+    """Nobody's mistake: a later version has been here. Its tables are left as they are."""
+
+    def __init__(self, plugin: str, step: str) -> None:
+        super().__init__(plugin, step, _NEWER)
+        self.args = (f"{_NEWER} (it knows {step!r} of {plugin})",)
+
+
 def applied_steps(db: sqlite_utils.Database, plugin: str) -> list[str]:
     """Names of the steps that are recorded for `plugin`, oldest first."""
     if not db.conn.execute("SELECT 1 FROM sqlite_master WHERE name = '_migrations'").fetchone():
@@ -53,7 +64,8 @@ def pending(plugin: str, steps: Sequence[Migration], applied: Sequence[str]) -> 
     """The steps that are still to be applied.
 
     Raises:
-        MigrationError: a name stands twice, a recorded step is unknown, or a new step stands before a recorded one.
+        MigrationError: a name stands twice, or a new step stands before a recorded one.
+        NewerDatabase: a recorded step is unknown.
     """
     names = [step.name for step in steps]
     for name in names:
@@ -61,8 +73,7 @@ def pending(plugin: str, steps: Sequence[Migration], applied: Sequence[str]) -> 
             raise MigrationError(plugin, name, "the name stands twice in the plugin's list")
     for name in applied:
         if name not in names:
-            why = "the database was written by a newer version that this one does not understand; install that version again, or restore a backup"
-            raise MigrationError(plugin, name, why)
+            raise NewerDatabase(plugin, name)
     for name, was in zip(names, applied, strict=False):
         if name != was:
             raise MigrationError(

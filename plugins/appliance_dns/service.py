@@ -180,16 +180,7 @@ class DnsService:
                     ctx.log.warning("this machine has no IPv6: DNS answers over IPv4 only")
                     wanted = without
                     continue
-                hint = (
-                    "; ports below 1024 need root or CAP_NET_BIND_SERVICE"
-                    if error.errno == errno.EACCES
-                    else ""
-                )
-                if error.errno == errno.EADDRINUSE:
-                    hint = _holder(str(error.filename))
-                if error.errno in (errno.EADDRINUSE, errno.EACCES):
-                    hint = _beside(str(error.filename)) or hint
-                raise NotReady(f"cannot listen on {error.filename}: {error.strerror}{hint}") from error
+                raise NotReady(_why_not(error)) from error
 
     async def _rebuild_when_changed(self, ctx: RunContext) -> None:
         await self._dirty.wait()
@@ -254,15 +245,29 @@ def in_words(outcome: int) -> tuple[str, str]:
     return name, "ignore" if name == "drop" else "reply"
 
 
+def _why_not(error: OSError) -> str:
+    """Why an address cannot be had, in one sentence."""
+    where = str(error.filename)
+    beside = _beside(where) if error.errno in (errno.EADDRINUSE, errno.EACCES) else ""
+    if beside:
+        return f"cannot listen on {where}: {beside}"
+    if error.errno == errno.EADDRINUSE:
+        return f"{where} is in use by {_holder(where) or 'another program'}: stop it, or change plugins.dns.listen"
+    if error.errno == errno.EACCES:
+        return f"{where} may not be bound: ports below 1024 need root or CAP_NET_BIND_SERVICE"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"{where} is no address of this machine: correct plugins.dns.listen, or give the machine that address"
+    return f"cannot listen on {where}: {error.strerror}"
+
+
 def _beside(endpoint: str) -> str:
     """Why the address cannot be had beside what the service manager handed over."""
     wanted = Endpoint.parse(endpoint)
     found = (handed.advice(wanted, kind) for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM))
-    return next((f": {text}" for text in found if text), "")
+    return next((text for text in found if text), "")
 
 
 def _holder(endpoint: str) -> str:
     """Who has the address, in words, as far as this user may know."""
     port = Endpoint.parse(endpoint).port
-    holder = port_holder(port) or port_holder(port, tcp=True)
-    return f": {holder} has it" if holder else ""
+    return port_holder(port) or port_holder(port, tcp=True)

@@ -140,7 +140,7 @@ def _faults(sample: Sample, limits: Limits) -> tuple[str, tuple[str, ...]]:
 
 def _hint(error: str, *, responded: bool) -> str:
     if not responded:
-        return "; is it running, and does a firewall let UDP through?"
+        return "; see that it runs, and that firewalls let UDP through"
     kiss = {
         "RATE": "; it limits our requests: allow this box there, or try again in a minute",
         "DENY": "; it denies us service: allow this box there",

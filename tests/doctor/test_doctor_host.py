@@ -83,9 +83,7 @@ async def test_a_plugin_contributes_evidence_and_a_repair_with_a_way_back(tmp_pa
             ["a puddle"],
             {"says": "Closes the valve.", "undo": True, "root": False},
         )
-        assert any(
-            p.text == "all: it leaks" for p in (await app.ask("GET", "/api/v1/health")).value["problems"]
-        )
+        assert any(p.text == "it leaks" for p in (await app.ask("GET", "/api/v1/health")).value["problems"])
         assert state["valve"] == "open", "looking mends nothing"
         assert await app.post("/api/v1/doctor/complaining.all/fix") == {"done": "closed it"}
         assert (state["valve"], (await app.get("/api/v1/doctor"))["undoable"]) == (
@@ -107,6 +105,12 @@ async def test_settings_in_the_files_that_are_not_in_force_are_told(tmp_path):
         file.write_text(TEXT + "ttl = 61\n")
         found = by_id(await app.get("/api/v1/doctor"))["box.settings-in-force"]
         assert (found["level"], found["evidence"]) == ("degraded", ["plugins.dns.ttl"])
+        file.write_text(TEXT + "tll = 61\n")
+        found = by_id(await app.get("/api/v1/doctor"))["box.settings-in-force.refused"]
+        assert "the next start fails" in found["text"]
+        assert "c.toml:" in found["evidence"][0]
+        assert "plugins.dns.tll" in found["evidence"][0]
+        assert not any("restart" in command for command in found["commands"]), "it would not come back"
 
 
 async def test_a_report_to_hand_on_holds_no_secret(tmp_path):

@@ -55,3 +55,9 @@ async def test_the_openapi_document_names_what_is_not_json(tmp_path):
             assert list(document["paths"][path]["get"]["responses"]["200"]["content"]) == kinds
             reply = await app.ask("GET", path)
             assert reply.content_type.split(";")[0] in kinds
+
+
+def test_a_path_without_its_slash_is_told_before_anything_is_sent(tmp_path):
+    done = invoke("api", "members", "--state-dir", str(tmp_path))
+    assert done.exit_code == 2
+    assert "as in /api/v1/members" in done.stderr

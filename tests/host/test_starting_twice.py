@@ -1,13 +1,22 @@
 """What the state folder or another program makes impossible is told in one sentence, and nobody else is harmed by it."""
 
 import asyncio
+import contextlib
 import logging
+import os
 import socket
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
 from appliance.api.model import PluginState
 from appliance.testing import running, wait_until
+from tests.support.programs import need_root
+from tests.support.tree import ROOT
 
 
 async def test_a_second_appliance_in_the_same_folder_leaves_the_first_reachable(tmp_path):
@@ -47,6 +56,67 @@ async def test_a_state_folder_that_cannot_be_is_told_and_nothing_is_made(tmp_pat
     assert list(tmp_path.iterdir()) == [tmp_path / "file"]
 
 
+def as_nobody(*words):
+    """The command line of a user that owns nothing."""
+    return subprocess.run(
+        [sys.executable, "-m", "appliance", *words], capture_output=True, text=True, timeout=120, check=False,
+        user=65534, group=65534, extra_groups=[], cwd="/", env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+
+
+@pytest.fixture
+def open_folder():
+    """A folder that every user can look into, unlike those of pytest."""
+    need_root()
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+async def test_a_state_folder_of_somebody_else_is_told_with_its_name_and_what_to_do(open_folder):
+    folder, config = open_folder / "state", open_folder / "c.toml"
+    folder.mkdir(mode=0o755)
+    config.write_text(f'[appliance]\nstate_dir = "{folder}"\n')
+    said = await asyncio.to_thread(as_nobody, "run", "--config", config)
+    last = said.stderr.strip().splitlines()[-1]
+    assert said.returncode == 1
+    assert f"the state folder {folder} cannot be written by user" in last, said.stderr
+    assert "chown" in last
+    assert "Errno" not in said.stderr
+    assert "Traceback" not in said.stderr
+
+
+async def test_who_forgets_sudo_is_told_so(open_folder):
+    """The configuration can be read by everybody, the state folder and what lies beside need not be."""
+    folder, closed = open_folder / "state", open_folder / "closed"
+    folder.mkdir(mode=0o700)
+    closed.mkdir(mode=0o700)
+    config = open_folder / "c.toml"
+    config.write_text(f'[appliance]\nstate_dir = "{folder}"\n')
+    for words, status in (
+        (("check", "--config", config), 78),
+        (("check", "--config", closed / "c.toml"), 78),
+        (("run", "--config", config), 78),
+        (("member", "list", "--config", config), 4),
+    ):
+        said = await asyncio.to_thread(as_nobody, *words)
+        assert "Traceback" not in said.stderr, said.stderr
+        assert "sudo" in said.stderr + said.stdout, (words, said)
+        assert said.returncode == status, (words, said)
+
+
+async def test_a_database_of_a_newer_version_is_told_in_one_line(tmp_path, caplog):
+    async with running(["members"], state_dir=tmp_path) as app:
+        await app.until_running("members")
+    with contextlib.closing(sqlite3.connect(tmp_path / "timeball.db")) as database, database:
+        database.execute("INSERT INTO _migrations VALUES ('members', 99, 'of-tomorrow', 2e9)")
+    async with running(["members"], state_dir=tmp_path) as app:
+        why = app.status("members").why
+    assert why.startswith("the database was written by a newer version")
+    assert "of-tomorrow" in why
+    assert not any("Traceback" in record.getMessage() for record in caplog.records)
+
+
 async def test_who_has_the_port_is_named_and_the_others_run(tmp_path):
     with socket.socket() as web, socket.socket() as dns:
         for taken in (web, dns):
@@ -62,4 +132,6 @@ async def test_who_has_the_port_is_named_and_the_others_run(tmp_path):
                 await wait_until(
                     lambda plugin=plugin: app.status(plugin).state is PluginState.BACKOFF, f"{plugin} to wait"
                 )
-                assert "process" in app.status(plugin).why, app.status(plugin).why
+                why = app.status(plugin).why
+                assert "process" in why, why
+                assert "Address already in use" not in why, "who has it says more"
