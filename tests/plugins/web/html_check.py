@@ -56,8 +56,8 @@ class Reader(HTMLParser):
             self._ids.add(ident)
         for name in REFERENCES:
             self._wanted.update((values.get(name) or "").split())
-        if tag == "use":
-            self._wanted.add(values["href"].lstrip("#"))
+        if tag == "use" and values.get("href"):  # one in a template is filled in by a script
+            self._wanted.add((values["href"] or "").lstrip("#"))
         if values.get("href") and tag == "a":
             self.links.append(values["href"])
         if tag == "img" and "alt" not in values:
