@@ -14,7 +14,7 @@ import sqlite_utils
 from appliance.api.errors import StoreError
 from appliance.api.model import Level, Problem
 from appliance.core.clock import Clock
-from appliance.store import faults
+from appliance.store import faults, spare
 from appliance.store.connection import MEMORY, PAGE_BYTES, as_sqlite, open_writer
 from appliance.store.damage import find_damage, move_aside, suspicion
 from appliance.store.faults import fault_of
@@ -59,7 +59,11 @@ class StoreFile:
             return open_writer(self.path) if self._checked else self._open_and_check(self.path)
         except sqlite3.Error as error:
             fault = fault_of(error)
-            if fault is None or _has_content(self.path):
+            if fault is None:
+                raise
+            if _has_content(self.path):
+                if spare.give(self.path):  # the disk may be too full to open it
+                    return self.connect()
                 raise
         except OSError as error:  # of a look at the file, or of moving it
             raise as_sqlite(error) from error
@@ -100,6 +104,7 @@ class StoreFile:
         if self.path is not None:
             with contextlib.suppress(OSError):
                 self.free_bytes = shutil.disk_usage(self.path.parent).free
+                spare.keep(self.path, self.free_bytes)
 
     def _open_and_check(self, path: Path) -> sqlite_utils.Database:
         """The first time: opening takes in what a kill or power cut left in the log."""

@@ -23,7 +23,7 @@ TREES = {"state": "data/timeball", "config": "data/etc/timeball"}
 KEPT = 3
 _BASES = (".db",)
 #: Parts of an open database; the copy has no need of them.
-_LEFT_OUT = ("-wal", "-shm", ".sock")
+_LEFT_OUT = ("-wal", "-shm", "-spare", ".sock")
 #: Folders that hold no state: bundles that were uploaded.
 UPLOADS = "uploads"
 

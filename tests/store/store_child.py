@@ -120,6 +120,23 @@ async def fill_the_disk(folder: Path, clock: SystemClock) -> None:
         say(landed=await store.read(lambda db: db.execute("SELECT v FROM x__state").fetchall()))
 
 
+async def start_again_when_full(folder: Path, clock: SystemClock) -> None:
+    """On a file system of twelve megabytes: killed, the log's index lost, and every block taken by somebody else, three times."""
+    async with Database(folder / "t.db", clock) as store:
+        await store.migrate("x", [SCHEMA])
+        await store.write(lambda db: db.execute("INSERT INTO x__state VALUES (1, 1)"))
+    for number in range(3):
+        fill_up(folder / f"rest{number}")
+        async with Database(folder / "t.db", clock) as store:
+            await store.migrate("x", [SCHEMA])
+            state = await store.read(lambda db: db.execute("SELECT v FROM x__state").fetchall())
+            say(**{f"start{number}": state})
+    for number in range(3):
+        (folder / f"rest{number}").unlink()
+    async with Database(folder / "t.db", clock):
+        say(spare=(folder / "t.db-spare").stat().st_size)
+
+
 def fill_up(path: Path) -> None:
     """Take every byte that is left."""
     with path.open("wb", buffering=0) as file:
@@ -136,4 +153,8 @@ def fill_up(path: Path) -> None:
 
 if __name__ == "__main__":
     kind, where = sys.argv[1], Path(sys.argv[2])
-    asyncio.run({"write": write_for_ever, "fill": fill_the_disk}[kind](where, SystemClock()))
+    asyncio.run(
+        {"write": write_for_ever, "fill": fill_the_disk, "again": start_again_when_full}[kind](
+            where, SystemClock()
+        )
+    )

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from appliance.store.spare import SPARE_BYTES
 from tests.support.programs import cannot_run, need
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -86,6 +87,22 @@ def in_small_filesystem(script: str, mebibytes: int) -> list[str]:
         unshare += ["--user", "--map-root-user"]
     mount = f'mount -t tmpfs -o size={mebibytes}m,mode=700 small "$DIR" && exec {script}'
     return [*unshare, "sh", "-c", mount]
+
+
+def test_a_start_on_a_disk_whose_every_block_somebody_took_finds_its_database(tmp_path: Path) -> None:
+    environment = {**ENVIRONMENT, "DIR": str(tmp_path)}
+    if subprocess.run(
+        in_small_filesystem("true", 1), env=environment, capture_output=True, check=False
+    ).returncode:
+        cannot_run("mount namespaces cannot be made here; run: sudo make test")
+    command = in_small_filesystem(f'"{sys.executable}" "{CHILD}" again "$DIR"', 12)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stderr
+    facts: dict[str, Any] = {}
+    for line in done.stdout.splitlines():
+        facts |= json.loads(line)
+    assert [facts[f"start{number}"] for number in range(3)] == [[[1]]] * 3
+    assert facts["spare"] == SPARE_BYTES, "room is set aside anew as soon as there is plenty"
 
 
 def test_a_full_disk_stops_nothing_and_everything_comes_back(tmp_path: Path) -> None:

@@ -25,7 +25,13 @@ SPARE_BYTES: Final = 32 << 20
 _PAGES_AT_ONCE: Final = 512
 _INSTALLED: Final = "plugins.d"
 #: In the state folder, and no part of it: what belongs to this moment or can be made again.
-_LEFT_OUT: Final = STAYS | {DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", f"{DATABASE}-journal"}
+_LEFT_OUT: Final = STAYS | {
+    DATABASE,
+    f"{DATABASE}-wal",
+    f"{DATABASE}-shm",
+    f"{DATABASE}-journal",
+    f"{DATABASE}-spare",
+}
 
 
 @dataclass(slots=True)
