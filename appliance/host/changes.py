@@ -15,6 +15,7 @@ from appliance.api.model import Level, PluginState, Problem
 from appliance.core.config import Config, dotted
 from appliance.core.tasks import spawn
 from appliance.host import reload
+from appliance.host.handed_notes import handed_notes
 from appliance.settings.editor import Editor, Plan
 from appliance.settings.effects import Effect, effects, worst
 from appliance.settings.history import Entry, History
@@ -82,13 +83,19 @@ class Changes:
             if path in BY_HAND:
                 raise Locked(f"{dotted(path)} is not changed while it runs: {BY_HAND[path]}")
         plan = await self._thread(self.editor.plan, changes, revision)
-        return plan, self.effects(plan.config)
+        return self._told(plan)
 
     async def plan_undo(self, number: int) -> tuple[Plan, list[Effect], Entry]:
         """The way back from a change; nothing is written. Raises as `Editor.restore`."""
         entry = await self._thread(self.history.get, number)
         plan = await self._thread(self.editor.restore, entry.files)
-        return plan, self.effects(plan.config), entry
+        return *self._told(plan), entry
+
+    def _told(self, plan: Plan) -> tuple[Plan, list[Effect]]:
+        """A plan with what it does, and what it cannot do."""
+        found = self.effects(plan.config)
+        beside = handed_notes(plan.config, [effect.key for effect in found])
+        return replace(plan, notes=(*plan.notes, *beside)), found
 
     async def apply(self, plan: Plan, actor: str, *, undoes: int = 0) -> Entry:
         """Write a plan and begin to carry it out; `state_of` tells what became of it.

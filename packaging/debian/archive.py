@@ -58,14 +58,15 @@ def installed_kib(stage: Path) -> int:
 
 
 def pack(stage: Path, deb: Path, epoch_s: int) -> str:
-    """Make the .deb; its SHA-256.
+    """Make the .deb, whole or not at all: the one of that name stays until the new one is finished; its SHA-256.
 
     Raises:
         SystemExit: dpkg-deb says why not.
     """
     deb.parent.mkdir(parents=True, exist_ok=True)
+    fresh = deb.with_name(f".{deb.name}.new")
     # One thread: what xz makes depends on their number.
-    command = ["dpkg-deb", "--root-owner-group", "-Zxz", "--threads-max=1", "--build", str(stage), str(deb)]
+    command = ["dpkg-deb", "--root-owner-group", "-Zxz", "--threads-max=1", "--build", str(stage), str(fresh)]
     environment = os.environ | {"SOURCE_DATE_EPOCH": str(epoch_s)}
     try:
         done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
@@ -74,5 +75,7 @@ def pack(stage: Path, deb: Path, epoch_s: int) -> str:
             "a .deb is made by dpkg-deb, which is not here: this needs a Debian system"
         ) from None
     if done.returncode != 0:
+        fresh.unlink(missing_ok=True)
         raise SystemExit(f"dpkg-deb failed: {done.stderr.strip()}")
+    fresh.replace(deb)
     return hashlib.sha256(deb.read_bytes()).hexdigest()

@@ -107,9 +107,10 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="timeball-deb-") as scratch:
             stage = Path(scratch, "stage")
             make(architecture, about, stage)
-            for old in BUILT.glob(f"timeball_*_{architecture.name}.deb"):
-                old.unlink()
             digest = archive.pack(stage, deb, about.epoch_s)
+            for old in BUILT.glob(f"timeball_*_{architecture.name}.deb"):
+                if old != deb:
+                    old.unlink()
             unpacked = archive.installed_kib(stage)
         print(f"{deb.relative_to(ROOT)}: {deb.stat().st_size / 1e6:.1f} MB, {unpacked / 1e3:.1f} MB installed, "
               f"SHA-256 {digest}, {time.monotonic() - began:.0f} s")  # fmt: skip

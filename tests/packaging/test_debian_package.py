@@ -176,3 +176,26 @@ def test_the_shipped_configuration_has_no_members_and_no_mistakes(tmp_path) -> N
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_package_that_cannot_be_made_leaves_the_one_before(tmp_path) -> None:
+    import archive
+
+    need("dpkg-deb")
+    stage, deb = tmp_path / "stage", tmp_path / "out/timeball_1_all.deb"
+    control = stage / "DEBIAN/control"
+    control.parent.mkdir(parents=True)
+    control.write_text(
+        "Package: timeball\nVersion: 1\nArchitecture: all\nMaintainer: A <a@example.org>\nDescription: a\n"
+    )
+    digest = archive.pack(stage, deb, 0)
+    before = deb.read_bytes()
+    control.write_text("this is no control file\n")
+    with pytest.raises(SystemExit, match="dpkg-deb failed"):
+        archive.pack(stage, deb, 0)
+    assert deb.read_bytes() == before
+    assert [path.name for path in deb.parent.iterdir()] == [deb.name]
+    control.write_text(
+        "Package: timeball\nVersion: 1\nArchitecture: all\nMaintainer: A <a@example.org>\nDescription: a\n"
+    )
+    assert archive.pack(stage, deb, 0) == digest
