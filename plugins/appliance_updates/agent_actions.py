@@ -233,7 +233,8 @@ def back(call: Call, arguments: Back) -> Mapping[str, Any]:
             "to start it all the same, say so (--unproved); it gets three starts, then this one is back",
         )  # fmt: skip
     name = snapshot_name(release)
-    there = name in snapshots.names(call.root) and not arguments.keep_data
+    # A release that was written once more understands today's data, and its own snapshot is made anew now.
+    there = name in snapshots.names(call.root) and release != image.release and not arguments.keep_data
     call.progress({"done": 0.0, "doing": "Keeping a copy of database and settings"})
     found.installed[image.slot] = image.release
     found.pending = Pending(

@@ -67,9 +67,7 @@ def _arrived(root: Path, found: Record, pending: Pending, slot: Slot, boot: str,
     """We are the system that was meant to come."""
     if pending.restore:
         name, pending.restore = pending.restore, ""
-        found.restoring = name
-        record.save(root, found)
-        _restore(root, found, name)
+        _begin_restore(root, found, name)
     if slot.good:  # it has proved itself in an earlier life
         kind = "went-back" if pending.kind == "back" else "updated"
         found.add(Event(kind, now_s, pending.old, pending.new))
@@ -87,19 +85,29 @@ def _fell_back(root: Path, found: Record, pending: Pending, slot: Slot, program:
     found.add(Event("fell-back", now_s, pending.old, pending.new, why, lines))
     found.pending = None
     if pending.tries and pending.snapshot:
-        found.restoring = pending.snapshot
-        record.save(root, found)
-        _restore(root, found, pending.snapshot)
+        _begin_restore(root, found, pending.snapshot)
+
+
+def _begin_restore(root: Path, found: Record, name: str) -> None:
+    # What an earlier way back to this release set aside makes room: what is there now is what must not be lost.
+    snapshots.drop(root, _aside(name))
+    found.restoring = name
+    record.save(root, found)
+    _restore(root, found, name)
 
 
 def _restore(root: Path, found: Record, name: str) -> None:
     try:
-        snapshots.restore(root, name, f"{name}-aside")
+        snapshots.restore(root, name, _aside(name))
     except snapshots.CannotKeep as why:
         log.exception("the data of the release that runs now could not be put back")
         if found.history:
             found.history[0].why.append(str(why))
     found.restoring = ""
+
+
+def _aside(name: str) -> str:
+    return f"{name}-aside"
 
 
 def _needed(found: Record) -> set[str]:

@@ -107,11 +107,16 @@ def names(root: Path) -> list[str]:
     return []
 
 
+def drop(root: Path, name: str) -> None:
+    """Remove one, if it is there."""
+    shutil.rmtree(root / PLACE / name, ignore_errors=True)
+
+
 def prune(root: Path, needed: set[str]) -> None:
     """Remove the oldest until few enough are left; those that are needed stay."""
     spare = [name for name in names(root) if name not in needed]
     while len(spare) + len(needed) > KEPT and spare:
-        shutil.rmtree(root / PLACE / spare.pop(0), ignore_errors=True)
+        drop(root, spare.pop(0))
 
 
 def _files(folder: Path) -> Iterator[Path]:

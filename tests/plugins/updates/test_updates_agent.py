@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 
 import pytest
@@ -326,6 +327,34 @@ def test_back_by_hand_finds_what_the_old_release_left_and_forth_again_what_the_n
     do(box, "updates.back")
     event = restart(box)
     assert (event.kind, box.database()) == ("went-back", ["by the old one", "by the new one"])
+
+
+def test_back_to_the_same_release_that_was_written_once_more_keeps_the_data(box):
+    box.programs.answers["rauc"] = lambda *_: Ran(0, rauc_info(OLD))
+    do(box, "updates.install", file="/new.raucb", again=True)
+    chosen, after = power_up(box.state)
+    box.partition.change(lambda _: after)
+    box.power_up(chosen, OLD)
+    arrive(box)
+    box.write_database("since then")
+    judge(box.root, box.partition, lambda known: Proof(good=True), box.programs, lambda: 9.0)
+    told = do(box, "updates.back")
+    assert (told["slot"], told["restores"]) == ("A", "")
+    restart(box)
+    assert box.database() == ["by the old one", "since then"]
+
+
+def test_what_is_set_aside_is_what_was_there_last_however_often_it_goes_back(box):
+    updated(box)
+    for what in ("first", "second"):
+        do(box, "updates.back")
+        box.write_database(what)  # after the copy that `back` keeps, before the restart
+        restart(box)
+        do(box, "updates.back")
+        restart(box)
+    aside = sqlite3.connect(box.root / snapshots.PLACE / f"{snapshot_name(OLD)}-aside/state/timeball.db")
+    assert ("second",) in aside.execute("SELECT what FROM written").fetchall()
+    aside.close()
 
 
 def test_back_by_hand_can_leave_the_data_as_they_are(box):
