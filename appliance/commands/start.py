@@ -139,6 +139,9 @@ def asked_for(assignments: Sequence[str], key: str, usual: str) -> str:
 def _serve(config_file: Path, state: str | None, assignments: tuple[str, ...], plugin_dirs: tuple[Path, ...],
            safe_mode: bool, log_format: str, *, shipped: bool = False,
            trace_hooks: bool = False) -> int:  # fmt: skip
+    from appliance.host.early import EarlySignals
+
+    early = EarlySignals()
     from appliance.core import logs
     from appliance.core.config import BadConfig
     from appliance.dataplane import choose
@@ -193,7 +196,7 @@ def _serve(config_file: Path, state: str | None, assignments: tuple[str, ...], p
     host.starts = starts
     if trace_hooks:
         host.beside += [partial(trace.tell, host, _say), partial(trace.watch, host, reread, _say)]
-    code = resuming.run(serve(host, reread), host.escaped)
+    code = resuming.run(serve(host, reread, lambda: early.hung_up), host.escaped)
     if code == AGAIN:
         begin_anew()
     return code

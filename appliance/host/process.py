@@ -38,8 +38,14 @@ EX_TEMPFAIL = 75
 LAG_LIMIT_S = 5.0
 
 
-async def serve(host: Host, reread: Callable[[], Config]) -> int:
-    """Run `host` until SIGTERM or SIGINT; SIGHUP reads the configuration again. Returns the exit code, or AGAIN."""
+async def serve(host: Host, reread: Callable[[], Config], hung_up: Callable[[], bool] = bool) -> int:
+    """Run `host` until SIGTERM or SIGINT; SIGHUP reads the configuration again, after the start. Returns the exit code, or AGAIN.
+
+    Args:
+        host: what runs.
+        reread: the configuration, read and checked anew.
+        hung_up: whether a SIGHUP came before the event loop was there.
+    """
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
     ends = (signal.SIGTERM, signal.SIGINT)
@@ -47,12 +53,14 @@ async def serve(host: Host, reread: Callable[[], Config]) -> int:
         loop.add_signal_handler(number, stopping.set)
     last_resort = LastResort(ends, after_s=LEAVE_S)
     try:
-        return await _serve(host, reread, stopping)
+        return await _serve(host, reread, stopping, hung_up)
     finally:
         last_resort.close()
 
 
-async def _serve(host: Host, reread: Callable[[], Config], stopping: asyncio.Event) -> int:
+async def _serve(
+    host: Host, reread: Callable[[], Config], stopping: asyncio.Event, hung_up: Callable[[], bool]
+) -> int:
     loop = asyncio.get_running_loop()
     again = False
 
@@ -62,7 +70,6 @@ async def _serve(host: Host, reread: Callable[[], Config], stopping: asyncio.Eve
         stopping.set()
 
     host.changes.restart = restart
-    loop.add_signal_handler(signal.SIGHUP, lambda: spawn(_reload(host, reread), name="host:reload"))
     try:
         await host.start()
     except OSError as error:
@@ -76,6 +83,9 @@ async def _serve(host: Host, reread: Callable[[], Config], stopping: asyncio.Eve
     gc.freeze()
     _give_back()
     notify("READY=1\nSTATUS=running")
+    loop.add_signal_handler(signal.SIGHUP, lambda: spawn(_reload(host, reread), name="host:reload"))
+    if hung_up():
+        spawn(_reload(host, reread), name="host:reload")
     log.info("timeball %s runs in %s", host.version, host.state_dir)
     feeder = spawn(_feed_watchdog(host), name="host:watchdog")
     settling = spawn(_settle(host), name="host:settling")
