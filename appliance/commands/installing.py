@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -27,21 +28,30 @@ def register(group: click.Group) -> None:
         group.add_command(command)
 
 
+def _digest(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str:
+    said = (value or "").strip().lower()
+    if said and not re.fullmatch(r"[0-9a-f]{64}", said):
+        raise click.BadParameter(f"{said!r} is no SHA-256: that is 64 digits of 0-9 and a-f (`sha256sum FILE` prints it)")
+    return said
+
+
 @click.command("install")
 @click.argument("source", metavar="SOURCE")
 @click.option("--no-index", is_flag=True, help="Fetch nothing: everything it needs lies in --find-links.")
 @click.option("--find-links", multiple=True, metavar="DIR", help="A folder with wheels of what it needs.")
 @click.option("--anyway", is_flag=True, help="Install it even when it fails the checks.")
+@click.option("--sha256", metavar="HEX", callback=_digest, help="What its author says the file's SHA-256 is; any other file is refused.")
 @_now
 def plugin_install(
-    source: str, find_links: tuple[str, ...], *, no_index: bool, anyway: bool, restart: bool
+    source: str, find_links: tuple[str, ...], *, no_index: bool, anyway: bool, sha256: str, restart: bool
 ) -> None:
     """Install a plugin. It is checked first, and can be taken back.
 
     SOURCE is a wheel, a folder with a pyproject.toml, a source distribution (.tar.gz), an address such as git+https://HOST/REPOSITORY, or the
     name of a package.
 
-    A plugin runs with all of the appliance's privileges: install only what you trust.
+    A plugin runs with all of the appliance's privileges: install only what you trust. --sha256 sees to it that it is the very file that its
+    author, or you, have looked at; without it the sum is printed, to compare and to name the next time.
     """
     from appliance.kit import trial, wheels
     from appliance.kit.clashes import refuse_ids
@@ -49,7 +59,9 @@ def plugin_install(
 
     installed = Installed(state_dir())
     with _told(), installed.draft() as folder:
-        root, roots = wheels.bring(installed, folder, source, no_index=no_index, find_links=find_links)
+        root, roots = wheels.bring(
+            installed, folder, source, no_index=no_index, find_links=find_links, sha256=sha256
+        )
         tried = [trial.examine_installed(folder, module, tables()) for module in root.plugins.values()]
         others = [r for r in roots if r is not root]
         refuse_ids([*root.plugins, *(one.id for one in tried if one.id)], _ours(), others)
@@ -61,7 +73,7 @@ def plugin_install(
         state = installed.keep(folder, roots, f"installed {root.name} {root.version}")
     _leave_safe_mode()
     value = {"name": root.name, "version": root.version, "plugins": sorted(root.plugins), "checks": found,
-             "brought": dict(root.brought), "folder": str(state.folder)}  # fmt: skip
+             "brought": dict(root.brought), "folder": str(state.folder), "sha256": root.sha256, "asked_for": bool(sha256)}  # fmt: skip
     emit(value, _tell_installed)
     take_effect(now=restart, plugins=root.plugins)
 
@@ -69,6 +81,8 @@ def plugin_install(
 def _tell_installed(value: Any) -> None:
     brought = ", ".join(f"{n} {v}" for n, v in value["brought"].items())
     click.echo(f"{value['name']} {value['version']} is installed" + (f", with {brought}" if brought else ""))
+    if value["sha256"] and not value["asked_for"]:
+        click.echo(f"SHA-256 of its file: {value['sha256']} (compare it with what its author says; --sha256 does)")
     click.echo("It runs with all of the appliance's privileges. `timeball plugin rollback` takes it back.")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -144,6 +145,7 @@ def _serve(config_file: Path, state: str | None, assignments: tuple[str, ...], p
     early = EarlySignals()
     from appliance.core import logs
     from appliance.core.config import BadConfig
+    from appliance.core.contained import Interrupted
     from appliance.dataplane import choose
     from appliance.host import resuming, trace
     from appliance.host.app import Host
@@ -151,6 +153,7 @@ def _serve(config_file: Path, state: str | None, assignments: tuple[str, ...], p
     from appliance.host.starts import chosen_at_boot
     from appliance.settings.sources import Sources
 
+    signal.signal(signal.SIGINT, Interrupted.on_signal)  # until `serve` has its own: a plugin's import is no place to lose it
     sources = Sources(config_file, state, assignments, shipped=shipped)
     if not _exchange(sources):
         return EX_TEMPFAIL

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Final
+from typing import Final, NoReturn
 
 log = logging.getLogger("timeball.host")
 
@@ -25,26 +25,35 @@ class Escaped(Exception):
     """Somebody's code raised what ends a program (`SystemExit`, `KeyboardInterrupt`, ...); `str` says what."""
 
 
+class Interrupted(KeyboardInterrupt):
+    """A person pressed Ctrl-C while somebody's code ran: that is nobody's fault, and it counts."""
+
+    @classmethod
+    def on_signal(cls, *_: object) -> NoReturn:
+        """As a handler of SIGINT."""
+        raise cls
+
+
 class TookTooLong(Exception):
     """Somebody's code did not come to an end; `str` says where it was."""
 
 
 @contextmanager
 def contained(*, cancelling: bool = False) -> Iterator[None]:
-    """Whatever is raised inside and is no `Exception` comes out as `Escaped`.
+    """Whatever is raised inside and is no `Exception` comes out as `Escaped`; what a person interrupts stays `Interrupted`.
 
     Args:
-        cancelling: a cancellation, too: inside nobody can be cancelled, because nothing is awaited.
+        cancelling: cancellations and closed generators, too: what is awaited nowhere can be neither.
 
     Raises:
         Escaped: as told.
     """
     try:
         yield
-    except (Exception, GeneratorExit):
+    except (Exception, Interrupted):
         raise
     except BaseException as error:
-        if isinstance(error, asyncio.CancelledError) and not cancelling:
+        if isinstance(error, asyncio.CancelledError | GeneratorExit) and not cancelling:
             raise
         raise Escaped(f"it wanted to end the process ({type(error).__name__}: {error})") from error
 

@@ -155,7 +155,7 @@ def add(plugins: Plugins, loaded: Loaded, load: Callable[[], ModuleType]) -> Loa
     plugins.found.append(loaded)
     try:
         with contextlib.ExitStack() as stack:
-            stack.enter_context(contained())
+            stack.enter_context(contained(cancelling=True))
             if not loaded.builtin:
                 stack.enter_context(
                     in_time(f"the plugin {loaded.id} ({loaded.origin}), while it is imported,")

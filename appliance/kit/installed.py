@@ -53,7 +53,7 @@ class Root:
         brought: distributions that came with it, by name.
         plugins: import package by plugin entry point.
         at: when, epoch seconds; 0.0 where that was not written down.
-        sha256: of the wheel, or "" when it came by its name.
+        sha256: of the wheel or source distribution, or "" when it came by its name.
     """
 
     name: str

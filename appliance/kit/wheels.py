@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import json
 import os
@@ -19,6 +18,7 @@ from typing import Any
 
 from appliance.core.clock import SystemClock
 from appliance.kit.clashes import refuse_files
+from appliance.kit.digests import pinned, taken
 from appliance.kit.installed import GROUP, CannotInstall, Installed, Root, distributions, normal, take_out
 
 LONGEST_S = 900.0
@@ -29,14 +29,16 @@ _ADDRESS = re.compile(r"(git\+)?(https|ssh|file)://\S+")
 
 
 def bring(
-    installed: Installed, folder: Path, source: str, *, no_index: bool = False, find_links: Sequence[str] = ()
-) -> tuple[Root, tuple[Root, ...]]:
+    installed: Installed, folder: Path, source: str, *, no_index: bool = False, find_links: Sequence[str] = (),
+    sha256: str = "",
+) -> tuple[Root, tuple[Root, ...]]:  # fmt: skip
     """Install `source` into the draft `folder`; it, and all that are there then.
 
-    `source` is a wheel, a folder, a source distribution, an address that pip knows (git+https://...), or a name.
+    `source` is a wheel, a folder, a source distribution, an address that pip knows (git+https://...), or a name. With `sha256`
+    (lower-case hexadecimal) it has to be that very file.
 
     Raises:
-        CannotInstall: pip is not there or refuses, or it is no plugin.
+        CannotInstall: pip is not there or refuses, it is no plugin, or another file.
     """
     if not source.strip() or not source.isprintable() or source.startswith("-"):
         raise CannotInstall(
@@ -47,7 +49,7 @@ def bring(
     others = list(before.roots) if before else []
     options = [*(["--no-index"] if no_index else []), *(f"--find-links={link}" for link in find_links)]
     with tempfile.TemporaryDirectory(prefix="timeball-pip-") as scratch:
-        wheel = _wheel(pip, source, Path(scratch), options)
+        wheel, digest = _wheel(pip, source, Path(scratch), options, sha256)
         name = normal(Path(wheel).name.split("-")[0]) if wheel.endswith(".whl") else normal(wheel)
         own = {normal(d.name): d.version for d in metadata.distributions() if _is_ours(d, installed)}
         if name in own:
@@ -74,10 +76,9 @@ def bring(
         needed = [f"{n}=={v}" for n, v in wanted.items() if n != name]
         target = ["--target", str(folder), "--upgrade", "--no-deps", "--no-compile"]
         _call([*pip, "install", *target, *options, wheel, *needed])
-        sha256 = hashlib.sha256(Path(wheel).read_bytes()).hexdigest() if wheel.endswith(".whl") else ""
     refuse_files(folder, name, [r for r in others if r is not old])
     root = _root(folder, name, source, {n: v for n, v in wanted.items() if n != name})
-    root = replace(root, at=SystemClock().wall_ns() / 1e9, sha256=sha256)
+    root = replace(root, at=SystemClock().wall_ns() / 1e9, sha256=digest)
     return root, (*(r for r in others if r is not old), root)
 
 
@@ -128,33 +129,56 @@ def _is_ours(distribution: metadata.Distribution, installed: Installed) -> bool:
     return not where.is_relative_to(installed.home.resolve())
 
 
-def _wheel(pip: Sequence[str], source: str, scratch: Path, options: Sequence[str]) -> str:
-    """A wheel for a folder; anything else as it is, as an absolute path where it is a file."""
+def _wheel(
+    pip: Sequence[str], source: str, scratch: Path, options: Sequence[str], expected: str
+) -> tuple[str, str]:
+    """A wheel, or a name for pip to find one; and the SHA-256 of the file that was named, "" where a name was."""
     path = Path(source)
     if _ADDRESS.match(source):
-        return _built(pip, source, scratch, options)
+        made = _built(pip, pinned(source, expected) if expected else source, scratch, options)
+        return made, expected or taken(Path(made), _room(scratch))[1]
     if path.is_dir():
         if not (path / "pyproject.toml").is_file():
             raise CannotInstall(
                 f"{source} has no pyproject.toml", "copy a single .py file to STATE_DIR/plugins instead"
             )
-        return _built(pip, str(path.resolve()), scratch, options)
+        if expected:
+            raise CannotInstall(
+                "a folder has no SHA-256", "make a wheel of it, and name the sum of that: python3 -m pip wheel --no-deps FOLDER"
+            )  # fmt: skip
+        made = _built(pip, str(path.resolve()), scratch, options)
+        return made, taken(Path(made), _room(scratch))[1]
     if path.is_file():
-        if path.suffix == ".py":
-            raise CannotInstall(
-                f"{source} is a plugin of one file", f"copy it: cp {source} STATE_DIR/plugins/"
-            )
-        if path.name.endswith((".tar.gz", ".zip")):
-            return _built(pip, str(path.resolve()), scratch, options)
-        if path.suffix != ".whl":
-            raise CannotInstall(
-                f"{source} is no wheel and no source distribution",
-                "make a wheel: python3 -m pip wheel --no-deps FOLDER",
-            )
-        return str(path.resolve())
+        return _of_file(pip, path, scratch, options, expected)
     if "/" in source or source.endswith(".whl"):
         raise CannotInstall(f"there is nothing at {source}")
-    return source
+    if not expected:
+        return source, ""
+    # No source distribution: pip runs what is in one before anybody has looked at its sum.
+    _call([*pip, "download", "--no-deps", "--only-binary=:all:", *options, "--dest", str(scratch), source])
+    copy, digest = taken(next(scratch.glob("*.whl")), _room(scratch), expected)
+    return str(copy), digest
+
+
+def _of_file(
+    pip: Sequence[str], path: Path, scratch: Path, options: Sequence[str], expected: str
+) -> tuple[str, str]:
+    if path.suffix == ".py":
+        raise CannotInstall(f"{path} is a plugin of one file", f"copy it: cp {path} STATE_DIR/plugins/")
+    archive = path.name.endswith((".tar.gz", ".zip"))
+    if not archive and path.suffix != ".whl":
+        raise CannotInstall(
+            f"{path} is no wheel and no source distribution",
+            "make a wheel: python3 -m pip wheel --no-deps FOLDER",
+        )
+    copy, digest = taken(path, _room(scratch), expected)
+    return _built(pip, str(copy), scratch, options) if archive else str(copy), digest
+
+
+def _room(scratch: Path) -> Path:
+    room = scratch / "taken"
+    room.mkdir()
+    return room
 
 
 def _built(pip: Sequence[str], source: str, scratch: Path, options: Sequence[str]) -> str:

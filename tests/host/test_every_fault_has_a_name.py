@@ -158,6 +158,18 @@ WRONG = {
     "ends the process when it is imported": Wrong(
         "sys.exit(5)", "it wanted to end the process (SystemExit: 5)"
     ),
+    "interrupts when it is imported": Wrong(
+        "raise KeyboardInterrupt", "it wanted to end the process (KeyboardInterrupt: )"
+    ),
+    "cancels when it is imported": Wrong(
+        "raise asyncio.CancelledError", "it wanted to end the process (CancelledError: )"
+    ),
+    "closes when it is imported": Wrong(
+        "raise GeneratorExit", "it wanted to end the process (GeneratorExit: )"
+    ),
+    "raises what nobody knows when it is imported": Wrong(
+        "class Own(BaseException):\n    pass\nraise Own('mine')", "it wanted to end the process (Own: mine)"
+    ),
     "wants to end the process when it runs": Wrong(
         "@hookimpl\nasync def run(ctx):\n    ctx.ready()\n    raise SystemExit('enough')",
         "it wanted to end the process (SystemExit: enough)",

@@ -92,6 +92,48 @@ def test_one_that_fails_the_checks_is_not_installed_and_nothing_stays(tmp_path):
     assert list((tmp_path / "s/plugins.d").iterdir()) == []
 
 
+def test_a_file_is_held_to_the_sum_that_was_named_and_its_sum_is_printed_otherwise(tmp_path, wheel):
+    """A wheel, an address and a name; whatever is refused leaves nothing."""
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    state = tmp_path / "s"
+    offline = ["--no-index", "--find-links", str(wheel.parent)]
+    for source in (str(wheel), wheel.as_uri(), "timeball-hello"):
+        done = command(state, "install", source, *offline, "--sha256", "0" * 64)
+        assert (done.exit_code, list((state / "plugins.d").iterdir())) == (1, []), done.output
+        assert digest in done.output, done.output
+    done = command(state, "install", str(wheel), *offline, "--sha256", "0" * 64)
+    assert "is not the file that was asked for" in done.output
+    assert "do not install it" in done.output
+    for source in (str(wheel), wheel.as_uri(), "timeball-hello"):
+        done = command(state, "install", source, *offline, "--sha256", digest.upper())
+        assert done.exit_code == 0, done.output
+        assert json.loads(done.stdout)["sha256"] == listed(state)["installed"][0]["sha256"] == digest
+
+    def plainly(*words):
+        return CliRunner().invoke(build(), ["plugin", *words, "--state-dir", str(state)]).output
+
+    assert f"SHA-256 of its file: {digest}" in plainly("install", str(wheel), *offline)
+    assert digest not in plainly("install", str(wheel), *offline, "--sha256", digest)
+
+
+def test_a_source_distribution_with_another_sum_is_not_even_built(tmp_path):
+    sdist = tmp_path / "hello-1.0.tar.gz"
+    sdist.write_bytes(b"no archive: whoever opens it fails with other words")
+    done = command(tmp_path / "s", "install", str(sdist), "--no-index", "--sha256", "0" * 64)
+    assert (done.exit_code, "is not the file that was asked for" in done.output) == (1, True), done.output
+
+
+@pytest.mark.parametrize(
+    ("source", "digest", "says"),
+    [("x.whl", "12", "is no SHA-256"), ("x.whl", "g" * 64, "is no SHA-256"),
+     ("git+https://nowhere.example/x", "0" * 64, "a repository has no SHA-256"),
+     (str(ROOT), "0" * 64, "a folder has no SHA-256")],
+)  # fmt: skip
+def test_a_sum_that_can_hold_nothing_is_refused(tmp_path, source, digest, says):
+    done = command(tmp_path, "install", source, "--no-index", "--sha256", digest)
+    assert (done.exit_code != 0, says in done.output) == (True, True), done.output
+
+
 @pytest.mark.parametrize(
     ("source", "says"),
     [("nowhere/x.whl", "nothing at"), ("aiohttp", "part of the appliance itself"), ("timeball", "part of the appliance"),
