@@ -31,7 +31,9 @@ def register(group: click.Group) -> None:
 def _digest(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str:
     said = (value or "").strip().lower()
     if said and not re.fullmatch(r"[0-9a-f]{64}", said):
-        raise click.BadParameter(f"{said!r} is no SHA-256: that is 64 digits of 0-9 and a-f (`sha256sum FILE` prints it)")
+        raise click.BadParameter(
+            f"{said!r} is no SHA-256: that is 64 digits of 0-9 and a-f (`sha256sum FILE` prints it)"
+        )
     return said
 
 
@@ -40,7 +42,12 @@ def _digest(_context: click.Context, _parameter: click.Parameter, value: str | N
 @click.option("--no-index", is_flag=True, help="Fetch nothing: everything it needs lies in --find-links.")
 @click.option("--find-links", multiple=True, metavar="DIR", help="A folder with wheels of what it needs.")
 @click.option("--anyway", is_flag=True, help="Install it even when it fails the checks.")
-@click.option("--sha256", metavar="HEX", callback=_digest, help="What its author says the file's SHA-256 is; any other file is refused.")
+@click.option(
+    "--sha256",
+    metavar="HEX",
+    callback=_digest,
+    help="What its author says the file's SHA-256 is; any other file is refused.",
+)
 @_now
 def plugin_install(
     source: str, find_links: tuple[str, ...], *, no_index: bool, anyway: bool, sha256: str, restart: bool
@@ -82,7 +89,9 @@ def _tell_installed(value: Any) -> None:
     brought = ", ".join(f"{n} {v}" for n, v in value["brought"].items())
     click.echo(f"{value['name']} {value['version']} is installed" + (f", with {brought}" if brought else ""))
     if value["sha256"] and not value["asked_for"]:
-        click.echo(f"SHA-256 of its file: {value['sha256']} (compare it with what its author says; --sha256 does)")
+        click.echo(
+            f"SHA-256 of its file: {value['sha256']} (compare it with what its author says; --sha256 does)"
+        )
     click.echo("It runs with all of the appliance's privileges. `timeball plugin rollback` takes it back.")
 
 

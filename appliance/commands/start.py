@@ -153,7 +153,8 @@ def _serve(config_file: Path, state: str | None, assignments: tuple[str, ...], p
     from appliance.host.starts import chosen_at_boot
     from appliance.settings.sources import Sources
 
-    signal.signal(signal.SIGINT, Interrupted.on_signal)  # until `serve` has its own: a plugin's import is no place to lose it
+    # Until `serve` has its own: Ctrl-C while a plugin is imported is no fault of the plugin.
+    signal.signal(signal.SIGINT, Interrupted.on_signal)
     sources = Sources(config_file, state, assignments, shipped=shipped)
     if not _exchange(sources):
         return EX_TEMPFAIL
@@ -199,7 +200,9 @@ def _serve(config_file: Path, state: str | None, assignments: tuple[str, ...], p
     host.starts = starts
     if trace_hooks:
         host.beside += [partial(trace.tell, host, _say), partial(trace.watch, host, reread, _say)]
-    code = resuming.run(serve(host, reread, lambda: early.hung_up), host.escaped)
+    strangers = any(not plugin.builtin for plugin in plugins.found)
+    factory = host.guard.factory if strangers else None
+    code = resuming.run(serve(host, reread, lambda: early.hung_up), host.escaped, factory)
     if code == AGAIN:
         begin_anew()
     return code

@@ -29,6 +29,7 @@ from appliance.dataplane.interface import DataPlane
 from appliance.host import collect, health, reload, state_folder
 from appliance.host.admin import AdminSocket
 from appliance.host.backoff import Timing
+from appliance.host.cancelling import Guard
 from appliance.host.changes import Changes, Patience
 from appliance.host.contexts import PluginContext, Shared
 from appliance.host.faults import Fault, Faults
@@ -54,6 +55,7 @@ STALL_S = 1.0
 
 _LEFT = "what a run starts, it starts with ctx.spawn and `with ctx.subscribe(...)`: then it ends with the run"
 _SLOW = "what takes time belongs into `run`: hooks only say what there is"
+_CANCELS = "cancel the tasks that you made, by their names: `asyncio.all_tasks()` has everybody's"
 _ENDS = "raise an error of your own, or `ConfigError`, and say what would be right"
 #: Longer than this a plugin is set up too slowly for all that wait behind it.
 SLOW_S = 3.0
@@ -88,6 +90,7 @@ class Host:
         self.faults = Faults(SystemClock())
         # The loop's lateness is real, whatever time it plays with.
         self.lag = LagMonitor(SystemClock(), owner=self._owner_of, blame=self._stalled)
+        self.guard = Guard(self._stranger_of, self._is_stranger, self._cancelled_others)
         self.health: Cell[Health] = Cell(Health(Level.OK), clock=self.clock, name="health")
         self._threads = ThreadPoolExecutor(8, thread_name_prefix="timeball-work")
         self.shared = Shared(self.clock, self.services, self.bus, self.store, self.state_dir, self._threads)
@@ -192,6 +195,17 @@ class Host:
             (p.id for p in self.plugins.good() if p.module and belongs(p.module.__name__, module)), ""
         )
 
+    def _stranger_of(self, module: str) -> str:
+        """The plugin whose code a module holds, where it did not come with the appliance; else ""."""
+        return plugin if self._is_stranger(plugin := self._owner_of(module)) else ""
+
+    def _is_stranger(self, plugin: str) -> bool:
+        return any(p.id == plugin and not p.builtin for p in self.plugins.good())
+
+    def _cancelled_others(self, plugin: str, task: str, where: str) -> None:
+        text = f"it wanted to cancel tasks that it did not make, such as {task} ({where}); they go on"
+        self.faults.note(Fault(plugin, "cancels", text, _CANCELS, often=True))
+
     def _stalled(self, plugin: str, late_s: float, where: str) -> None:
         if late_s > STALL_S:
             text = f"it held the event loop for {late_s:.1f} s, in which nothing else ran ({where})"
@@ -275,10 +289,12 @@ class Host:
     def forget(self, plugin_id: str) -> None:
         """Withdraw everything of a plugin that has stopped, as if it had never been there."""
         self._withdraw(plugin_id)
+        self.guard.forget()
         self.supervised.pop(plugin_id, None)
 
     async def enter(self, loaded: Loaded) -> None:
         """Set up a plugin that was loaded after the start, or enter why it cannot be."""
+        self.guard.forget()
         if loaded.error:
             self._enter(loaded).fail(loaded.error)
         elif not self.enabled(loaded):

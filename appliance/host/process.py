@@ -89,7 +89,7 @@ async def _serve(
     log.info("timeball %s runs in %s", host.version, host.state_dir)
     feeder = spawn(_feed_watchdog(host), name="host:watchdog")
     settling = spawn(_settle(host), name="host:settling")
-    await stopping.wait()
+    await _until(stopping)
     settling.cancel()
     _settled(host)  # whoever stops it on purpose has seen it run
     # A service that says STOPPING has to end; one that begins anew with a new configuration is reloading.
@@ -108,6 +108,15 @@ async def _serve(
             begin_anew()
         os._exit(0)
     return AGAIN if again else 0
+
+
+async def _until(stopping: asyncio.Event) -> None:
+    """Wait for the signal, whatever else happens: nobody who means well cancels the task that waits for it."""
+    while not stopping.is_set():
+        try:
+            await stopping.wait()
+        except asyncio.CancelledError:
+            log.error("somebody cancelled the main task of the process; it goes on")
 
 
 async def _settle(host: Host) -> None:

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-def run(main: Coroutine[Any, Any, T], told: Callable[[BaseException], None]) -> T:
-    """As `asyncio.run`, but only `main` ends it.
+def run(main: Coroutine[Any, Any, T], told: Callable[[BaseException], None], factory: Any = None) -> T:
+    """As `asyncio.run`, but only `main` ends it; `factory` makes the tasks, where not asyncio shall.
 
     `SystemExit` and `KeyboardInterrupt` of any task leave the loop, and so does `loop.stop()`: `told` hears of it, and the loop
     goes on with everything that was under way. The task that raised is done, with that as its exception. Interrupts by a person
@@ -18,6 +18,7 @@ def run(main: Coroutine[Any, Any, T], told: Callable[[BaseException], None]) -> 
     """
     with asyncio.Runner() as runner:
         loop = runner.get_loop()
+        loop.set_task_factory(factory)
         task = loop.create_task(main, name="host:main")
         while True:
             try:

@@ -26,6 +26,7 @@ from appliance.api.model import PluginState, PluginStatus
 from appliance.core.contained import contained
 from appliance.core.tasks import current_plugin, spawn
 from appliance.host.backoff import Timing
+from appliance.host.cancelling import OwnedTask
 from appliance.host.contexts import PluginContext, RunningContext
 from appliance.host.leftovers import end_tasks, threads_of
 
@@ -132,6 +133,8 @@ class Supervised:
             self._set(PluginState.STARTING, "")
             self._running_since_ns = None
             self._body = spawn(self._run_once(run), name=f"{self.ctx.id}:run")
+            if isinstance(self._body, OwnedTask):
+                self._body.owner = self.ctx.id  # it may end itself
             watchdog = spawn(self._tell_when_slow(), name=f"{self.ctx.id}:watchdog")
             try:
                 await asyncio.wait({self._body})
@@ -180,10 +183,8 @@ class Supervised:
 
     def _judge(self, body: asyncio.Task[None]) -> float | None:
         """Turn the outcome into a state; seconds to wait before the next try, None for the end."""
-        if body.cancelled():
-            self._set(PluginState.STOPPED, "")
-            return None
-        error = body.exception()
+        # Whoever asks it to stop ends its life first: here it has cancelled itself.
+        error = SelfCancelled("it cancelled its own run") if body.cancelled() else body.exception()
         if error is None:
             log.info("%s has finished its work", self.ctx.id)
             self._set(PluginState.STOPPED, "finished its work")

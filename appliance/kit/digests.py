@@ -13,6 +13,8 @@ def taken(path: Path, folder: Path, expected: str = "") -> tuple[Path, str]:
     """A copy of a file in `folder`, which nobody can exchange after it was looked at, and its SHA-256.
 
     Args:
+        path: the file.
+        folder: an empty one.
         expected: 64 hexadecimal digits in lower case, or "" for any file.
 
     Raises:
