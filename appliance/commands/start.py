@@ -200,9 +200,8 @@ def _serve(config_file: Path, state: str | None, assignments: tuple[str, ...], p
     host.starts = starts
     if trace_hooks:
         host.beside += [partial(trace.tell, host, _say), partial(trace.watch, host, reread, _say)]
-    strangers = any(not plugin.builtin for plugin in plugins.found)
-    factory = host.guard.factory if strangers else None
-    code = resuming.run(serve(host, reread, lambda: early.hung_up), host.escaped, factory)
+    factory = host.guard.factory if any(not plugin.builtin for plugin in plugins.found) else None
+    code = resuming.run(serve(host, reread, lambda: early.hung_up), host.blame.escaped, factory)
     if code == AGAIN:
         begin_anew()
     return code

@@ -29,10 +29,11 @@ from appliance.dataplane.interface import DataPlane
 from appliance.host import collect, health, reload, state_folder
 from appliance.host.admin import AdminSocket
 from appliance.host.backoff import Timing
+from appliance.host.blame import Blame
 from appliance.host.cancelling import Guard
 from appliance.host.changes import Changes, Patience
 from appliance.host.contexts import PluginContext, Shared
-from appliance.host.faults import Fault, Faults
+from appliance.host.faults import Faults
 from appliance.host.guards import guarded
 from appliance.host.inside import Inside
 from appliance.host.lag import LagMonitor
@@ -40,7 +41,9 @@ from appliance.host.leftovers import belongs
 from appliance.host.loader import Loaded, Plugins
 from appliance.host.own_routes import own_routes
 from appliance.host.starts import Starts
+from appliance.host.strangers import Strangers
 from appliance.host.supervisor import Supervised
+from appliance.host.watching import Watch
 from appliance.kit.installed import Installed
 from appliance.settings.sources import MemorySources, Sources
 from appliance.store.database import Database
@@ -50,16 +53,6 @@ log = logging.getLogger("timeball.host")
 
 HOUSEKEEPING_S = 60.0
 HEALTH_S = 10.0
-#: A plugin that holds the event loop for longer is named; a busy machine is late for less.
-STALL_S = 1.0
-
-_LEFT = "what a run starts, it starts with ctx.spawn and `with ctx.subscribe(...)`: then it ends with the run"
-_SLOW = "what takes time belongs into `run`: hooks only say what there is"
-_CANCELS = "cancel the tasks that you made, by their names: `asyncio.all_tasks()` has everybody's"
-_ENDS = "raise an error of your own, or `ConfigError`, and say what would be right"
-#: Longer than this a plugin is set up too slowly for all that wait behind it.
-SLOW_S = 3.0
-_STALLED = "work that blocks belongs into `await ctx.to_thread(...)`"
 
 
 class Host:
@@ -85,12 +78,15 @@ class Host:
         self.state_dir = Path(config.appliance.state_dir)
         self.bus = Bus()
         self.services = Services()
-        self.routes = RouteTable(failed=self._route_failed)
-        self.store = Database(self.state_dir / "timeball.db", clock=self.clock)
         self.faults = Faults(SystemClock())
+        self.blame = Blame(self.faults, self._owner_of)
+        self.routes = RouteTable(failed=self.blame.route_failed)
+        self.store = Database(self.state_dir / "timeball.db", clock=self.clock)
         # The loop's lateness is real, whatever time it plays with.
-        self.lag = LagMonitor(SystemClock(), owner=self._owner_of, blame=self._stalled)
-        self.guard = Guard(self._stranger_of, self._is_stranger, self._cancelled_others)
+        self.lag = LagMonitor(SystemClock(), owner=self._owner_of, blame=self.blame.stalled)
+        self.strangers = Strangers(plugins)
+        self.guard = Guard(self.strangers, self.blame.cancels)
+        self.watch = Watch(self)
         self.health: Cell[Health] = Cell(Health(Level.OK), clock=self.clock, name="health")
         self._threads = ThreadPoolExecutor(8, thread_name_prefix="timeball-work")
         self.shared = Shared(self.clock, self.services, self.bus, self.store, self.state_dir, self._threads)
@@ -134,6 +130,7 @@ class Host:
             spawn(self.lag.run(), name="host:lag"),
             spawn(self._housekeeping(), name="host:housekeeping"),
             spawn(self._watch_health(), name="host:health"),
+            *(spawn(work, name=f"host:{what}") for what, work in self.watch.beside()),
         ]
 
     def _in_order(self) -> list[Loaded]:
@@ -178,7 +175,7 @@ class Host:
         key = loaded.id if loaded.id not in self.supervised else f"{loaded.id} ({loaded.origin})"
         self.supervised[key] = Supervised(
             ctx, run, status, self._timing, module=loaded.module.__name__ if loaded.module else "",
-            on_left=lambda text: self.faults.note(Fault(loaded.id, "left-behind", text, _LEFT)),
+            on_left=partial(self.blame.left_behind, loaded.id),
         )  # fmt: skip
         return self.supervised[key]
 
@@ -194,26 +191,6 @@ class Host:
         return next(
             (p.id for p in self.plugins.good() if p.module and belongs(p.module.__name__, module)), ""
         )
-
-    def _stranger_of(self, module: str) -> str:
-        """The plugin whose code a module holds, where it did not come with the appliance; else ""."""
-        return plugin if self._is_stranger(plugin := self._owner_of(module)) else ""
-
-    def _is_stranger(self, plugin: str) -> bool:
-        return any(p.id == plugin and not p.builtin for p in self.plugins.good())
-
-    def _cancelled_others(self, plugin: str, task: str, where: str) -> None:
-        text = f"it wanted to cancel tasks that it did not make, such as {task} ({where}); they go on"
-        self.faults.note(Fault(plugin, "cancels", text, _CANCELS, often=True))
-
-    def _stalled(self, plugin: str, late_s: float, where: str) -> None:
-        if late_s > STALL_S:
-            text = f"it held the event loop for {late_s:.1f} s, in which nothing else ran ({where})"
-            self.faults.note(Fault(plugin, "stalls", text, _STALLED))
-
-    def _route_failed(self, plugin: str, text: str) -> None:
-        if plugin != "host":
-            self.faults.note(Fault(plugin, "operations", text, often=True), logged=True)
 
     async def _set_up(self, loaded: Loaded) -> None:
         """The synchronous phase of one plugin: all of it, or nothing."""
@@ -244,22 +221,8 @@ class Host:
             detail = "" if told else "\n" + traceback.format_exc()
             log.error("the plugin %s cannot be set up: %s%s", loaded.id, why, detail)
 
-        took_s = time.monotonic() - began_s + loaded.import_s
-        if took_s > SLOW_S and not loaded.builtin:
-            text = f"it took {took_s:.1f} s to be imported and set up, in which nothing else was"
-            self.faults.note(Fault(loaded.id, "slow-setup", text, _SLOW))
-
-    def escaped(self, error: BaseException) -> None:
-        """A task wanted to end the process, or stopped its loop; it goes on, and this is whose it was."""
-        frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-        owners = [(self._owner_of(str(frame.f_globals.get("__name__", ""))), frame) for frame in frames]
-        plugin, frame = next((found for found in reversed(owners) if found[0]), ("", None))
-        said = f"{type(error).__name__}: {error}"
-        if frame is None:
-            log.error("something wanted to end the process, and nobody knows what: %s", said, exc_info=error)
-            return
-        text = f"it wanted to end the process ({said}, in {frame.f_code.co_name})"
-        self.faults.note(Fault(plugin, "ends", text, _ENDS, often=True))
+        if not loaded.builtin:
+            self.blame.set_up(loaded.id, time.monotonic() - began_s + loaded.import_s)
 
     async def _migrate(self, loaded: Loaded) -> None:
         """Bring a plugin's tables up to date; a disk that cannot be written now is waited for by `_run`."""
@@ -289,12 +252,12 @@ class Host:
     def forget(self, plugin_id: str) -> None:
         """Withdraw everything of a plugin that has stopped, as if it had never been there."""
         self._withdraw(plugin_id)
-        self.guard.forget()
+        self.strangers.forget()
         self.supervised.pop(plugin_id, None)
 
     async def enter(self, loaded: Loaded) -> None:
         """Set up a plugin that was loaded after the start, or enter why it cannot be."""
-        self.guard.forget()
+        self.strangers.forget()
         if loaded.error:
             self._enter(loaded).fail(loaded.error)
         elif not self.enabled(loaded):

@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Any, Final
 
 from appliance.core.tasks import current_plugin
+from appliance.host.strangers import Strangers
 
 #: Modules of ours that start tasks for whoever calls them.
 _IN_THE_NAME_OF: Final = frozenset({"appliance.core.tasks", "appliance.host.contexts", __name__})
@@ -47,20 +48,15 @@ class OwnedTask(asyncio.Task[Any]):
 class Guard:
     """Makes the tasks of a loop, and judges who may cancel them. Strangers are plugins that did not come with the appliance."""
 
-    def __init__(
-        self, stranger_of: Callable[[str], str], is_stranger: Callable[[str], bool], refused: Refused
-    ) -> None:
-        """A guard that knows nobody yet.
+    def __init__(self, strangers: Strangers, refused: Refused) -> None:
+        """A guard of a loop that does not run yet.
 
         Args:
-            stranger_of: the stranger whose code the module of a name holds, else ""; remembered until `forget`.
-            is_stranger: whether the plugin of an id is one.
+            strangers: who they are.
             refused: told the plugin, the task that it wanted to cancel, and where it did.
         """
-        self._stranger_of = stranger_of
-        self._is_stranger = is_stranger
+        self._strangers = strangers
         self._refused = refused
-        self._known: dict[str, str] = {}
 
     def factory(
         self, loop: asyncio.AbstractEventLoop, coro: Coroutine[Any, Any, Any], **options: Any
@@ -71,10 +67,6 @@ class Guard:
         task.guard = self
         return task
 
-    def forget(self) -> None:
-        """A plugin came or went."""
-        self._known.clear()
-
     def may(self, task: OwnedTask, frame: FrameType | None) -> bool:
         """Whether the code of `frame` may cancel `task`."""
         while frame is not None and _name(frame) in _FOR_ITS_CALLER:
@@ -82,7 +74,7 @@ class Guard:
         if frame is None:
             return True
         name = _name(frame)
-        plugin = self._of_context() if name == _LATER else self._stranger(name)
+        plugin = self._of_context() if name == _LATER else self._strangers.of(name)
         if not plugin or plugin == task.owner:
             return True
         where = f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"
@@ -93,7 +85,7 @@ class Guard:
         """The innermost of a plugin or the appliance in the stack; libraries work for their callers."""
         while frame is not None:
             name = _name(frame)
-            if plugin := self._stranger(name):
+            if plugin := self._strangers.of(name):
                 return plugin
             if name.startswith(_OURS) and name not in _IN_THE_NAME_OF:
                 break
@@ -105,13 +97,7 @@ class Guard:
 
     def _of_context(self) -> str:
         said = current_plugin.get()
-        return said if self._is_stranger(said) else ""
-
-    def _stranger(self, module: str) -> str:
-        known = self._known.get(module)
-        if known is None:
-            known = self._known[module] = self._stranger_of(module)
-        return known
+        return said if said in self._strangers else ""
 
 
 def _name(frame: FrameType) -> str:

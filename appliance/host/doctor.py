@@ -141,7 +141,7 @@ class Doctor:
                 f"{fault.plugin}.{fault.what}", "degraded", f"the plugin {fault.plugin}: {fault.text}",
                 "The other parts go on; this one needs its author.", (f"seen {fault.times} times",),
                 fault.remedy or "tell its author; the log has more",
-                (f"journalctl -u timeball | grep '{fault.plugin}'",),
+                (f"journalctl -u timeball | grep '{fault.plugin}'",), fault.fix,
             )
             for fault in self._host.faults
         ]  # fmt: skip

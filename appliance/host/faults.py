@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
+from appliance.api.contrib import Fix
 from appliance.core.clock import Clock
 
 log = logging.getLogger("timeball.host")
@@ -30,6 +31,7 @@ class Fault:
         seen_s: when it was seen last, monotonic seconds.
         lasts: true until it is taken back; else it fades.
         told: health tells it already.
+        fix: the doctor's repair, where there is one.
         often: it comes and goes with what is asked: it fades, and is logged when it begins.
     """
 
@@ -42,6 +44,7 @@ class Fault:
     lasts: bool = False
     told: bool = False
     often: bool = False
+    fix: Fix | None = None
 
 
 class Faults:

@@ -11,12 +11,14 @@ import sys
 import types
 from pathlib import Path
 
+import pluggy
 import pytest
 
 from appliance.core.tasks import current_plugin, spawn
 from appliance.dataplane.interface import Endpoint
-from appliance.host import resuming
+from appliance.host import loader, resuming
 from appliance.host.cancelling import Guard
+from appliance.host.strangers import Strangers
 from tests.host.test_who_fails import ask_ntp
 from tests.support.wait import wait_until
 
@@ -71,11 +73,9 @@ def culprit():
 def played(main):
     """Run `main(refused)` on a guarded loop, where the module `culprit` is a plugin of somebody's."""
     refused = []
-    guard = Guard(
-        lambda name: name if name == "culprit" else "",
-        lambda plugin: plugin == "culprit",
-        lambda *said: refused.append(said),
-    )
+    plugins = loader.Plugins(pluggy.PluginManager("appliance"))
+    plugins.found.append(loader.Loaded("culprit", "test", module=types.ModuleType("culprit")))
+    guard = Guard(Strangers(plugins), lambda *said: refused.append(said))
     return resuming.run(main(refused), pytest.fail, guard.factory)
 
 

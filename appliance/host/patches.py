@@ -1,0 +1,80 @@
+"""What a plugin put in the place of other people's functions: seen by whose code stands there.
+
+No module of ours, and none of Python's, ever takes anything out of a plugin that did not come with the appliance. Where one of those
+has a function, a class or an object of such a plugin, the plugin put it there, at its import or later.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from types import FunctionType, MethodType, ModuleType
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """One place.
+
+    Attributes:
+        plugin: whose code stands there.
+        place: "time.sleep", "appliance.core.clock.SystemClock.sleep".
+    """
+
+    plugin: str
+    place: str
+
+
+def find(
+    modules: Iterable[ModuleType], stranger_of: Callable[[str], str], builtin: Callable[[str], bool]
+) -> Iterator[Patch]:
+    """Every place in `modules` where a stranger's code stands that is not its own.
+
+    Args:
+        modules: those that are loaded.
+        stranger_of: the stranger whose code the module of a name holds, or "".
+        builtin: whether the module of a name is the appliance's, its plugins included.
+    """
+    for module in modules:
+        name = module.__name__
+        home = stranger_of(name)
+        # Libraries and other strangers may have imported it from there under its own name.
+        imports = not builtin(name) and name.partition(".")[0] not in sys.stdlib_module_names
+        for attribute, value in list(vars(module).items()):
+            if issubclass(type(value), type) and _written_in(value) == name:
+                for member, inner in list(type.__getattribute__(value, "__dict__").items()):
+                    if (plugin := stranger_of(_written_in(inner))) and plugin != home:
+                        yield Patch(plugin, f"{name}.{attribute}.{member}")
+            elif (plugin := stranger_of(_written_in(value))) and plugin != home:
+                imported = imports and attribute == _own_name(value)
+                if not imported:
+                    yield Patch(plugin, f"{name}.{attribute}")
+
+
+def _own_name(value: Any) -> str:
+    return str(value.__name__) if type(value) is FunctionType or type(value) is type else ""
+
+
+def loaded_modules() -> list[ModuleType]:
+    """What is in `sys.modules` and is a module."""
+    return [module for module in list(sys.modules.values()) if type(module) is ModuleType]
+
+
+def _written_in(value: Any) -> str:
+    """Name of the module that the code of a value is in; nothing of the value's own is run for it."""
+    for _ in range(5):
+        if type(value) is FunctionType:
+            return str(value.__globals__.get("__name__", ""))
+        if issubclass(type(value), type):  # `isinstance` would ask the value
+            return str(type.__getattribute__(value, "__module__"))
+        if type(value) in (staticmethod, classmethod, MethodType):
+            value = value.__func__
+        elif type(value) is property:
+            value = value.fget
+        elif type(value) is functools.partial or type(value) is functools.cached_property:
+            value = value.func
+        else:
+            break
+    return str(type(value).__module__)
