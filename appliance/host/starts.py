@@ -20,8 +20,8 @@ MOST_FAILED: Final = 3
 SETTLED_S: Final = 60.0
 
 REMEDY: Final = (
-    "`timeball plugin rollback` or `timeball plugin remove NAME`, then restart; "
-    "`timeball plugin safe-mode off` tries them again"
+    "`timeball plugin rollback` or `timeball plugin remove NAME` (a single file: move it out of STATE_DIR/plugins), "
+    "then restart; `timeball plugin safe-mode off` tries them again"
 )
 
 

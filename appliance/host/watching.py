@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Collection, Coroutine, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -33,6 +34,18 @@ _GONE = "nobody reads them: the doctor can drop them"
 _FILES = "look into the folder; its author should keep it within bounds"
 
 
+class Used:
+    """Part of a core that the process used since the last call."""
+
+    def __init__(self) -> None:
+        self._at = (time.monotonic(), time.process_time())
+
+    def __call__(self) -> float:
+        """The part; 1.0 is a whole core."""
+        began, self._at = self._at, (time.monotonic(), time.process_time())
+        return (self._at[1] - began[1]) / max(self._at[0] - began[0], 0.001)
+
+
 class Watch:
     """Notes what it sees as faults; sees nothing where all plugins came with the appliance."""
 
@@ -41,8 +54,9 @@ class Watch:
         self._memory = MemoryWatch(
             host.clock,
             host.strangers.of_file,
-            self._leaks,
+            self.leaks,
             late_s=lambda: host.lag.lag.last_s,
+            busy=Used() if host.plane.name == "python" else lambda: 0.0,
             resident=lambda: resident_bytes() if host.strangers.all() else 0,
         )
 
@@ -63,7 +77,8 @@ class Watch:
                     log.exception("what other people's plugins do could not be looked at; it is tried again")
             await self._host.clock.sleep(every_s)
 
-    def _leaks(self, leaks: Sequence[Leak], grown_bytes: int) -> None:
+    def leaks(self, leaks: Sequence[Leak], grown_bytes: int) -> None:
+        """What a trace of the memory has found."""
         for leak in leaks:
             text = f"what it keeps in memory grows by {_said(leak.bytes_per_h)} an hour, most of it at {leak.where}"
             self._host.faults.note(Fault(leak.plugin, "memory", text, _LEAKS, lasts=True))

@@ -93,7 +93,14 @@ def without(installed: Installed, folder: Path, name: str) -> tuple[Root, ...]:
     gone = next((r for r in roots if name in r.plugins or r.name == normal(name)), None)
     if gone is None:
         there = ", ".join(r.name for r in roots) or "nothing"
-        raise CannotInstall(f"{name} was not installed here (installed: {there})")
+        dropped = installed.home.parent / "plugins"
+        lying = next((p for p in (dropped / f"{name}.py", dropped / name) if p.exists()), None)
+        raise CannotInstall(
+            f"{name} was not installed here (installed: {there})",
+            f"it was put there as a file, and goes the same way: mv {lying} SOMEWHERE, then `timeball restart`"
+            if lying
+            else "",
+        )
     rest = tuple(r for r in roots if r is not gone)
     _take_out_root(folder, gone, rest)
     return rest

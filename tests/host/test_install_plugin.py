@@ -123,6 +123,14 @@ def test_a_source_distribution_with_another_sum_is_not_even_built(tmp_path):
     assert (done.exit_code, "is not the file that was asked for" in done.output) == (1, True), done.output
 
 
+def test_who_removes_a_plugin_of_one_file_hears_where_the_file_is(tmp_path):
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins/hello.py").touch()
+    done = command(tmp_path, "remove", "hello")
+    assert (done.exit_code, f"mv {tmp_path}/plugins/hello.py" in done.output) == (1, True), done.output
+    assert "mv " not in command(tmp_path, "remove", "other").output
+
+
 @pytest.mark.parametrize(
     ("source", "digest", "says"),
     [("x.whl", "12", "is no SHA-256"), ("x.whl", "g" * 64, "is no SHA-256"),

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 import tracemalloc
 
 import pytest
 
+from appliance.api.plugin import PluginInfo
 from appliance.core.clock import FakeClock
 from appliance.host import memory
 from appliance.host.loader import load_file
-from appliance.host.memory import MemoryWatch, leaks
+from appliance.host.memory import Leak, MemoryWatch, leaks
+from appliance.host.watching import Used
+from appliance.testing import running
 
 PLUGIN = """\
 import json
@@ -51,7 +55,9 @@ def plugin(tmp_path):
     return load_file("leaky", tmp_path / "leaky.py")
 
 
-async def watched(plugin, meanwhile, *, grown=lambda _: 100 * 2**20, late=lambda: 0.0, most_s=8 * 3600):
+async def watched(
+    plugin, meanwhile, *, grown=lambda _: 100 * 2**20, late=lambda: 0.0, busy=lambda: 0.0, most_s=8 * 3600
+):
     """What the watch tells within some hours of such a life; `grown` is the memory at each second."""
     told = []
 
@@ -63,7 +69,7 @@ async def watched(plugin, meanwhile, *, grown=lambda _: 100 * 2**20, late=lambda
     clock = Hurrying(live)
     watch = MemoryWatch(
         clock, lambda file: "leaky" if file == plugin.__file__ else "", lambda *said: told.append(said),
-        late_s=late, resident=lambda: grown(clock.seconds),
+        late_s=late, busy=busy, resident=lambda: grown(clock.seconds),
     )  # fmt: skip
     with pytest.raises(Enough):
         await watch.run()
@@ -123,6 +129,29 @@ async def test_a_loop_that_falls_behind_ends_it_at_once(plugin):
     assert len(traced) <= 3
 
 
+async def test_a_busy_plane_in_python_is_not_traced_or_no_longer(plugin):
+    """Before it begins, and while it goes on."""
+    traced = []
+
+    def count(_):
+        if tracemalloc.is_tracing():
+            traced.append(1)
+
+    assert await watched(plugin, count, grown=growing, busy=lambda: 0.04, most_s=4 * 3600) == []
+    assert traced == []
+    assert (
+        await watched(
+            plugin,
+            count,
+            grown=growing,
+            busy=lambda: 0.8 if tracemalloc.is_tracing() else 0.0,
+            most_s=2 * 3600,
+        )
+        == []
+    )
+    assert len(traced) == 1
+
+
 async def test_who_traces_himself_is_left_alone(plugin):
     tracemalloc.start()
     try:
@@ -153,5 +182,27 @@ def test_only_what_grows_evenly_is_a_leak(sizes, named):
         assert found[0].bytes_per_h == 40_000 * 15
 
 
+def test_the_part_of_a_core_that_is_used_is_known():
+    used = Used()
+    end = time.process_time() + 0.05
+    while time.process_time() < end:
+        pass
+    assert 0 < used() < 1.5
+    assert used() < 1.5
+
+
 def test_the_memory_of_this_process_is_known():
     assert memory.resident_bytes() > 10 * 2**20
+
+
+async def test_the_doctor_and_the_page_name_it_until_a_look_does_not(tmp_path, plugin):
+    plugin.plugin = PluginInfo(id="leaky", title="Leaky", api=1)
+    async with running([plugin], state_dir=tmp_path / "s") as app:
+        tell = app.host.watch.leaks
+        tell([Leak("leaky", "/x/leaky.py:6", 3 * 2**20)], 30 * 2**20)
+        checks = {c["id"]: c for c in (await app.get("/api/v1/doctor"))["checks"]}
+        said = "what it keeps in memory grows by 3.0 MB an hour, most of it at /x/leaky.py:6"
+        assert checks["leaky.memory"]["text"] == f"the plugin leaky: {said}"
+        assert said in str(await app.get("/api/v1/plugins"))
+        tell([], 30 * 2**20)
+        assert "leaky.memory" not in {c["id"] for c in (await app.get("/api/v1/doctor"))["checks"]}
