@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import signal
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -145,7 +144,6 @@ def _serve(config_file: Path, state: str | None, assignments: tuple[str, ...], p
     early = EarlySignals()
     from appliance.core import logs
     from appliance.core.config import BadConfig
-    from appliance.core.contained import Interrupted
     from appliance.dataplane import choose
     from appliance.host import resuming, trace
     from appliance.host.app import Host
@@ -153,8 +151,6 @@ def _serve(config_file: Path, state: str | None, assignments: tuple[str, ...], p
     from appliance.host.starts import chosen_at_boot
     from appliance.settings.sources import Sources
 
-    # Until `serve` has its own: Ctrl-C while a plugin is imported is no fault of the plugin.
-    signal.signal(signal.SIGINT, Interrupted.on_signal)
     sources = Sources(config_file, state, assignments, shipped=shipped)
     if not _exchange(sources):
         return EX_TEMPFAIL

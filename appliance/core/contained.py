@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Final, NoReturn
+from typing import Final
 
 log = logging.getLogger("timeball.host")
 
@@ -25,22 +25,13 @@ class Escaped(Exception):
     """Somebody's code raised what ends a program (`SystemExit`, `KeyboardInterrupt`, ...); `str` says what."""
 
 
-class Interrupted(KeyboardInterrupt):
-    """A person pressed Ctrl-C while somebody's code ran: that is nobody's fault, and it counts."""
-
-    @classmethod
-    def on_signal(cls, *_: object) -> NoReturn:
-        """As a handler of SIGINT."""
-        raise cls
-
-
 class TookTooLong(Exception):
     """Somebody's code did not come to an end; `str` says where it was."""
 
 
 @contextmanager
 def contained(*, cancelling: bool = False) -> Iterator[None]:
-    """Whatever is raised inside and is no `Exception` comes out as `Escaped`; what a person interrupts stays `Interrupted`.
+    """Whatever is raised inside and is no `Exception` comes out as `Escaped`.
 
     Args:
         cancelling: cancellations and closed generators, too: what is awaited nowhere can be neither.
@@ -50,7 +41,7 @@ def contained(*, cancelling: bool = False) -> Iterator[None]:
     """
     try:
         yield
-    except (Exception, Interrupted):
+    except Exception:
         raise
     except BaseException as error:
         if isinstance(error, asyncio.CancelledError | GeneratorExit) and not cancelling:

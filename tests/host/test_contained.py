@@ -9,7 +9,7 @@ import textwrap
 
 import pytest
 
-from appliance.core.contained import Escaped, Interrupted, contained
+from appliance.core.contained import Escaped, contained
 from appliance.core.tasks import spawn
 from appliance.host import resuming
 from tests.support.tree import ROOT
@@ -32,11 +32,6 @@ def test_ordinary_errors_and_cancellations_stay_what_they_are():
     for error in (asyncio.CancelledError, GeneratorExit):
         with pytest.raises(Escaped), contained(cancelling=True):
             raise error
-
-
-def test_what_a_person_interrupts_is_interrupted():
-    with pytest.raises(KeyboardInterrupt), contained(cancelling=True):
-        Interrupted.on_signal()
 
 
 def test_the_loop_goes_on_when_a_task_or_a_callback_wants_to_end_it():
