@@ -63,8 +63,8 @@ class Changes:
     def __init__(self, host: Host, sources: Sources, patience: Patience) -> None:
         self._host = host
         self.patience = patience
-        models = {p.id: p.info.config for p in host.plugins.good() if p.info is not None}
-        self.editor = Editor(sources, models, [p.id for p in host.plugins.found if p.error])
+        self.editor = Editor(sources, {})
+        self.learn()
         self.history = History(host.state_dir / "config-history")
         self.restart: Any = None
         self._lock = asyncio.Lock()
@@ -74,6 +74,12 @@ class Changes:
         self._latest: Entry | None = None
         self._not_ready_ns: dict[str, int] = {}
         self._judging = False
+
+    def learn(self) -> None:
+        """Take the models of the plugins as they are now: at the start, and when one was edited."""
+        plugins = self._host.plugins
+        models = {p.id: p.info.config for p in plugins.good() if p.info is not None}
+        self.editor.learn(models, [p.id for p in plugins.found if p.error])
 
     # -- asked from outside -----------------------------------------------------------------------------------------
 

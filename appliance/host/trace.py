@@ -91,6 +91,7 @@ async def load_again(host: Host, loaded: loader.Loaded, reread: Callable[[], Con
         return  # it hangs; its state says so
     host.forget(loaded.id)
     fresh = loader.load_again(host.plugins, loaded)
+    host.changes.learn()
     try:
         config = reread()
     except BadConfig as bad:

@@ -88,11 +88,20 @@ class Editor:
         self, sources: Sources, models: Mapping[str, type[BaseModel] | None], unchecked: Sequence[str] = ()
     ) -> None:
         self.sources = sources
+        self.learn(models, unchecked)
+        self._seen: OrderedDict[str, dict[str, Any]] = OrderedDict()  # merged values by revision
+        self._lock = threading.Lock()
+
+    def learn(self, models: Mapping[str, type[BaseModel] | None], unchecked: Sequence[str] = ()) -> None:
+        """Check against these models from now on.
+
+        Args:
+            models: of each plugin, by id; None for one that has nothing to set.
+            unchecked: plugins whose tables may say anything, because they cannot be loaded.
+        """
         self.models = dict(models)
         self.secrets: frozenset[Pattern] = secret_keys(models)
         self._unchecked = tuple(unchecked)
-        self._seen: OrderedDict[str, dict[str, Any]] = OrderedDict()  # merged values by revision
-        self._lock = threading.Lock()
 
     def snapshot(self) -> Snapshot:
         """What is there now; remembered, so that a later conflict can be explained.

@@ -1,5 +1,6 @@
 """`timeball run --trace-hooks`: contributions and states are printed, and an edited plugin is loaded again, alone."""
 
+import json
 import os
 import re
 import signal
@@ -137,6 +138,13 @@ def test_the_tutorial_leads_from_nothing_to_a_card_and_a_metric(tmp_path):
             lambda: "timeball_members_in_trouble" in got(web, "/metrics"), "the metric of the tutorial", 120
         )
         wait_until(lambda: "in trouble" in got(web, "/"), "the card", 120)
+        looked = subprocess.run(
+            [*timeball, "doctor", "--json"], cwd=work, env=environment, capture_output=True, check=False
+        )
+        checks = {check["id"]: check for check in json.loads(looked.stdout)["checks"]}
+        assert checks.get("box.settings-in-force", {}).get("level") != "degraded", (
+            "the form is the edited plugin's"
+        )
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait()
