@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
+from appliance.host.leftovers import belongs
+
 
 @dataclass(frozen=True, slots=True)
 class Patch:
@@ -41,7 +43,7 @@ def find(
         name = module.__name__
         home = stranger_of(name)
         # Libraries and other strangers may have imported it from there under its own name.
-        imports = not builtin(name) and name.partition(".")[0] not in sys.stdlib_module_names
+        imports = not builtin(name) and not _pythons(name)
         for attribute, value in list(vars(module).items()):
             if issubclass(type(value), type) and _written_in(value) == name:
                 for member, inner in list(type.__getattribute__(value, "__dict__").items()):
@@ -57,9 +59,36 @@ def _own_name(value: Any) -> str:
     return str(value.__name__) if type(value) is FunctionType or type(value) is type else ""
 
 
-def loaded_modules() -> list[ModuleType]:
-    """What is in `sys.modules` and is a module."""
-    return [module for module in list(sys.modules.values()) if type(module) is ModuleType]
+def worth_a_look(stranger_of: Callable[[str], str], builtin: Callable[[str], bool]) -> list[ModuleType]:
+    """The modules that are loaded and that nobody may change: ours, Python's, installed libraries and strangers. Not programs, nor tests."""
+    return [
+        module
+        for name, module in list(sys.modules.items())
+        if type(module) is ModuleType
+        and (builtin(name) or _pythons(name) or stranger_of(name) or _is_library(module))
+    ]
+
+
+def made_by(package: str) -> list[str]:
+    """Places of ours and of Python's where the code of a module, or of any in a package, stands."""
+
+    def owner(name: str) -> str:
+        return package if belongs(package, name) else ""
+
+    def ours(name: str) -> bool:
+        return name.startswith(("appliance.", "appliance_")) and not owner(name)
+
+    modules = [module for module in worth_a_look(owner, ours) if not _is_library(module)]
+    return sorted({patch.place for patch in find(modules, owner, ours)})
+
+
+def _pythons(name: str) -> bool:
+    return name.partition(".")[0] in sys.stdlib_module_names
+
+
+def _is_library(module: ModuleType) -> bool:
+    file = str(getattr(module, "__file__", None) or "")
+    return "/site-packages/" in file or "/dist-packages/" in file
 
 
 def _written_in(value: Any) -> str:

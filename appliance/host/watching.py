@@ -89,7 +89,7 @@ class Watch:
     async def look_for_patches(self) -> None:
         """Whose code stands in the place of another's."""
         host = self._host
-        modules = patches.loaded_modules()
+        modules = patches.worth_a_look(host.strangers.of, self._ours)
         modules += [p.module for p in host.plugins.good() if p.module is not None and p.module not in modules]
         places: dict[str, list[str]] = {}
         for number, module in enumerate(modules):

@@ -206,6 +206,18 @@ async def test_a_fault_of_what_it_contributes_is_found(tmp_path, hook, contribut
     assert says in (await failed(tmp_path, module(**{hook: hooked})))[check].why
 
 
+async def test_one_that_puts_its_code_in_the_place_of_anothers_is_found(tmp_path, monkeypatch):
+    own = types.FunctionType((lambda: None).__code__, {"__name__": "appliance_faulty"})
+
+    def setup(ctx: SetupContext) -> None:
+        monkeypatch.setattr("appliance.host.explain.explain", own)
+        monkeypatch.setattr("textwrap.dedent", own)
+
+    found = await failed(tmp_path, module(setup=setup))
+    assert "the place of appliance.host.explain.explain" in found["leaves-others-alone"].why
+    assert "the place of textwrap.dedent" in found["leaves-others-alone"].why
+
+
 async def test_one_that_swallows_its_cancellation_is_found(tmp_path, monkeypatch):
     from dataclasses import replace
 

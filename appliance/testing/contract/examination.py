@@ -23,7 +23,7 @@ from appliance.api.contrib import (
 )
 from appliance.api.model import PluginState
 from appliance.core.tasks import current_plugin, spawn
-from appliance.host import loader
+from appliance.host import loader, patches
 from appliance.host.backoff import Timing
 from appliance.kit import measure
 from appliance.testing import RunningAppliance, running
@@ -170,6 +170,8 @@ class _Examination:
                 for check in ("survives-cancellation", "leaves-nothing", "restarts"):
                     self._tell(check, [], applies=False)
         self._tell("does-not-block", [f"held the loop over 50 ms at {place}" for place in stalls.confirmed()])
+        put = [f"put code of its own in the place of {place}" for place in patches.made_by(module.__name__)]
+        self._tell("leaves-others-alone", put)
 
     async def _answers(self, app: RunningAppliance, plugin_id: str) -> None:
         def own(kind: type[Any]) -> list[Any]:

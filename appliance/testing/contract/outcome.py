@@ -26,6 +26,7 @@ CHECKS: Final = {
     "leaves-nothing": "close what `run` opened: with `async with`, ctx.on_stop, ctx.spawn instead of create_task",
     "restarts": "nothing that `run` needs may be used up by the run before",
     "does-not-block": "await, or hand blocking work to ctx.to_thread: every other plugin waits meanwhile",
+    "leaves-others-alone": "call what others offer, and hand your own functions in: what is put in their place changes everybody",
     "stops": "end within the time limit when cancelled",
     "leaves-nothing-behind": "close what was opened while importing and in `setup`, or open it in `run`",
 }
