@@ -14,9 +14,30 @@ from typing import Any
 from pydantic import BaseModel
 
 
+class Told(dict[str, Any]):
+    """An object of a long list that is told again and again: nobody changes it, and it is put into JSON once."""
+
+    __slots__ = ("_text",)
+    _text: str
+
+    def text(self) -> str:
+        """Itself as JSON."""
+        try:
+            return self._text
+        except AttributeError:
+            self._text = _text(plain(dict(self)))
+            return self._text
+
+
 def to_json(value: Any) -> bytes:
     """JSON with our conventions: dataclasses and models as objects, bytes as hex, no NaN."""
-    return json.dumps(plain(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    if type(value) is list and value and all(type(item) is Told for item in value):
+        return f"[{','.join([item.text() for item in value])}]".encode()
+    return _text(plain(value)).encode()
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 #: What JSON says as it is: nearly all that there is in a list of some thousand figures, so these are not asked twice.

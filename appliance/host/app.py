@@ -210,7 +210,7 @@ class Host:
                 for hook, items in collect.collect(self.plugins, loaded, ctx).items()
             }
             self.routes.mount(loaded.id, contributed.get("routes", ()))
-            self.shared.contributions[loaded.id] = contributed
+            self.shared.contribute(loaded.id, contributed)
             await self._migrate(loaded)
             self.store.retain(loaded.id, contributed.get("retention", ()))
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this plugin's and stays there
@@ -246,7 +246,7 @@ class Host:
     def _withdraw(self, plugin_id: str) -> None:
         self.services.withdraw(plugin_id)
         self.routes.unmount(plugin_id)
-        self.shared.contributions.pop(plugin_id, None)
+        self.shared.withdraw(plugin_id)
         self.faults.forget(plugin_id)
 
     def forget(self, plugin_id: str) -> None:

@@ -27,7 +27,11 @@ E = TypeVar("E")
 
 @dataclass(slots=True)
 class Shared:
-    """What all contexts share: the host's parts."""
+    """What all contexts share: the host's parts.
+
+    Attributes:
+        contributions: by plugin and hook; changed by `contribute` and `withdraw` alone.
+    """
 
     clock: Clock
     services: Services
@@ -37,16 +41,30 @@ class Shared:
     threads: ThreadPoolExecutor
     contributions: dict[str, dict[str, tuple[Any, ...]]] = field(default_factory=dict)
     rng: random.Random = field(default_factory=random.SystemRandom)
+    _of_type: dict[type, tuple[Any, ...]] = field(default_factory=dict)
 
     def of_type(self, kind: type[T]) -> list[T]:
         """All contributions of one type, in dependency order of their plugins."""
-        return [
-            item
-            for hooks in self.contributions.values()
-            for items in hooks.values()
-            for item in items
-            if isinstance(item, kind)
-        ]
+        found = self._of_type.get(kind)  # asked for with every probe and page
+        if found is None:
+            found = self._of_type[kind] = tuple(
+                item
+                for hooks in self.contributions.values()
+                for items in hooks.values()
+                for item in items
+                if isinstance(item, kind)
+            )
+        return list(found)
+
+    def contribute(self, plugin_id: str, contributed: dict[str, tuple[Any, ...]]) -> None:
+        """What a plugin brings, by hook."""
+        self.contributions[plugin_id] = contributed
+        self._of_type.clear()
+
+    def withdraw(self, plugin_id: str) -> None:
+        """Forget what a plugin has brought."""
+        self.contributions.pop(plugin_id, None)
+        self._of_type.clear()
 
 
 class PluginContext:

@@ -40,11 +40,13 @@ def ports(number: int) -> list[int]:
 @contextlib.contextmanager
 def members(port: int) -> Iterator[None]:
     """50 good servers on 127.0.2.1 to 127.0.2.50."""
-    spec = {"port": port, "members": {f"127.0.2.{i}": {} for i in range(1, MEMBERS + 1)}}
+    spec = {"port": port, "members": [{"address": "127.0.2.1", "count": MEMBERS}]}
     command = [sys.executable, "-m", "appliance_demo.simulator", json.dumps(spec)]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as child:
+        assert child.stdout is not None
+        assert b'"members": 50' in child.stdout.readline(), "the simulated members did not start"
         try:
             yield
         finally:

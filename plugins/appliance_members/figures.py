@@ -10,6 +10,7 @@ from appliance.api.context import SetupContext
 from appliance.api.contrib import Finding, HealthCheck, Metric, Panel
 from appliance.api.model import Level, Member
 from appliance.api.services import ScoreBoard
+from appliance.core.derived import Derived
 from appliance_members.config import Config
 from appliance_members.naming import pending_names
 from appliance_members.registrar import Registrar
@@ -24,12 +25,13 @@ class Figures:
         self._ctx = ctx
         self._roster = roster
         self._registrar = registrar
+        self._stood = Derived(stand)
 
     def standings(self) -> list[tuple[Member, Standing]]:
         """Every member with how it stands."""
         board = self._ctx.find(ScoreBoard)  # type: ignore[type-abstract]
         verdicts = board.verdicts.get() if board else {}
-        return [(m, stand(m, verdicts.get(key))) for key, m in self._roster.table.get().items()]
+        return [(m, self._stood.of(key, m, verdicts.get(key))) for key, m in self._roster.table.get().items()]
 
     def servers(self) -> Iterable[tuple[tuple[str, ...], float]]:
         """Members by zone, family and group."""
@@ -85,10 +87,11 @@ class Figures:
         standings = self.standings()
         groups = Counter(group_of(s) for _, s in standings)
         inside = groups.pop("in_pool", 0)
-        problem = await self.nobody_is_left() or await self.nobody_yet()
+        nobody = None if inside else await self.nobody_is_left()
+        problem = nobody or (None if inside else await self.nobody_yet())
         return {
             "verdict": problem or f"{inside} of {len(standings)} members are in the answers",
-            "level": "ok" if problem is None else "failing" if await self.nobody_is_left() else "degraded",
+            "level": "ok" if problem is None else "failing" if nobody else "degraded",
             "facts": [
                 ["IPv4 in the answers", sum(s.in_pool and m.family == 4 for m, s in standings)],
                 ["IPv6 in the answers", sum(s.in_pool and m.family == 6 for m, s in standings)],

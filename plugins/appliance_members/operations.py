@@ -11,8 +11,9 @@ from appliance.api.errors import Invalid, NotFound, Refused
 from appliance.api.model import Member, Verdict
 from appliance.api.services import ScoreBoard
 from appliance.core.conditional import digest
+from appliance.core.derived import Derived
 from appliance.core.paging import offsets
-from appliance.core.plain_json import to_json
+from appliance.core.plain_json import Told, to_json
 from appliance.core.routes import Reply, Request
 from appliance_members import looking, orders, standing
 from appliance_members.bodies import (
@@ -47,6 +48,7 @@ class Operations:
         self._registrar = registrar
         self._proofs = proofs
         self._ownership = Ownership(ctx, roster)
+        self._told_rows = Derived(standing.row)
 
     # -- looking -------------------------------------------------------------------------------------------------
 
@@ -237,11 +239,15 @@ class Operations:
         board = self._ctx.find(ScoreBoard)  # type: ignore[type-abstract]
         return board.verdicts.get() if board else {}
 
-    def _rows(self, members: Iterable[Member]) -> list[dict[str, Any]]:
-        verdicts, names = self._verdicts(), self._registrar.names
+    def _rows(self, members: Iterable[Member]) -> list[Told]:
+        verdicts, names, owner = self._verdicts(), self._registrar.names, self._ownership.name_of
         return [
-            standing.row(
-                m, verdicts.get(m.id), name_warnings(m.address, m.name, names), self._ownership.name_of(m)
+            self._told_rows.of(
+                m.id,
+                m,
+                verdicts.get(m.id),
+                name_warnings(m.address, m.name, names),
+                owner(m) if m.owner else "",
             )
             for m in members
         ]

@@ -7,10 +7,13 @@ import functools
 import ipaddress
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from appliance.api.errors import Invalid
 from appliance.api.model import Member, Verdict
+from appliance.core.plain_json import Told
+
+Row = TypeVar("Row", bound=Mapping[str, Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +66,10 @@ def group_of(standing: Standing) -> str:
     return standing.code if standing.code in {"paused", "leaving", "unverified", "watched", "new"} else "out"
 
 
-def row(
-    member: Member, verdict: Verdict | None, warnings: Sequence[str] = (), owner: str = ""
-) -> dict[str, Any]:
+def row(member: Member, verdict: Verdict | None, warnings: Sequence[str] = (), owner: str = "") -> Told:
     """One member for the API: its own fields, how it stands, what deserves a word, and its owner's name."""
     standing = stand(member, verdict)
-    return {
+    said = {
         "id": member.id,
         "address": member.address,
         "port": member.port,
@@ -96,6 +97,7 @@ def row(
         "weight_factor": verdict.weight_factor if verdict else None,
         "warnings": list(warnings),
     }
+    return Told(said)
 
 
 @functools.lru_cache(maxsize=65_536)
@@ -117,7 +119,7 @@ STATES: Final = ("active", "unverified", "paused", "leaving", "in_pool", "out")
 
 
 def select(
-    rows: Iterable[dict[str, Any]],
+    rows: Iterable[Row],
     *,
     zone: str = "",
     state: str = "",
@@ -125,7 +127,7 @@ def select(
     tag: str = "",
     owner: str = "",
     sort: str = "address",
-) -> list[dict[str, Any]]:
+) -> list[Row]:
     """The rows that fit every given condition, sorted by `sort` ("-score": largest first), then by address.
 
     Raises:
@@ -146,7 +148,8 @@ def select(
         and (not owner or r["owner"].casefold() == owner.casefold())
     ]  # fmt: skip
     found.sort(key=_SORT_KEYS["address"])
-    found.sort(key=_SORT_KEYS[key], reverse=descending)
+    if descending or key != "address":
+        found.sort(key=_SORT_KEYS[key], reverse=descending)
     return found
 
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 import logging
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any, Final
 
 from appliance.api.contrib import Metric
-
-if TYPE_CHECKING:
-    from prometheus_client.core import Metric as Family
+from appliance_metrics.text import Family, Labels
 
 PREFIX: Final = "timeball_"
 ERRORS: Final = "metric_errors_total"
@@ -27,7 +25,7 @@ class BadMetric(ValueError):
 
 
 class Collector:
-    """Reads all metrics; implements what `prometheus_client` calls a collector.
+    """Reads all metrics.
 
     Attributes:
         failing: for each (plugin, metric) that could not be read last time, why.
@@ -37,14 +35,17 @@ class Collector:
         self.failing: dict[tuple[str, str], str] = {}
         self._errors: dict[tuple[str, str], int] = {}
         self._log = log
+        #: Series of the last time, whose labels need no second look.
+        self._series: dict[str, Mapping[Labels, float]] = {}
 
     def collect(self, contributed: Iterable[tuple[str, Metric]]) -> Iterator[Family]:
         """Every family that can be read, then the count of those that could not."""
         owners: dict[str, str] = {}
         failing: dict[tuple[str, str], str] = {}
+        series: dict[str, Mapping[Labels, float]] = {}
         for plugin, metric in contributed:
             try:
-                family = family_of(metric)
+                family = family_of(metric, self._series.get(metric.name, {}))
                 # "x" and "x_total" are one name in the exposition format, so compare what the format compares.
                 if family.name in owners:
                     raise BadMetric(f"its name is taken by the plugin {owners[family.name]}")
@@ -52,8 +53,10 @@ class Collector:
             except Exception as error:  # noqa: BLE001 - a stranger's function may raise anything
                 self._note(failing, plugin, metric.name, error)
             else:
+                series[metric.name] = family.series
                 yield family
         self.failing = failing
+        self._series = series
         yield self._error_family()
 
     def _note(self, failing: dict[tuple[str, str], str], plugin: str, name: str, error: Exception) -> None:
@@ -65,41 +68,34 @@ class Collector:
                             exc_info=None if isinstance(error, BadMetric) else error)  # fmt: skip
 
     def _error_family(self) -> Family:
-        from prometheus_client.core import CounterMetricFamily
-
-        family = CounterMetricFamily(
-            PREFIX + ERRORS,
+        return Family(
+            PREFIX + ERRORS.removesuffix("_total"),
             "Failed attempts to read a metric, by the plugin that contributes it",
-            labels=("plugin", "metric"),
+            "counter",
+            ("plugin", "metric"),
+            {key: float(count) for key, count in self._errors.items()},
         )
-        for key, count in self._errors.items():
-            family.add_metric(key, count)
-        return family
 
 
-def family_of(metric: Metric) -> Family:
-    """Read one metric.
+def family_of(metric: Metric, known: Collection[Labels] = ()) -> Family:
+    """Read one metric; `known` are label values that were found good before.
 
     Raises:
         BadMetric: its name, labels or values cannot be shown.
         Exception: whatever its `read` raises.
     """
     _check_names(metric)
-    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-
-    kind: type[Any] = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
-    family: Family = kind(PREFIX + metric.name, metric.help, labels=metric.labels)
     values = metric.read()
     if not metric.labels:
         if not isinstance(values, int | float):
             raise BadMetric(f"expected a number, got {type(values).__name__}")
-        family.add_metric((), _number(metric, values))  # type: ignore[attr-defined]
-        return family
-    if isinstance(values, int | float):
+        series: Mapping[Labels, float] = {(): _number(metric, values)}
+    elif isinstance(values, int | float):
         raise BadMetric("it has labels: expected pairs of label values and a number")
-    for labels, value in _series(metric, values).items():
-        family.add_metric(labels, _number(metric, value))  # type: ignore[attr-defined]
-    return family
+    else:
+        series = _series(metric, values, known)
+    name = PREFIX + metric.name.removesuffix("_total")
+    return Family(name, metric.help, metric.kind, tuple(metric.labels), series)
 
 
 def _check_names(metric: Metric) -> None:
@@ -116,21 +112,26 @@ def _check_names(metric: Metric) -> None:
 
 
 def _series(
-    metric: Metric, values: Iterable[tuple[tuple[str, ...], float]]
-) -> Mapping[tuple[str, ...], float]:
+    metric: Metric, values: Iterable[tuple[Labels, float]], known: Collection[Labels]
+) -> Mapping[Labels, float]:
     """Values by labels, each combination once: a scrape with a series twice is refused as a whole."""
-    series: dict[tuple[str, ...], float] = {}
+    series: dict[Labels, float] = {}
     for labels, value in values:
-        # A lone surrogate, such as from a file name, would break the page when it is encoded.
-        key = tuple(str(label).encode("utf-8", "replace").decode() for label in labels)
-        if isinstance(labels, str) or len(key) != len(metric.labels):
-            raise BadMetric(f"expected values for the labels {metric.labels}, got {labels!r}")
+        key = labels if type(labels) is tuple and labels in known else _key(metric, labels)
         if key in series:
             raise BadMetric(f"the series {key} comes twice")
-        series[key] = value
+        series[key] = _number(metric, value)
         if len(series) > MAX_SERIES:
             raise BadMetric(f"more than {MAX_SERIES} series")
     return series
+
+
+def _key(metric: Metric, labels: Labels) -> Labels:
+    # A lone surrogate, such as from a file name, would break the page when it is encoded.
+    key = tuple(str(label).encode("utf-8", "replace").decode() for label in labels)
+    if isinstance(labels, str) or len(key) != len(metric.labels):
+        raise BadMetric(f"expected values for the labels {metric.labels}, got {labels!r}")
+    return key
 
 
 def _number(metric: Metric, value: Any) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from appliance.api.events import VerdictChanged
@@ -33,6 +34,8 @@ class Board:
         self.standings: dict[str, Standing] = {}
         self.dirty: set[str] = set()
         self._members: Mapping[str, Member] = {}
+        #: Those of a family who may be answered at all.
+        self._able: dict[Family, list[str]] = {4: [], 6: []}
         self._recent: dict[str, deque[Mapping[str, Any]]] = {}
         self._recent_each = RECENT
         self._kept: dict[Family, frozenset[str]] = {4: frozenset(), 6: frozenset()}
@@ -53,6 +56,10 @@ class Board:
             self._recent.pop(gone, None)
             self.dirty.add(gone)
         self._members = members
+        self._able = {4: [], 6: []}
+        for member in members.values():
+            if gate.barred(member) is None:
+                self._able[member.family].append(member.id)
         each = max(3, min(RECENT, RECENT_IN_ALL // max(1, len(members))))
         if each != self._recent_each:
             self._recent_each = each
@@ -101,8 +108,8 @@ class Board:
 
     def recent(self, member: str, limit: int = 20) -> Sequence[Mapping[str, Any]]:
         """The last probes from memory, newest first."""
-        rows = self._recent.get(member, ())
-        return list(reversed(rows))[: max(0, limit)]
+        rows = self._recent.get(member)
+        return [] if rows is None else list(islice(reversed(rows), max(0, limit)))
 
     def answering(self, number: int, but: Collection[str], before_ts: float) -> list[str]:
         """Members that answered their last probe, at most `number`, the latest first; none of `but`, none since `before_ts`."""
@@ -123,12 +130,8 @@ class Board:
     def _find_kept(self, family: Family, policy: GatePolicy, now: float) -> frozenset[str]:
         if policy.plain:
             return frozenset()
-        able = (
-            self.standings[m.id]
-            for m in self._members.values()
-            if m.family == family and m.id in self.standings and gate.barred(m) is None
-        )
-        return gate.kept(able, policy, now)
+        standings = self.standings
+        return gate.kept([standings[key] for key in self._able[family] if key in standings], policy, now)
 
     def _show(self, touched: Iterable[str], policy: GatePolicy) -> None:
         """Publish the verdicts of `touched` members, and who crossed the line."""

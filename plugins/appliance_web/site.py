@@ -9,6 +9,7 @@ from typing import Any
 from appliance.api.context import SetupContext
 from appliance.api.model import Member, Verdict
 from appliance.api.services import Identity, Members, ScoreBoard, TimeSource
+from appliance.core.derived import Derived
 from appliance.core.routes import Reply, Request, RouteTable
 from appliance_web import manual
 from appliance_web.assets import Assets
@@ -63,6 +64,7 @@ class Site:
         self.journal = journal
         self.looks = Looks()
         self.checks = Checks()
+        self._rows = Derived(row)
         self._last_box: Mapping[str, Any] = {}
         self.assets = Assets()
         self.renderer = Renderer(self.assets)
@@ -97,11 +99,10 @@ class Site:
         board = self.ctx.find(ScoreBoard)  # type: ignore[type-abstract]
         if board is None:
             return [row(member, None) for member in table.values()]
-        verdicts = board.verdicts.get()
-        return [
-            row(m, verdicts.get(m.id), next(iter(board.recent(m.id, 1)), None) if recent else None)
-            for m in table.values()
-        ]
+        verdicts, last, of = board.verdicts.get(), board.recent, self._rows.of
+        if not recent:
+            return [row(m, verdicts.get(key)) for key, m in table.items()]
+        return [of(key, m, verdicts.get(key), next(iter(last(key, 1)), None)) for key, m in table.items()]
 
     def monitor(self) -> str:
         """One word for the monitor: "ok", "quiet" (no verdict yet), "stale" or "missing"."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 from markupsafe import Markup, escape
@@ -130,6 +131,7 @@ def dot_plot(offsets: Sequence[float], limits: Thresholds | None) -> Markup:
     return frame.element("svg", content, class_="dots", width="100%", height="50", role="img")
 
 
+@functools.lru_cache(maxsize=512)
 def share_bar(share: float, title: str) -> Markup:
     """A bar for a share of 0 to 1 of the whole."""
     held = min(max(share, 0.0), 1.0)

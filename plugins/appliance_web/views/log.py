@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -132,19 +133,17 @@ def lines(
     """The newest `limit` probes that pass, newest first.
 
     Args:
-        recents: members with their latest probes.
+        recents: members with their latest probes, newest first.
         asked: the filter.
         limit: at most so many.
     """
-    found = [
-        (number(row.get("ts")) or 0.0, member, row)
+    each = (
+        [(number(row.get("ts")) or 0.0, member, row) for row in rows]
         for member, rows in recents
-        if not asked.member or asked.member == member.id
-        for row in rows
-    ]
-    found.sort(
-        key=itemgetter(0), reverse=True
-    )  # first, so that of thousands of rows only those that are shown are read
+        if rows and (not asked.member or asked.member == member.id)
+    )
+    # Of thousands of rows only those that are shown are put in order and read.
+    found = heapq.merge(*each, key=itemgetter(0), reverse=True)
     passing = (Line(probe, m) for _, m, row in found if asked.passes(probe := Probe.read(row)))
     return list(islice(passing, limit))
 

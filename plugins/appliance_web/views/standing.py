@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from appliance.api.model import Member, Verdict
@@ -78,25 +78,28 @@ class Row:
     Attributes:
         word: its standing, one of `SHAPES`.
         last: newest probe, all None before the first.
+        called: its name, or else its place.
+        urgency: small numbers need a person most.
+        in_pool: whether it is answered.
     """
 
     member: Member
     verdict: Verdict | None
     word: str
     last: Probe
+    # Kept, since a page sorts and counts hundreds of rows by them.
+    called: str = field(init=False, repr=False, compare=False)
+    urgency: int = field(init=False, repr=False, compare=False)
+    in_pool: bool = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "called", self.member.name or place(self.member))
+        object.__setattr__(self, "urgency", _URGENCY[self.word])
+        object.__setattr__(self, "in_pool", self.verdict is not None and self.verdict.in_pool)
 
     @property
     def shape(self) -> Shape:
         return SHAPES[self.word]
-
-    @property
-    def urgency(self) -> int:
-        """Small numbers need a person most."""
-        return _URGENCY[self.word]
-
-    @property
-    def called(self) -> str:
-        return self.member.name or place(self.member)
 
     @property
     def place(self) -> str:
@@ -112,10 +115,6 @@ class Row:
         if self.verdict:
             return words.bare(self.verdict.reason)
         return "not probed yet" if self.member.state == "active" else self.member.state
-
-    @property
-    def in_pool(self) -> bool:
-        return self.verdict is not None and self.verdict.in_pool
 
 
 def place(member: Member) -> str:

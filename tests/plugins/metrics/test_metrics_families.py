@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import generate_latest
+from prometheus_client.openmetrics.exposition import generate_latest as generate_open_metrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from appliance.api.contrib import Metric
 from appliance_metrics.families import BadMetric, Collector, family_of
+from appliance_metrics.text import Scribe
 
 log = logging.getLogger("test.metrics")
 
@@ -68,6 +70,35 @@ def test_any_label_value_survives_the_text_format(series):
         if s.name == "timeball_thing"
     }
     assert got == series
+
+
+@given(
+    st.lists(
+        st.dictionaries(
+            st.tuples(st.text(max_size=8), st.text(max_size=8)), st.floats(), min_size=0, max_size=6
+        ),
+        min_size=1,
+        max_size=3,
+    ),
+    st.floats(),
+    st.text(st.characters(exclude_categories=("C", "Z"))),
+)
+def test_the_page_is_letter_for_letter_what_the_reference_writes_scrape_after_scrape(scrapes, size, told):
+    scribe, now = Scribe(), {}
+    exposed = Exposed(
+        gauge(read=lambda: list(now.items()), labels=("zone", "family")),
+        gauge("seen_total", lambda: [(key, abs(n)) for key, n in now.items() if math.isfinite(n)], ("b", "a"), "counter"),
+        Metric("size_bytes", told, "gauge", lambda: size),
+        gauge("broken", boom),
+    )  # fmt: skip
+    for scrape in (*scrapes, scrapes[0]):
+        now.clear()
+        now.update(scrape)
+        families = list(exposed.collect())
+        exposed.collect = lambda families=families: iter(families)
+        assert scribe.page(families, open_metrics=False) == generate_latest(exposed)
+        assert scribe.page(families, open_metrics=True) == generate_open_metrics(exposed)
+        del exposed.collect
 
 
 def boom():

@@ -266,7 +266,8 @@ async def test_kinds_and_members_come_and_go(tmp_path):
         await app.until_running("monitor")
         await bed.clock.advance(5)
         contributed = app.host.shared.contributions["knock"]
-        contributed["probe_kinds"] = (ProbeKind("second", second.sample, interval_s=2),)
+        kinds = (ProbeKind("second", second.sample, interval_s=2),)
+        app.host.shared.contribute("knock", {**contributed, "probe_kinds": kinds})
         bed.table.set({key: member for key, member in bed.table.get().items() if key != "m3"})
         await bed.clock.advance(5)
         asked = len(first.asked)

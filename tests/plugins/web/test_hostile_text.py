@@ -278,7 +278,7 @@ async def test_hostile_text_is_inert_wherever_it_shows(tmp_path, written):
         box.member = added[0]["id"] if isinstance(added[0], dict) else added[0]
         await put_in(box, session, ports[:4] + ports[5:])
         board = box.app.service(ScoreBoard)
-        box.app.host.shared.contributions["liars"] = {"probe_kinds": lying_kinds()}
+        box.app.host.shared.contribute("liars", {"probe_kinds": lying_kinds()})
         await wait_until(lambda: len(board.recent(box.member)) >= 2, "probes of a liar", timeout_s=60)
         seen = board.rounds.seen
         await wait_until(lambda: len(seen.at(box.member)) == len(PAYLOADS), "looks of liars", timeout_s=60)
