@@ -139,7 +139,7 @@ class Doctor:
         return [
             Result(
                 f"{fault.plugin}.{fault.what}", "degraded", f"the plugin {fault.plugin}: {fault.text}",
-                "The other parts go on; this one needs its author.", (f"seen {fault.times} times",),
+                "The other parts go on; this one needs its author.", (f"seen {fault.times} times" if fault.times > 1 else "seen once",),
                 fault.remedy or "tell its author; the log has more",
                 (f"journalctl -u timeball | grep '{fault.plugin}'",), fault.fix,
             )

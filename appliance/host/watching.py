@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Collection, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from appliance.api.contrib import Fix
@@ -22,6 +22,9 @@ log = logging.getLogger("timeball.host")
 
 PATCHES_S: Final = 600.0
 ROOM_S: Final = 3600.0
+#: The size of the database is known without asking: when it has grown by so much, it is asked at once whose that is.
+ROOM_LOOK_S: Final = 60.0
+FILLED_BYTES: Final = 16 * 2**20
 #: Modules that are looked at before somebody else has his turn.
 _AT_ONCE: Final = 10
 
@@ -47,7 +50,7 @@ class Used:
 
 
 class Watch:
-    """Notes what it sees as faults; sees nothing where all plugins came with the appliance."""
+    """Notes what it sees as faults; where all plugins came with the appliance, only what others left behind in the database."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
@@ -64,18 +67,24 @@ class Watch:
         """What runs from the start to the end, by name."""
         return [
             ("memory", self._memory.run()),
-            ("patches", self._now_and_then(PATCHES_S, self.look_for_patches)),
-            ("room", self._now_and_then(ROOM_S, self.look_for_room)),
+            ("patches", self._patches()),
+            ("room", self._room()),
         ]
 
-    async def _now_and_then(self, every_s: float, look: Any) -> None:
+    async def _patches(self) -> None:
         while True:
             if self._host.strangers.all():
-                try:
-                    await look()
-                except Exception:
-                    log.exception("what other people's plugins do could not be looked at; it is tried again")
-            await self._host.clock.sleep(every_s)
+                await _looked(self.look_for_patches)
+            await self._host.clock.sleep(PATCHES_S)
+
+    async def _room(self) -> None:
+        """Also where no stranger is left: what they left may be there."""
+        clock, store = self._host.clock, self._host.store
+        while True:
+            before, due_ns = store.stats()["size_bytes"], clock.monotonic_ns() + int(ROOM_S * 1e9)
+            await _looked(self.look_for_room)
+            while clock.monotonic_ns() < due_ns and store.stats()["size_bytes"] - before < FILLED_BYTES:
+                await clock.sleep(ROOM_LOOK_S)
 
     def leaks(self, leaks: Sequence[Leak], grown_bytes: int) -> None:
         """What a trace of the memory has found."""
@@ -159,6 +168,13 @@ class Watch:
         for fault in self._host.faults:
             if fault.what == what and fault.plugin not in except_for:
                 self._host.faults.well(fault.plugin, what)
+
+
+async def _looked(look: Callable[[], Awaitable[None]]) -> None:
+    try:
+        await look()
+    except Exception:
+        log.exception("what other people's plugins do could not be looked at; it is tried again")
 
 
 def _listed(places: Iterable[str], most: int = 5) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from appliance.api.contrib import Migration
-from appliance.core.clock import SystemClock
+from appliance.core.clock import FakeClock, SystemClock
 from appliance.host import loader, room
+from appliance.host.watching import FILLED_BYTES, ROOM_LOOK_S, ROOM_S
 from appliance.store.database import Database
 from appliance.testing import running
 from tests.host.test_patches import module
@@ -110,8 +111,7 @@ async def test_what_a_plugin_left_that_is_gone_is_dropped_by_the_doctor_when_ask
     async with Database(tmp_path / "timeball.db", SystemClock()) as store:
         await store.migrate("gone", [make])
         await store.write(fill("gone__log", 500))
-    culprit = module("culprit", CULPRIT)
-    async with running([culprit], state_dir=tmp_path) as app:
+    async with running([], state_dir=tmp_path) as app:
         host = app.host
 
         async def told():
@@ -127,3 +127,26 @@ async def test_what_a_plugin_left_that_is_gone_is_dropped_by_the_doctor_when_ask
         assert "gone.tables" not in await told()
         assert await app.store.read(lambda db: [t for t in db.table_names() if t.startswith("gone")]) == []
         await app.host.store.migrate("gone", [make])  # whoever comes back begins anew
+
+
+async def test_a_database_that_grows_fast_is_looked_at_within_a_minute_and_else_each_hour(
+    tmp_path, monkeypatch
+):
+    clock, looked, size = FakeClock(), [], [0]
+    async with running([], state_dir=tmp_path, clock=clock) as app:
+        watch = app.host.watch
+        monkeypatch.setattr(app.host.store, "stats", lambda: {"size_bytes": size[0]})
+
+        async def look():
+            looked.append(clock.monotonic_ns() // 10**9)
+
+        monkeypatch.setattr(watch, "look_for_room", look)
+        await clock.advance(2 * ROOM_S)  # whatever the file was before
+        looked.clear()
+        await clock.advance(2 * ROOM_S)
+        assert len(looked) == 2
+        size[0] += FILLED_BYTES
+        await clock.advance(2 * ROOM_LOOK_S)
+        assert len(looked) == 3
+        await clock.advance(2 * ROOM_LOOK_S)
+        assert len(looked) == 3
