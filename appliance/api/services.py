@@ -281,6 +281,10 @@ class HostView(Protocol):
         """Every value of the configuration that is a secret: to cover it in texts that leave the box, and for nothing else."""
         ...
 
+    def uptime_s(self) -> float:
+        """How long this process runs, whatever the system clock did meanwhile."""
+        ...
+
     def lag(self) -> dict[str, Any]:
         """Event-loop lag: last_s, worst_s, stalls, last_culprit."""
         ...

@@ -52,8 +52,12 @@ class Bus:
 
     def __init__(self) -> None:
         self._subscriptions: list[Subscription[Any]] = []
+        self._bells: list[tuple[tuple[type, ...], asyncio.Event]] = []
 
     def publish(self, event: object) -> None:
+        for kinds, bell in self._bells:
+            if isinstance(event, kinds):
+                bell.set()
         for subscription in self._subscriptions:
             if isinstance(event, subscription.kind):
                 subscription.offer(event)
@@ -69,6 +73,16 @@ class Bus:
             yield subscription
         finally:
             self.drop(subscription)
+
+    @contextmanager
+    def bell(self, *kinds: type) -> Iterator[asyncio.Event]:
+        """Set by every event of these kinds: for who wants to know that something happened, and not what."""
+        rung = (kinds, asyncio.Event())
+        self._bells.append(rung)
+        try:
+            yield rung[1]
+        finally:
+            self._bells = [b for b in self._bells if b is not rung]
 
     def drop(self, subscription: Subscription[Any]) -> None:
         """End a subscription, whoever holds it still."""

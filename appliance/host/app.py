@@ -62,6 +62,7 @@ class Host:
         supervised: every plugin by id, also those that failed to load.
         health: the latest fold.
         started_at: epoch seconds.
+        started_ns: the same moment on the monotonic clock.
         plugins_in_force: the folder of installed plugins that were loaded, "" for none.
     """
 
@@ -94,6 +95,7 @@ class Host:
         self.changes = Changes(self, sources or MemorySources(config.layers, ()), patience or Patience())
         self.starts: Starts | None = None  # given by whoever runs it as a process
         self.started_at = self.clock.wall_ns() / 1e9
+        self.started_ns = self.clock.monotonic_ns()
         self.plugins_in_force = Installed(self.state_dir).in_force()
         self.beside: list[Callable[[], Coroutine[Any, Any, None]]] = []  # runs from the start to the end
         self._tasks: list[asyncio.Task[Any]] = []
@@ -314,9 +316,10 @@ class Host:
                 log.exception("keeping house in the database failed; it is tried again")
 
     async def _watch_health(self) -> None:
-        while True:
-            await self.refresh_health()
-            await self.clock.sleep(HEALTH_S)
+        with self.bus.bell(*health.TURNS) as turned:
+            while True:
+                await self.refresh_health()
+                await health.until_next(turned, self.clock.sleep, HEALTH_S)
 
     async def refresh_health(self) -> Health:
         """Ask every check now."""

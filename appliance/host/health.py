@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from appliance.api.contrib import Finding, HealthCheck
+from appliance.api.events import ClockStepped, MembersChanged, PluginChanged, VerdictChanged
 from appliance.api.model import Health, Level, PluginState, PluginStatus, Problem
+
+#: After these an earlier reading would contradict what the pages show: above all the first, when plugins still start.
+TURNS = (PluginChanged, VerdictChanged, MembersChanged, ClockStepped)
+#: How long what follows from them gets to settle; readings are twice as far apart at least.
+SETTLE_S = 1.0
 
 Answer = str | Finding | Sequence[Finding] | None
 
@@ -41,6 +47,19 @@ def _judge(status: PluginStatus) -> Problem | None:
         return None
     text = f"{status.title} {words}: {status.why}" if status.why else f"{status.title} {words}"
     return Problem(status.id, level, text, f"see `timeball plugin list` and the log of {status.id}")
+
+
+async def until_next(
+    turned: asyncio.Event, sleep: Callable[[float], Awaitable[None]], interval_s: float
+) -> None:
+    """Wait for the next reading: `interval_s`, or less when something turned since the last one began to wait."""
+    waited_s = 0.0
+    while waited_s < interval_s and not turned.is_set():
+        await sleep(SETTLE_S)
+        waited_s += SETTLE_S
+    if turned.is_set():
+        await sleep(SETTLE_S)
+        turned.clear()
 
 
 async def ask(

@@ -66,6 +66,10 @@ class Inside:
             for text in secret_values(config, editor.mask(config, ("plugins", plugin)))
         )
 
+    def uptime_s(self) -> float:
+        """How long this process runs, whatever the system clock did meanwhile."""
+        return (self._host.clock.monotonic_ns() - self._host.started_ns) / 1e9
+
     def lag(self) -> dict[str, Any]:
         """Event-loop lag: last_s, worst_s, stalls, last_culprit."""
         return dataclasses.asdict(self._host.lag.lag)

@@ -19,6 +19,7 @@ from appliance_dns.selection import Choice
 from appliance_dns.zone import Plan, Pool, Secrets, Zone, build
 
 EPOCH_S = 3600
+_NO_DATA = "the answer is NOERROR without data"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +156,8 @@ class Answers:
         if config.on_empty == "fallback":
             of_family = [a for a in config.fallback if (":" in a) == (key[1] == 6)]
             choices = tuple(Choice(address, 1, ttl_s=shorter(ttl_s)) for address in of_family)
+            if not choices:
+                return (), f"nobody is usable, and no fallback address is IPv{key[1]}: {_NO_DATA}"
             return choices, "nobody is usable: the fallback addresses are answered"
         if config.on_empty == "last_good":
             spared = {c.member.address for c in self.candidates if _may_be_kept(c)}
@@ -163,12 +166,14 @@ class Answers:
                 for c in self._good.get(key, ())
                 if c.address in spared
             )
+            if not choices:
+                return (), f"nobody is usable, and of those who were good last nobody may be kept: {_NO_DATA}"
             return (
                 choices,
                 "nobody is usable: those who were good last are answered, unless their time is wrong",
             )
-        rcode = "SERVFAIL" if config.on_empty == "servfail" else "NOERROR without data"
-        return (), f"nobody is usable: the answer is {rcode}"
+        said = "the answer is SERVFAIL" if config.on_empty == "servfail" else _NO_DATA
+        return (), f"nobody is usable: {said}"
 
     def _contributed(self, config: DnsConfig) -> tuple[tuple[str, tuple[AnswerRecord, ...]], ...]:
         contributed = []

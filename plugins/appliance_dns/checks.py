@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from appliance.api.contrib import HealthCheck, Metric, Panel
+from appliance.api.contrib import Finding, HealthCheck, Metric, Panel
 from appliance.api.model import Level
 from appliance_dns.pools import APEX
 from appliance_dns.service import DnsService
@@ -67,14 +67,26 @@ class Checks:
         since = "since the start" if age_s == float("inf") else f"for {age_s:.0f} s"
         return f"the monitor has not spoken {since}: the last answers stay, with a shorter TTL"
 
-    async def _empty(self) -> str | None:
+    async def _empty(self) -> Finding | None:
         usable, registered = self.count()
-        if usable or not registered:
+        if usable or not registered or self._service.zone is None:
             return None
-        zone = self._service.zone
         notes = self._service.answers.notes
-        note = notes.get((APEX, 4)) or notes.get((APEX, 6)) or "nobody is usable"
-        return f"none of {registered} members is usable; {note}" if zone is not None else None
+        kept = self.stand_ins()
+        families = (4, 6) if kept[4] or not kept[6] else (6, 4)
+        note = next((notes[APEX, f] for f in families if (APEX, f) in notes), "nobody is usable")
+        text = f"none of {registered} members is usable; {note}"
+        if not any(kept.values()):
+            return Finding(text)
+        return Finding(text, Level.DEGRADED, why="Nobody whom the monitor finds good is answered.")
+
+    def stand_ins(self) -> dict[int, int]:
+        """By family, how many addresses the pool's name gives for lack of usable members."""
+        zone, notes = self._service.zone, self._service.answers.notes
+        pools = {} if zone is None else zone.plan.pools
+        return {
+            f: len(pools[APEX, f].choices) if (APEX, f) in notes and (APEX, f) in pools else 0 for f in (4, 6)
+        }
 
     async def _few(self) -> str | None:
         usable, registered = self.count()
@@ -190,13 +202,15 @@ class Checks:
         usable, registered = self.count()
         zone = self._service.zone
         queries = sum(self.counters().values())
-        level = (
-            "failing" if registered and not usable else "degraded" if self._service.answers.stale else "ok"
-        )
+        instead = sum(self.stand_ins().values())
+        level = "degraded" if self._service.answers.stale or instead else "ok"
+        if registered and not usable and not instead:
+            level = "failing"
+        more = f"; {instead} {'address stands' if instead == 1 else 'addresses stand'} in" if instead else ""
         if zone is None:
             return {"verdict": "not answering yet", "level": "degraded", "facts": []}
         return {
-            "verdict": f"{usable} of {registered} members are answered",
+            "verdict": f"{usable} of {registered} members are answered{more}",
             "level": level,
             "facts": [
                 ["zone", zone.plan.config.zone],

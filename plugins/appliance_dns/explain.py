@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from appliance.api.errors import Invalid, NotFound
+from appliance.core import ordering
 from appliance.dataplane.dns_decide import decide
 from appliance.dataplane.dns_reply import HANDED_UP, Arrival
 from appliance.dataplane.dns_snapshot import ONE
@@ -150,7 +151,7 @@ def _candidates(
 ) -> list[dict[str, Any]]:
     pool, drawn = zone.plan.pools[key], zone.tables[key]
     chance = {c.address: p / ONE for c, p in zip(pool.choices, drawn.probabilities, strict=True)}
-    rows = []
+    rows: list[dict[str, Any]] = []
     for place in standing:
         member, verdict = place.candidate.member, place.candidate.verdict
         inside = place.choice is not None
@@ -171,6 +172,7 @@ def _candidates(
                 "score": verdict.score if verdict is not None else None,
             }
         )
+    rows.sort(key=lambda row: ordering.server(row["name"], row["address"], row["port"]))
     return rows
 
 

@@ -21,6 +21,10 @@ OVERVIEW: Final = obj({
     "zone": TEXT, "serial": COUNT, "ttl": COUNT, "minimum": COUNT, "max_records": COUNT, "on_empty": TEXT, "stale": FLAG,
     "listen": TEXTS, "members_usable": COUNT, "members": COUNT, "name_servers": TEXTS,
     "names": list_of(obj({"name": TEXT, "zone": TEXT, "a": COUNT, "aaaa": COUNT})), "problems": TEXTS,
+    "empty": said(
+        list_of(obj({"zone": TEXT, "family": COUNT, "addresses": said(COUNT, "that stand in"), "said": TEXT})),
+        "zones and families that have members of whom none is usable, and what is answered instead",
+    ),
     "counters": list_of(obj({"proto": TEXT, "type": TEXT, "outcome": TEXT, "queries": COUNT})),
     "limited": said(list_of(obj({"network": TEXT, "limited": COUNT, "active": FLAG})), "networks over the rate limit"),
     "shares": said(list_of(obj({"address": TEXT, "answers": NUMBER, "fair": NUMBER})), "given, and what the weights say"),

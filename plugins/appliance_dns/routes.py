@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from appliance.api.contrib import Route
 from appliance.api.errors import Conflict
+from appliance.core import ordering
 from appliance.core.routes import Reply, Request
 from appliance.wire.dns import name_text
 from appliance_dns import reports
@@ -147,12 +148,24 @@ def _overview(zone: Zone, service: DnsService, checks: Checks) -> dict[str, Any]
             {"name": name_text(name), "zone": path, "a": _size(zone, path, 4), "aaaa": _size(zone, path, 6)}
             for name, (path, _label) in zone.names.items()
         ],
+        "empty": [
+            {
+                "zone": path,
+                "family": family,
+                "addresses": len(zone.plan.pools[path, family].choices),
+                "said": note,
+            }
+            for (path, family), note in service.answers.notes.items()
+            if (path, family) in zone.plan.pools
+        ],
         "problems": list(zone.problems),
         "counters": counters,
         "limited": [asdict(entry) for entry in service.limits.current()[:_LIMITED_SHOWN]],
         "shares": [
             {"address": address, "answers": given, "fair": fair}
-            for address, (given, fair) in sorted(checks.shares().items())
+            for address, (given, fair) in sorted(
+                checks.shares().items(), key=lambda share: ordering.address(share[0])
+            )
         ],
     }
 

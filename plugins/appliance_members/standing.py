@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-import functools
-import ipaddress
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from appliance.api.errors import Invalid
 from appliance.api.model import Member, Verdict
+from appliance.core import ordering
 from appliance.core.plain_json import Told
 
 Row = TypeVar("Row", bound=Mapping[str, Any])
@@ -100,19 +99,13 @@ def row(member: Member, verdict: Verdict | None, warnings: Sequence[str] = (), o
     return Told(said)
 
 
-@functools.lru_cache(maxsize=65_536)
-def _place(address: str) -> int:
-    """An address as a number; lists are sorted by it with every request, and addresses stay what they are."""
-    return int(ipaddress.ip_address(address))
-
-
 _SORT_KEYS: Final[dict[str, Callable[[Mapping[str, Any]], Any]]] = {
-    "address": lambda r: (r["family"], _place(r["address"]), r["port"]),
+    "address": lambda r: (ordering.address(r["address"]), r["port"]),
     "score": lambda r: -1000.0 if r["score"] is None else r["score"],
-    "name": lambda r: r["name"],
+    "name": lambda r: ordering.natural(r["name"]),
     "netspeed": lambda r: r["netspeed"],
     "added_at": lambda r: r["added_at"],
-    "operator": lambda r: r["operator"],
+    "operator": lambda r: ordering.natural(r["operator"]),
 }
 SORTS: Final = tuple(_SORT_KEYS)
 STATES: Final = ("active", "unverified", "paused", "leaving", "in_pool", "out")

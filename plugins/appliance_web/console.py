@@ -17,7 +17,7 @@ from appliance_web.use_page import UsePage
 from appliance_web.views import clock as clock_view
 from appliance_web.views import overview as overview_view
 from appliance_web.views import traffic as traffic_view
-from appliance_web.views.standing import Sentence, pool_sentence
+from appliance_web.views.standing import Sentence
 
 _ANYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
 _RETURNS = {
@@ -93,7 +93,7 @@ def _rank(host: str) -> int:
 
 async def _state(site: Site, request: Request) -> list[dict[str, str]]:
     clock = clock_view.sentence(await site.operations.value(request, "/api/v1/clock"))
-    pool = pool_sentence(site.rows(request, recent=False), site.monitor())
+    pool = site.pool(site.rows(request, recent=False))
     traffic = await site.operations.value(request, "/api/v1/traffic", range="1h")
     ntp, dns = (traffic_view.spark(traffic, c, "")[0] for c in ("ntp_per_s", "dns_per_s"))
     health = overview_view.problems(overview_view.health(await site.box(request)))

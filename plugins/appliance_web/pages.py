@@ -19,7 +19,7 @@ from appliance_web.views import member as member_view
 from appliance_web.views import members as members_view
 from appliance_web.views import overview as overview_view
 from appliance_web.views import pulse
-from appliance_web.views.standing import Row, pool_sentence, worst_first
+from appliance_web.views.standing import Row, worst_first
 
 #: A card that is not ready by then says so; the page does not wait for it.
 PANEL_S = 2.0
@@ -49,7 +49,7 @@ class Pages:
         return await site.page(
             request, "overview.html", "Overview", here="/", live="verdict probes clock health plugin member",
             same=[("CLI", "timeball member list"), ("API", "GET /api/v1/members"), ("API", "GET /api/v1/health")],
-            said=pool_sentence(rows, site.monitor()),
+            said=site.pool(rows),
             tally=overview_view.tally(rows or ()),
             mine=bool(request.only),
             may_add=request.actor.may_own("servers:write"),
@@ -73,7 +73,7 @@ class Pages:
         return await site.page(
             request, "members.html", "Servers", here="/members", live="verdict probes member",
             same=[("CLI", "timeball member list"), ("CLI", "timeball member list --json"), ("API", "GET /api/v1/members")],
-            said=pool_sentence(rows, site.monitor()),
+            said=site.pool(rows),
             page=page,
             states=members_view.STATES,
             columns=_COLUMNS,

@@ -17,10 +17,12 @@ from appliance_web.site import Site
 from appliance_web.tls.operations import told
 from appliance_web.use_page import UsePage
 from appliance_web.views import public as view
-from appliance_web.views.standing import Row, pool_sentence
+from appliance_web.views.standing import Row
 
 #: How old what is shown may be.
 FRESH_S = 60.0
+#: The same while nothing is known yet, as after a start.
+SOON_S = 5.0
 #: Servers whose days are read from the database; more are named without them.
 _MOST_NAMED = 100
 _KEEP = {"Cache-Control": f"public, max-age={FRESH_S:.0f}"}
@@ -119,7 +121,9 @@ class PublicPages:
 
     async def _public(self) -> view.Public:
         now = self._site.now()
-        if self._made is None or not 0 <= now - self._made.ts < FRESH_S:
+        # What was carried over a restart is true for moments only, and so is "new": such a page is made again soon.
+        fresh_s = FRESH_S if self._made is None or self._made.said.shape != "none" else SOON_S
+        if self._made is None or not 0 <= now - self._made.ts < fresh_s:
             self._made = await self._gather(now)
         return self._made
 
@@ -134,7 +138,7 @@ class PublicPages:
         return view.Public(
             ts=now,
             name=pool,
-            said=pool_sentence(rows, site.monitor()),
+            said=site.pool(rows),
             members=members,
             inside=inside,
             zones=view.zones(counts, await self._zone_days(counts, now), pool),

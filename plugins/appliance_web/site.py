@@ -8,7 +8,7 @@ from typing import Any
 
 from appliance.api.context import SetupContext
 from appliance.api.model import Member, Verdict
-from appliance.api.services import Identity, Members, ScoreBoard, TimeSource
+from appliance.api.services import HostView, Identity, Members, ScoreBoard, TimeSource
 from appliance.core.derived import Derived
 from appliance.core.routes import Reply, Request, RouteTable
 from appliance_web import manual
@@ -21,7 +21,7 @@ from appliance_web.render import Renderer
 from appliance_web.views import errors, overview, scoring
 from appliance_web.views.look import Looks
 from appliance_web.views.menu import navigation
-from appliance_web.views.standing import Row, row
+from appliance_web.views.standing import Row, Sentence, pool_sentence, row
 from appliance_web.views.visitor import visitor
 
 #: What a form that worked says on the page it leads to; the address line carries only the word.
@@ -113,6 +113,12 @@ class Site:
         if age_s == float("inf"):
             return "quiet"
         return "stale" if age_s > board.stale_after_s() else "ok"
+
+    def pool(self, rows: Sequence[Row] | None) -> Sentence:
+        """These servers in one sentence: the same on every page that says it."""
+        host = self.ctx.find(HostView)  # type: ignore[type-abstract]
+        started = None if host is None else self.now() - host.uptime_s()
+        return pool_sentence(rows, self.monitor(), started)
 
     def verdicts(self) -> Mapping[str, Verdict]:
         """How everybody stands, by member id; nothing while no monitor is there."""

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 from appliance.api.errors import ApiError
 from appliance.api.model import Member
 from appliance.api.services import Members
+from appliance.core import ordering
 from appliance.core.routes import Reply, Request
 from appliance_web.site import Site
 from appliance_web.views import log as log_view
@@ -78,7 +79,7 @@ class Tools:
             shows=log_view.SHOWS,
             chosen=chosen,
             file=urlencode(asked.asked),
-            members=sorted(members.values(), key=lambda m: (m.name or m.address, m.port)),
+            members=sorted(members.values(), key=lambda m: ordering.server(m.name, m.address, m.port)),
             rules=scoring.rules(await site.operations.value(request, "/api/v1/scoring")) or log_view.rules(recents),
         )  # fmt: skip
 

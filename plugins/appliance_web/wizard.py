@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from appliance.api.errors import NotFound
 from appliance.api.pages import refusal
+from appliance.core.ordering import natural
 from appliance.core.routes import Reply, Request
 from appliance_web.actions import as_error, member_body, read_form, redirect
 from appliance_web.check_api import asked
@@ -216,7 +217,7 @@ class Wizard:
             shares=await self._shares(request, draft) if step == "preview" else [],
             may_vouch=request.actor.may("servers:vouch"), may_look=request.actor.may("dns:read"),
             may_force=request.actor.may("servers:write"),
-            zones=sorted({z for m in (self._site.members(request) or {}).values() for z in m.zones if z.isprintable()} | {"@"}),
+            zones=sorted({z for m in (self._site.members(request) or {}).values() for z in m.zones if z.isprintable()} | {"@"}, key=natural),
         )  # fmt: skip
 
     async def _shares(self, request: Request, draft: Draft) -> Sequence[tuple[str, str, str, preview.Share]]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from appliance.api.contrib import Migration, Retention, Rollup
+from appliance.core.ordering import natural
 from appliance.store.series import read_series
 from appliance_web.views.standing import Row
 
@@ -45,7 +46,7 @@ def count(rows: Iterable[Row]) -> dict[str, tuple[int, int]]:
         for zone in {"@", *row.member.zones}:
             members, inside = found.get(zone, (0, 0))
             found[zone] = members + 1, inside + row.in_pool
-    return dict(sorted(found.items())[:MOST_ZONES])
+    return dict(sorted(found.items(), key=lambda z: (z[0] != "@", natural(z[0])))[:MOST_ZONES])
 
 
 def as_rows(counts: Mapping[str, tuple[int, int]], ts: float) -> list[dict[str, Any]]:

@@ -83,3 +83,19 @@ async def test_the_fake_clock_wakes_sleepers_in_order_at_their_own_moment():
     await clock.advance(10)
     await asyncio.gather(*tasks)
     assert [(s, (ns - start) / 1e9) for s, ns in woken] == [(1, 1.0), (2, 2.0), (3, 3.0)]
+
+
+async def test_a_bell_rings_for_its_kinds_and_keeps_nothing():
+    bus = Bus()
+    with bus.bell(str, int) as rung:
+        bus.publish(1.5)
+        assert not rung.is_set()
+        bus.publish("now")
+        assert rung.is_set()
+        rung.clear()
+        bus.publish(2)
+        assert rung.is_set()
+        assert bus.dropped() == {}
+    rung.clear()
+    bus.publish("after")
+    assert not rung.is_set()

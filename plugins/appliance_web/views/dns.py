@@ -9,10 +9,11 @@ from typing import Any
 
 from markupsafe import Markup
 
+from appliance.core import ordering
 from appliance_web import words
 from appliance_web.charts import share_bar
 from appliance_web.views.standing import Sentence, Shape, number
-from appliance_web.views.zone import Zone
+from appliance_web.views.zone import Bare, Standing, Zone
 
 #: Candidates on the page, which stays below 1,500 elements with them; the API has all of them.
 SHOWN = 60
@@ -80,7 +81,7 @@ class Answer:
 
 def answer(value: Mapping[str, Any]) -> Answer:
     """From `AnswerTable.explain`."""
-    candidates = sorted(value.get("candidates") or (), key=lambda c: (_ORDER[_word(c)], _called(c)))
+    candidates = sorted(value.get("candidates") or (), key=lambda c: (_ORDER[_word(c)], _place(c)))
     return Answer(
         name=str(value.get("name", "")).rstrip("."),
         rrtype=str(value.get("type", "")),
@@ -111,6 +112,13 @@ def _called(c: Mapping[str, Any]) -> str:
     return str(c.get("name") or _at(c))
 
 
+def _place(c: Mapping[str, Any]) -> Any:
+    """Where it stands among those of the same kind: by name, or by address."""
+    return ordering.server(
+        str(c.get("name") or ""), str(c.get("address", "")), int(number(c.get("port")) or 123)
+    )
+
+
 def _candidate(c: Mapping[str, Any]) -> CandidateRow:
     chance = number(c.get("probability")) or 0.0
     return CandidateRow(
@@ -137,14 +145,64 @@ def sentence(found: Zone | None, *, running: bool) -> Sentence:
         )
     if found is None:
         return Sentence("none", "DNS has no answers yet.", "It waits for the first verdicts of the monitor.")
-    more = f"Zone {found.name}" + (f", serial {found.serial}." if found.serial is not None else ".")
+    standing = found.standing
+    if standing is not None and not standing.listening:
+        return Sentence(
+            "failing",
+            f"Nobody is answered: DNS for {found.name} does not listen.",
+            "What stands below is what it would answer; see Plugins for the reason.",
+        )
+    if standing is not None and not standing.members:
+        return Sentence(
+            "none",
+            f"DNS answers {found.name}, but with no address: there are no servers yet.",
+            "The first server is answered once its score is high enough.",
+        )
+    if standing is not None and not standing.usable:
+        return _nobody(found.name, standing)
     if found.stale:
         return Sentence(
             "degraded",
             f"DNS answers {found.name} from old verdicts.",
             "The monitor is silent; the last answers stay, with a shorter time to live.",
         )
-    return Sentence("ok", f"DNS answers {found.name}.", more)
+    serial = f"Serial {found.serial}." if found.serial is not None else ""
+    if standing is None:
+        return Sentence("none", f"What DNS answers for {found.name} is not known now.", serial)
+    if standing.own == standing.stand_ins:
+        return Sentence(
+            "degraded",
+            f"DNS has no usable server for {found.name} itself, only for zones below it.",
+            "A server is answered at the names of the zones that it is in.",
+        )
+    if standing.bare:
+        bare = standing.bare[0]
+        return Sentence(
+            "degraded", f"DNS answers {found.name} over {_FAMILY[10 - bare.family]} only.", _bare(bare)
+        )
+    said = f"{standing.usable} of {words.plural(standing.members, 'server')}"
+    return Sentence("ok", f"DNS answers {found.name} with {said}.", serial)
+
+
+_FAMILY = {4: "IPv4", 6: "IPv6"}
+
+
+def _nobody(name: str, standing: Standing) -> Sentence:
+    """None of the servers may be answered: what clients get, which is not the same under every setting."""
+    total = standing.members
+    who = "The one server is not usable" if total == 1 else f"None of the {total} servers is usable"
+    more = "The question below tells the reason for every server."
+    if kept := standing.stand_ins:
+        source = "fallback address" if standing.on_empty == "fallback" else "server that was good last"
+        many = "fallback addresses" if standing.on_empty == "fallback" else "servers that were good last"
+        text = f"{who}: DNS gives {words.plural(kept, source, many)} instead."
+        return Sentence("degraded", text, more)
+    given = "replies SERVFAIL" if standing.on_empty == "servfail" else "gives no address"
+    return Sentence("failing", f"{who}: DNS {given} for {name}.", more)
+
+
+def _bare(bare: Bare) -> str:
+    return f"{_FAMILY[bare.family]}: {bare.said}."
 
 
 def same(asked: Question, found: Zone | None) -> list[tuple[str, str]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 
+from appliance.core.ordering import natural
 from appliance_web.views.standing import NEEDS_ATTENTION, Row
 
 #: Rows of a page: as many as stay within 1,500 elements, and as many as somebody may ask for.
@@ -15,7 +16,7 @@ SIZES = (50, 100)
 
 #: The columns one can sort by, each with its key and whether it starts with the largest.
 SORTS: Mapping[str, tuple[Callable[[Row], Any], bool]] = {
-    "server": (lambda r: (r.called.lower(), r.member.port), False),
+    "server": (lambda r: r.order, False),
     "state": (lambda r: r.urgency, False),
     "score": (lambda r: r.score, True),
     "offset": (lambda r: None if r.last.offset_s is None else abs(r.last.offset_s), True),
@@ -126,14 +127,14 @@ def choose(rows: Sequence[Row], query: Query) -> Page:
     key, _ = SORTS[query.sort]
     keyed = [(key(r), r) for r in passing]
     known = sorted(
-        (k for k in keyed if k[0] is not None), key=lambda k: (k[0], k[1].called), reverse=query.down
+        (k for k in keyed if k[0] is not None), key=lambda k: (k[0], k[1].order), reverse=query.down
     )
     ordered = [r for _, r in known] + [r for k, r in keyed if k is None]
     pages = max(1, -(-len(ordered) // query.size))
     at = min(query.page, pages)
     if at != query.page:
         query = replace(query, page=at)
-    zones = sorted({z for r in rows for z in r.member.zones if z.isprintable()})
+    zones = sorted({z for r in rows for z in r.member.zones if z.isprintable()}, key=natural)
     return Page(
         query, ordered[(at - 1) * query.size : at * query.size], len(ordered), len(rows), pages, zones
     )

@@ -10,6 +10,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from markupsafe import Markup
 
+from appliance.core import ordering
 from appliance_web import words
 from appliance_web.charts import frame, strip
 from appliance_web.journal import Entry
@@ -131,7 +132,7 @@ def servers(rows: Iterable[Row], days: Mapping[str, Sequence[str]]) -> list[Name
             days.get(row.member.id, ()),
             row.place if row.called != row.place else "",
         )
-        for row in sorted(rows, key=lambda r: r.called)
+        for row in sorted(rows, key=lambda r: r.order)
         if named(row)
     ]
 
@@ -168,7 +169,7 @@ def _incident(group: Sequence[Entry], public: Mapping[str, str]) -> Incident:
     last = {e.member: e.level.value for e in group}
     left = {e.member for e in group if e.level.value == "failing"}
     back = {m for m in left if last[m] == "ok"}
-    names = sorted(public[m] for m in left if m in public)
+    names = sorted((public[m] for m in left if m in public), key=ordering.address)
     who = f" ({', '.join(names)})" if names else ""
     text = f"{words.plural(len(left), 'server')} left the pool{who}"
     text += (

@@ -8,6 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from appliance.core.ordering import natural
 from appliance_web import words
 from appliance_web.charts import share_bar, sparkline
 from appliance_web.charts.scale import Linear
@@ -94,7 +95,10 @@ def zone_lines(rows: Iterable[Row], most: int = 12) -> list[ZoneLine]:
             family = counts.setdefault(zone, {4: [0, 0], 6: [0, 0]})[row.member.family]
             family[0] += row.in_pool
             family[1] += 1
-    return [_zone(zone, families) for zone, families in sorted(counts.items())[:most]]
+    return [
+        _zone(zone, families)
+        for zone, families in sorted(counts.items(), key=lambda z: (z[0] != "@", natural(z[0])))[:most]
+    ]
 
 
 def _zone(zone: str, families: Mapping[int, Sequence[int]]) -> ZoneLine:

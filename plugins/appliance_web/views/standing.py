@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from appliance.api.model import Member, Verdict
+from appliance.core import ordering
 from appliance_web import words
 
 Shape = Literal["ok", "degraded", "failing", "none", "paused"]
@@ -102,6 +103,12 @@ class Row:
         return SHAPES[self.word]
 
     @property
+    def order(self) -> Any:
+        """Where it stands among others of its kind: by name, or by address."""
+        m = self.member
+        return ordering.server(m.name, m.address, m.port)
+
+    @property
     def place(self) -> str:
         """Address, with the port when it is not NTP's own."""
         return place(self.member)
@@ -162,12 +169,13 @@ class Sentence:
     more: str = ""
 
 
-def pool_sentence(rows: Iterable[Row] | None, monitor: str) -> Sentence:
+def pool_sentence(rows: Iterable[Row] | None, monitor: str, started: float | None = None) -> Sentence:
     """The pool in one sentence.
 
     Args:
         rows: all members, or None when the registry is not there.
         monitor: "ok", "stale" (no verdict for too long), "quiet" (none yet) or "missing".
+        started: when the appliance started, epoch seconds: scores that are older were carried over.
     """
     if rows is None:
         return Sentence("failing", "The member registry is not running.", "See Plugins for the reason.")
@@ -185,18 +193,31 @@ def pool_sentence(rows: Iterable[Row] | None, monitor: str) -> Sentence:
             "Nobody is watching the servers." if monitor == "missing" else "The monitor has fallen silent.",
             f"The last answers stay: {inside} of {words.plural(total, 'server')} in the pool.",
         )
+    then, more = _since_start(all_rows, started)
     if inside == total:
-        text = "The one server is in the pool." if total == 1 else f"All {total} servers are in the pool."
+        who = "The one server is" if total == 1 else f"All {total} servers are"
+        text = f"{who} in the pool{then}."
     else:
-        text = f"{inside} of {words.plural(total, 'server')} {_are(inside)} in the pool"
+        text = f"{inside} of {words.plural(total, 'server')} {_are(inside)} in the pool{then}"
         parts = [f"{troubled} {'needs' if troubled == 1 else 'need'} attention"] if troubled else []
         parts += [f"{waiting} {_are(waiting)} new"] if waiting else []
         parts += [f"{resting} {_are(resting)} set aside"] if resting else []
         text = "; ".join([text, *parts]) + "."
     if inside == 0 and waiting == total:
         return Sentence("none", text, "A new server needs a number of good probes before it is answered.")
-    shape: Shape = "failing" if inside == 0 else "degraded" if troubled else "ok"
-    return Sentence(shape, text)
+    shape: Shape = "failing" if inside == 0 else "none" if then else "degraded" if troubled else "ok"
+    return Sentence(shape, text, more)
+
+
+def _since_start(rows: Sequence[Row], started: float | None) -> tuple[str, str]:
+    """What has to be added while scores of before the restart are shown: to the first sentence, and a second one."""
+    seen = [r.verdict.last_ts for r in rows if r.verdict is not None and r.verdict.last_ts is not None]
+    old = sum(ts < started for ts in seen) if started is not None else 0
+    if not old:
+        return "", ""
+    if old < len(seen):
+        return "", f"{old} {'has' if old == 1 else 'have'} not been checked since the restart."
+    return ", as before the restart", "Nobody has been checked since: the scores are those of then."
 
 
 def member_sentence(r: Row, now: float) -> Sentence:
@@ -225,4 +246,4 @@ def _are(number: int) -> str:
 
 def worst_first(rows: Sequence[Row]) -> list[Row]:
     """Those that need a person first, then by score, lowest first."""
-    return sorted(rows, key=lambda r: (r.urgency, r.score if r.score is not None else 0.0, r.called))
+    return sorted(rows, key=lambda r: (r.urgency, r.score if r.score is not None else 0.0, r.order))

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from appliance.core import ordering
 from appliance_web.views.standing import Sentence
 
 #: Servers that a client is given: enough to outvote one that is wrong while another is away.
@@ -90,7 +91,7 @@ def _addresses(told: Mapping[str, Any] | None) -> list[str]:
     rows = [
         c for c in (told or {}).get("candidates") or () if c.get("in") and int(c.get("port") or 123) == 123
     ]
-    rows.sort(key=lambda c: (-float(c.get("probability") or 0), str(c.get("address"))))
+    rows.sort(key=lambda c: (-float(c.get("probability") or 0), ordering.address(str(c.get("address")))))
     return [str(c["address"]) for c in rows[:SERVERS]]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from appliance.core import ordering
 from appliance_web import words
 from appliance_web.charts import share_bar
 from appliance_web.views.standing import number
@@ -23,6 +24,15 @@ _OUTCOMES = {
     "limited_badcookie": "asked for a cookie by the rate limit",
     "queue_full": "refused, too many at once for live names",
     "too_late": "dropped, waited too long for a live name",
+}
+
+
+#: The setting `on_empty` in words.
+_ON_EMPTY = {
+    "nodata": "no address is given",
+    "servfail": "SERVFAIL is replied",
+    "last_good": "those who were good last are given",
+    "fallback": "the fallback addresses are given",
 }
 
 
@@ -56,6 +66,45 @@ class LimitedRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Bare:
+    """A family of addresses that the pool has servers of, of which none may be answered now.
+
+    Attributes:
+        addresses: that are answered instead.
+        said: why, and what is answered.
+    """
+
+    family: int
+    addresses: int
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the pool's name gives, as DNS itself counts it.
+
+    Attributes:
+        listening: whether there is a socket at all.
+        usable, members: servers that may be answered, and all.
+        on_empty: what is answered when nobody is usable, as configured.
+        own: addresses that the pool's own name may give, stand-ins too.
+        bare: families with servers of whom nobody is usable at that name.
+    """
+
+    listening: bool
+    usable: int
+    members: int
+    on_empty: str
+    own: int = 0
+    bare: Sequence[Bare] = ()
+
+    @property
+    def stand_ins(self) -> int:
+        """Addresses that are answered for lack of usable servers."""
+        return sum(b.addresses for b in self.bare)
+
+
+@dataclass(frozen=True, slots=True)
 class Zone:
     """What DNS tells of its zone.
 
@@ -63,6 +112,7 @@ class Zone:
         host, port: where to ask it.
         stale: the answers are older than they should be.
         facts: label and value.
+        standing: what its name gives, or None while DNS does not tell.
     """
 
     name: str
@@ -75,6 +125,7 @@ class Zone:
     problems: Sequence[str]
     shares: Sequence[ShareRow]
     limited: Sequence[LimitedRow] = ()
+    standing: Standing | None = None
 
 
 def zone(apex: Mapping[str, Any], service: Any) -> Zone:
@@ -111,6 +162,33 @@ def zone(apex: Mapping[str, Any], service: Any) -> Zone:
             )
             for row in (told.get("limited") or ())[:SHOWN]
         ],
+        standing=_standing(told),
+    )
+
+
+def _standing(told: Mapping[str, Any]) -> Standing | None:
+    usable, members = number(told.get("members_usable")), number(told.get("members"))
+    if usable is None or members is None:
+        return None
+    return Standing(
+        listening=bool(told.get("listen")),
+        usable=int(usable),
+        members=int(members),
+        on_empty=str(told.get("on_empty", "")),
+        own=sum(
+            int((number(n.get("a")) or 0) + (number(n.get("aaaa")) or 0))
+            for n in told.get("names") or ()
+            if n.get("zone") == "@" and str(n.get("name", "")).rstrip(".") == str(told.get("zone", ""))
+        ),
+        bare=[
+            Bare(
+                int(number(e.get("family")) or 4),
+                int(number(e.get("addresses")) or 0),
+                str(e.get("said", "")),
+            )
+            for e in told.get("empty") or ()
+            if e.get("zone") == "@"
+        ],
     )
 
 
@@ -133,7 +211,10 @@ def _facts(told: Mapping[str, Any]) -> list[tuple[str, str]]:
             "Members usable",
             f"{told['members_usable']} of {told.get('members')}" if "members_usable" in told else "",
         ),
-        ("When nobody is usable", str(told.get("on_empty", ""))),
+        (
+            "When nobody is usable",
+            _ON_EMPTY.get(str(told.get("on_empty", "")), str(told.get("on_empty", ""))),
+        ),
         ("Listens on", ", ".join(str(e) for e in told.get("listen") or ())),
         ("Name servers", ", ".join(str(n).rstrip(".") for n in told.get("name_servers") or ())),
     ]
@@ -163,5 +244,5 @@ def _shares(rows: Sequence[Mapping[str, Any]]) -> list[ShareRow]:
             share_bar(given / most, f"{given:.0f} answers"),
             share_bar(fair / most, f"{fair:.0f} would be fair"),
         )
-        for address, given, fair in sorted(values, key=lambda v: (-v[2], v[0]))[:SHOWN]
+        for address, given, fair in sorted(values, key=lambda v: (-v[2], ordering.address(v[0])))[:SHOWN]
     ]

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
+import socket
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.api.services import Members, ScoreBoard
 from appliance.core.clock import SystemClock
+from appliance.testing import wait_until
 from appliance_web.views import draws
-from tests.plugins.dns.dns_bed import Board, Registry, good, member
+from tests.plugins.dns.dns_bed import Board, Registry, bad, good, member
 from tests.plugins.web.fake_pool import HOSTILE
 from tests.plugins.web.html_check import read
 from tests.plugins.web.visiting import visited
+from tests.support.wait import wait_for
 
 CONFIG = '[plugins.dns]\nzone = "pool.example.org"\nlisten = ["127.0.0.1:0"]\n[[plugins.dns.ns]]\nname = "ns1"\naddresses = ["192.0.2.53"]\n'
 
@@ -71,6 +76,86 @@ def test_a_bar_ends_where_it_is_and_the_mark_stands_where_it_should():
     assert 'width="50.00%"' in drawn
     assert 'x1="25.00%"' in drawn
     assert "<script" not in drawn
+
+
+async def _head(visitor) -> tuple[str, str]:
+    """Shape and text of the page's verdict."""
+    _, text, _ = await visitor.get("/dns")
+    head = text.partition('id="verdict"')[2].partition("</section>")[0]
+    return re.search(r'href="#(?:s-)?([a-z]+)"', head)[1], read(text).text
+
+
+@pytest.mark.parametrize(
+    ("more", "shape", "said", "level"),
+    [
+        ("", "failing", "None of the 7 servers is usable: DNS gives no address for pool.example.org.", "failing"),
+        ('on_empty = "servfail"', "failing", "None of the 7 servers is usable: DNS replies SERVFAIL for pool.example.org.", "failing"),
+        ('on_empty = "last_good"', "degraded", "None of the 7 servers is usable: DNS gives 7 servers that were good last instead.", "degraded"),
+        ('on_empty = "fallback"\nfallback = ["192.0.2.99"]', "degraded",
+         "None of the 7 servers is usable: DNS gives 1 fallback address instead.", "degraded"),
+        ('on_empty = "fallback"\nfallback = ["2001:db8::99"]', "failing",
+         "None of the 7 servers is usable: DNS gives no address for pool.example.org.", "failing"),
+    ],
+)  # fmt: skip
+async def test_while_nobody_is_usable_the_verdict_says_what_is_answered_then(
+    tmp_path, more, shape, said, level
+):
+    """No tick beside an empty answer; the page, the card and health agree on how bad it is."""
+    config, services = CONFIG.replace("[[", more + "\n[[", 1), pool()
+    board = services[ScoreBoard]
+    async with visited(tmp_path, None, config=config, plugins=("web", "dns"), provide=services) as visitor:
+        await visitor.app.until_running("dns")
+        found = await _head(visitor)
+        assert found[0] == "ok"
+        assert "DNS answers pool.example.org with 7 of 7 servers." in found[1]
+        board.say(*(bad(m) for m in board.verdicts.get()))
+
+        async def empty() -> bool:
+            return (await visitor.app.get("/api/v1/dns"))["members_usable"] == 0
+
+        await wait_for(empty, "nobody to be usable")
+        found = await _head(visitor)
+        assert found[0] == shape
+        assert said in found[1]
+        health = await visitor.app.host.refresh_health()
+        assert [p.level.value for p in health.problems if "none of 7 members is usable" in p.text] == [level]
+
+
+async def test_a_family_without_usable_servers_is_named(tmp_path):
+    clock = SystemClock()
+    members = [member(1), member(2, address="2001:db8::2")]
+    services = {
+        Members: Registry(clock, *members),
+        ScoreBoard: Board(clock, good("m1"), bad("m2"), stale_after_s=1e9),
+    }
+    async with visited(tmp_path, None, config=CONFIG, plugins=("web", "dns"), provide=services) as visitor:
+        await visitor.app.until_running("dns")
+        shape, text = await _head(visitor)
+        assert shape == "degraded"
+        assert "DNS answers pool.example.org over IPv4 only." in text
+        assert "IPv6: nobody is usable: the answer is NOERROR without data." in text
+
+
+async def test_dns_without_servers_or_without_a_socket_has_no_tick(tmp_path):
+    clock = SystemClock()
+    services = {Members: Registry(clock), ScoreBoard: Board(clock, stale_after_s=1e9)}
+    async with visited(
+        tmp_path / "a", None, config=CONFIG, plugins=("web", "dns"), provide=services
+    ) as visitor:
+        await visitor.app.until_running("dns")
+        shape, text = await _head(visitor)
+        assert shape == "none"
+        assert "with no address: there are no servers yet" in text
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        config = CONFIG.replace("127.0.0.1:0", f"127.0.0.1:{taken.getsockname()[1]}")
+        async with visited(
+            tmp_path / "b", None, config=config, plugins=("web", "dns"), provide=pool()
+        ) as visitor:
+            await wait_until(lambda: visitor.app.status("dns").why, "the port to be found taken")
+            shape, text = await _head(visitor)
+            assert shape == "failing"
+            assert "Nobody is answered: DNS for pool.example.org does not listen." in text
 
 
 odd = st.recursive(

@@ -9,11 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.api.model import ClockState, Health, Level, Member, Problem, Verdict
+from appliance_web import zone_log
 from appliance_web.charts import Thresholds
 from appliance_web.charts.history import Point
 from appliance_web.views import dns, log, member, members, overview, picture, plugins, scoring, zone
 from appliance_web.views import time as time_view
 from appliance_web.views.look import KEPT, Looks, target
+from appliance_web.views.members import Query, choose
 from appliance_web.views.standing import SHAPES, pool_sentence, row, standing, worst_first
 
 NOW = 1.8e9
@@ -80,9 +82,41 @@ def test_the_pool_in_one_sentence(verdicts, monitor, text, shape):
     assert (said.text, said.shape) == (text, shape)
 
 
+@pytest.mark.parametrize(
+    ("seen", "text", "more", "shape"),
+    [
+        ([90.0, 95.0, 80.0], "2 of 3 servers are in the pool, as before the restart; 1 needs attention.",
+         "Nobody has been checked since: the scores are those of then.", "none"),
+        ([101.0, 95.0, 80.0], "2 of 3 servers are in the pool; 1 needs attention.", "2 have not been checked since the restart.", "degraded"),
+        ([101.0, 102.0, 103.0], "2 of 3 servers are in the pool; 1 needs attention.", "", "degraded"),
+        ([None, None, None], "2 of 3 servers are in the pool; 1 needs attention.", "", "degraded"),
+    ],
+)  # fmt: skip
+def test_scores_that_were_carried_over_a_restart_are_called_that(seen, text, more, shape):
+    rows = rows_of(*({**v, "last_ts": ts} for v, ts in zip(({}, {}, WRONG), seen, strict=True)))
+    said = pool_sentence(rows, "ok", 100.0)
+    assert (said.text, said.more, said.shape) == (text, more, shape)
+    assert pool_sentence(rows, "ok").text == "2 of 3 servers are in the pool; 1 needs attention."
+
+
 def test_whoever_needs_a_person_comes_first():
     words = [r.word for r in worst_first(rows_of({}, NEW, WRONG, {"state": "paused"}, {"code": "kept"}))]
     assert words == ["wrong time", "kept", "new", "paused", "in the pool"]
+
+
+def test_servers_of_the_same_state_are_in_the_order_of_their_addresses_and_names():
+    places = ["127.0.0.100", "127.0.0.11", "127.0.0.9"]
+    rows = [row(*one(i, address=a, name="")) for i, a in enumerate(places)]
+    assert [r.called for r in worst_first(rows)] == places[::-1]
+    assert [r.called for r in choose(rows, Query()).rows] == places[::-1]
+    assert [r.called for r in choose(rows, Query(sort="server")).rows] == places[::-1]
+    named = [row(*one(i, name=n)) for i, n in enumerate(["ntp10.example", "ntp9.example"])]
+    assert [r.called for r in choose(named, Query()).rows] == ["ntp9.example", "ntp10.example"]
+
+
+def test_however_many_zones_there_are_the_pool_itself_is_counted():
+    rows = [row(*one(i, zones=(f"{i}",))) for i in range(60)]
+    assert zone_log.count(rows)["@"] == (60, 60)
 
 
 def test_reasons_do_not_repeat_the_state_beside_them():
