@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from appliance.api.cli import Failure, admin, emit, printable, table
+from appliance.core.figures import seconds
 from appliance_clock.named_source import parse_source
-from appliance_clock.view import human_s
 
 _KEY = "plugins.clock.time_sources"
 
@@ -79,16 +79,16 @@ def _print(clock: dict[str, Any]) -> None:
         click.secho(f"Warning: {printable(warning)}", fg="yellow")
     if clock["synchronised"]:
         click.echo(
-            f"  reference {printable(clock['refid_text'])}, root delay {human_s(clock['root_delay_s'])}, "
-            f"dispersion {human_s(clock['root_dispersion_s'])} (limit of the distance {clock['max_distance_s']:g} s)"
+            f"  reference {printable(clock['refid_text'])}, root delay {seconds(clock['root_delay_s'])}, "
+            f"dispersion {seconds(clock['root_dispersion_s'])} (limit of the distance {clock['max_distance_s']:g} s)"
         )
     if clock["correction_s"]:
         click.echo(
-            f"  the system clock is off by {human_s(-clock['correction_s'])}; what we serve is corrected"
+            f"  the system clock is off by {seconds(-clock['correction_s'])}; what we serve is corrected"
         )
     if clock["steps"]["count"]:
         click.echo(
-            f"  stepped {clock['steps']['count']} times, last by {human_s(clock['steps']['last_step_s'])}"
+            f"  stepped {clock['steps']['count']} times, last by {seconds(clock['steps']['last_step_s'])}"
         )
     chrony = clock["chrony"]
     sources = [s for s in (chrony or {}).get("sources") or () if not s.get("idle")]
@@ -109,11 +109,11 @@ def _print_sources(sources: list[dict[str, Any]]) -> None:
                 _source_name(source),
                 source["state"],
                 source["stratum"],
-                human_s(2.0 ** source["poll"]),
+                f"{2.0 ** source['poll']:g} s",
                 f"{source['reach']:08b}" if source["mode"] != "reference clock" else f"{source['reach']:o}",
                 f"{source['since_sample_s']} s ago" if source["reach"] else "never",
-                human_s(source["offset_s"]),
-                human_s(source["error_s"]),
+                seconds(source["offset_s"]),
+                seconds(source["error_s"]),
             ]
             for source in sources
         ],

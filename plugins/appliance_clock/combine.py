@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from appliance.api.model import ClockState
+from appliance.core.figures import seconds
 from appliance_clock.chrony import Tracking
 from appliance_clock.config import ClockConfig
 from appliance_clock.kernel import KernelReading
@@ -148,7 +149,7 @@ class TrackingRecord:
         if self._distrusted_ns is not None:
             return "the system clock was set by somebody else; waiting for chronyd's next measurement"
         if abs(tracking.correction_s) > CORRECTION_REFUSED_S:
-            return f"chronyd is still correcting the clock by {tracking.correction_s * 1e3:+.1f} ms"
+            return f"chronyd is still correcting the clock by {seconds(tracking.correction_s, signed=True)}"
         return None
 
     def _synchronised(self, tracking: Tracking, at: Moment, correction_rate: float) -> ClockState:
@@ -209,7 +210,7 @@ def kernel_state(
     elif leap.open(at.wall_ns) or reading.leap == 3:
         why_not = "a leap second is passing: no time is better than a doubtful one for these four seconds"
     elif abs(reading.offset_s) > CORRECTION_REFUSED_S:
-        why_not = f"the kernel is still correcting the clock by {reading.offset_s * 1e3:+.1f} ms"
+        why_not = f"the kernel is still correcting the clock by {seconds(reading.offset_s, signed=True)}"
     if why_not:
         return ClockState.unsynchronised(why_not, source="kernel", mono_ns=at.mono_ns, precision=precision)
     error_s = max(reading.max_error_s, reading.est_error_s, KERNEL_ERROR_FLOOR_S) + TIMESTAMP_ERROR_S

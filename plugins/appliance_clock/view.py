@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from appliance.api.model import ClockState
+from appliance.core.figures import seconds
 from appliance.wire.ntp import refid_text
 from appliance_clock.advice import advice
 
@@ -20,7 +21,7 @@ REMEDY = (
 def verdict(state: ClockState, mono_ns: int) -> str:
     """One sentence: is the time right, how right, and who says so."""
     if state.synchronised(mono_ns):
-        return f"Synchronised, stratum {state.stratum}, right to {human_s(state.distance_s(mono_ns))}: {state.why}."
+        return f"Synchronised, stratum {state.stratum}, right to {seconds(state.distance_s(mono_ns))}: {state.why}."
     return f"Not synchronised: {_why_not(state, mono_ns)}."
 
 
@@ -81,22 +82,13 @@ def facts(service: ClockService) -> dict[str, Any]:
         rows += [
             ["Stratum", str(state.stratum)],
             ["Reference", refid_text(state.refid, state.stratum)],
-            ["Right to", human_s(state.distance_s(now.mono_ns))],
-            ["Still to correct", human_s(state.correction_s)],
+            ["Right to", seconds(state.distance_s(now.mono_ns))],
+            ["Still to correct", seconds(state.correction_s)],
         ]
     if service.steps:
         rows.append(["Steps", str(service.steps)])
     level = "failing" if not synchronised else "degraded" if service.warnings else "ok"
     return {"verdict": verdict(state, now.mono_ns), "level": level, "facts": rows}
-
-
-def human_s(seconds: float) -> str:
-    """A length of time in the unit that people read it in."""
-    size = abs(seconds)
-    for limit, factor, unit in ((1e-6, 1e9, "ns"), (1e-3, 1e6, "µs"), (1.0, 1e3, "ms")):
-        if size < limit:
-            return f"{seconds * factor:.3g} {unit}" if size else "0 s"
-    return f"{seconds:.3g} s"
 
 
 def _why_not(state: ClockState, mono_ns: int) -> str:
@@ -105,4 +97,4 @@ def _why_not(state: ClockState, mono_ns: int) -> str:
         return state.why
     if mono_ns >= state.expires_mono_ns:
         return f"the last good answer of the source is too old ({state.why})"
-    return f"the clock may be wrong by {human_s(state.distance_s(mono_ns))} by now ({state.why})"
+    return f"the clock may be wrong by {seconds(state.distance_s(mono_ns))} by now ({state.why})"

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from appliance.api.contrib import HealthCheck, Metric, Panel
+from appliance.core.figures import seconds
 from appliance_gps.service import Receiver
-from appliance_gps.told import human_s
 
 
 def details(receiver: Receiver) -> dict[str, Any]:
@@ -42,10 +42,10 @@ def facts(receiver: Receiver) -> list[list[str]]:
         if pulse.chip:
             rows.append(["Pin", f"line {pulse.line} of {pulse.chip}"])
         if pulse.leading:
-            width = f", {human_s(pulse.width_s)} long" if pulse.width_s else ""
+            width = f", {seconds(pulse.width_s)} long" if pulse.width_s else ""
             rows.append(["Marked by", f"the {pulse.leading} edge{width}"])
         if pulse.jitter_s is not None:
-            rows.append(["Jitter", human_s(pulse.jitter_s)])
+            rows.append(["Jitter", seconds(pulse.jitter_s)])
         rows.append(["Pulses", f"{pulse.good} good, {pulse.missed} missed, {pulse.glitches} out of place"])
         rows.append(["Taken by chronyd", str(told.pps.sent)])
     if said is not None:
@@ -53,7 +53,7 @@ def facts(receiver: Receiver) -> list[list[str]]:
         if said.speed:
             rows.append(["Speed", f"{said.speed} bit/s"])
         if told.late_s is not None:
-            rows.append(["Speaks after its pulse", human_s(told.late_s)])
+            rows.append(["Speaks after its pulse", seconds(told.late_s)])
         rows.append(["Sentences", f"{said.sentences} good, {said.damaged} damaged"])
     return rows
 

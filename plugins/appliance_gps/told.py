@@ -7,6 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from appliance.core import figures
+
 
 class _Told(BaseModel):
     model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True)
@@ -117,7 +119,7 @@ def verdict(told: ReaderTold) -> str:
     wrong = problems(told)
     pulse, receiver = told.pulse, told.receiver
     if pulse is not None and pulse.standing == "locked" and not pulse.problem:
-        jitter = f", jitter {human_s(pulse.jitter_s)}" if pulse.jitter_s is not None else ""
+        jitter = f", jitter {figures.seconds(pulse.jitter_s)}" if pulse.jitter_s is not None else ""
         seconds = "seconds from the receiver" if receiver is not None and receiver.standing == "fix" else (
             "seconds from the network" if receiver is None else "and no seconds"
         )  # fmt: skip
@@ -126,15 +128,6 @@ def verdict(told: ReaderTold) -> str:
         return f"The receiver has a fix and says {_moment(receiver.said_s)}."
     first = wrong[0] if wrong else "waiting for the first pulses"
     return f"{first[:1].upper()}{first[1:]}."
-
-
-def human_s(seconds: float) -> str:
-    """A length of time in the unit that people read it in."""
-    size = abs(seconds)
-    for limit, factor, unit in ((1e-6, 1e9, "ns"), (1e-3, 1e6, "µs"), (1.0, 1e3, "ms")):
-        if size < limit:
-            return f"{seconds * factor:.3g} {unit}"
-    return f"{seconds:.3g} s"
 
 
 def _moment(epoch_s: int) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from appliance.api.model import ProbeResult, Sample, Target
 from appliance.api.services import Prober
+from appliance.core.figures import seconds
 from appliance_members.addresses import endpoint
 
 #: The NTP Pool registers servers of stratum 1 to 5; we accept more and say so.
@@ -93,7 +94,7 @@ def judge(result: ProbeResult, limits: Limits) -> Check:
         )
     fault, warnings = _faults(best, limits)
     offset_s, rtt_s = best.offset_s or 0.0, best.rtt_s or 0.0
-    figures = f"stratum {best.stratum}, {offset_s * 1e3:+.1f} ms, round trip {rtt_s * 1e3:.1f} ms"
+    figures = f"stratum {best.stratum}, {seconds(offset_s, signed=True)}, round trip {seconds(rtt_s)}"
     return Check(
         target.address, target.port, accepted=not fault, why=f"{_at(target)}: {fault} ({figures})" if fault else f"answered: {figures}",
         warnings=() if fault else warnings,
@@ -128,12 +129,12 @@ def _faults(sample: Sample, limits: Limits) -> tuple[str, tuple[str, ...]]:
     unexplained_s = offset_s - (sample.rtt_s or 0.0) / 2
     if unexplained_s > limits.max_offset_s:
         return (
-            f"its time is {offset_s:.3f} s away from ours; at most {limits.max_offset_s:g} s is accepted",
+            f"its time is {seconds(offset_s)} away from ours; at most {limits.max_offset_s:g} s is accepted",
             (),
         )
     if unexplained_s > POOL_OFFSET_S:
         warnings.append(
-            f"{offset_s * 1e3:.0f} ms off: it enters the answers when it comes below {POOL_OFFSET_S * 1e3:.0f} ms"
+            f"{seconds(offset_s)} off: it enters the answers when it comes below {POOL_OFFSET_S * 1e3:.0f} ms"
         )
     return "", tuple(warnings)
 

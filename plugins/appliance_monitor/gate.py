@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from appliance.api.model import Member, Verdict
+from appliance.core.figures import percent
 from appliance_monitor.score import good_probes_until, steady
 from appliance_monitor.standing import Standing
 from appliance_monitor.wording import count
@@ -186,7 +187,7 @@ def _why_in(standing: Standing, policy: GatePolicy, factor: float) -> str:
         reason += f", {standing.last_why}"
     if factor < 1:
         reason += (
-            f"; {factor:.0%} of its share{' while it settles' if standing.score >= policy.enter else ''}"
+            f"; {percent(factor)} of its share{' while it settles' if standing.score >= policy.enter else ''}"
         )
     return reason
 

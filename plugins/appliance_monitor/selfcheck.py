@@ -6,6 +6,7 @@ What cannot be told moves no score. Pure: the service feeds it with what it sees
 from __future__ import annotations
 
 from appliance.api.model import ClockState
+from appliance.core.figures import seconds
 
 #: Our own time must be better than the tightest line that the scorer draws.
 TIGHTEST_S = 0.025
@@ -27,7 +28,7 @@ def clock_trouble(state: ClockState | None, mono_ns: int) -> str | None:
         return None
     distance_s = state.distance_s(mono_ns)
     if distance_s > TIGHTEST_S:
-        return f"our own time may be wrong by {distance_s * 1e3:.0f} ms, more than the {TIGHTEST_S * 1e3:.0f} ms that scores turn on"
+        return f"our own time may be wrong by {seconds(distance_s)}, more than the {TIGHTEST_S * 1e3:.0f} ms that scores turn on"
     return None
 
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 
 from appliance.api.contrib import ScoreRule
 from appliance.api.model import ProbeResult, Step
+from appliance.core.figures import seconds
 from appliance_monitor.samples import answered, chosen
-from appliance_monitor.wording import count, listed, seconds
+from appliance_monitor.wording import count, listed
 
 #: Past this root distance a member's time is worth little even when its offset looks good (ntpd's MAXDIST).
 ROOT_DISTANCE_S = 1.5
@@ -152,9 +153,7 @@ def root_distance(result: ProbeResult) -> Step | None:
     distance_s = best.root_delay_s / 2 + best.root_dispersion_s
     if distance_s <= ROOT_DISTANCE_S:
         return None
-    return Step(
-        "root_distance", -2, why=f"its time may be wrong by {seconds(distance_s, sign=False)} (root distance)"
-    )
+    return Step("root_distance", -2, why=f"its time may be wrong by {seconds(distance_s)} (root distance)")
 
 
 def loss(profile: str) -> Callable[[ProbeResult], Step | None]:
@@ -231,7 +230,7 @@ def _size(result: ProbeResult) -> float:
 
 def _offset(result: ProbeResult) -> str:
     assert result.offset_s is not None
-    return f"offset {seconds(result.offset_s)}"
+    return f"offset {seconds(result.offset_s, signed=True)}"
 
 
 def _failures(result: ProbeResult) -> str:

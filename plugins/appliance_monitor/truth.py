@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from appliance.api.model import ProbeResult, Step
+from appliance.core.figures import seconds
 from appliance_monitor.samples import chosen
-from appliance_monitor.wording import seconds
 
 #: Kiss codes of RFC 5905 figure 13 that say "my clock is not set", rather than something about us.
 UNSET_CODES = ("INIT", "STEP")
@@ -67,17 +67,19 @@ def _cannot_be(result: ProbeResult, tolerance_s: float) -> Untruth | None:
     best = chosen(result)
     assert best is not None
     if result.error is None and result.offset_s is not None and abs(result.offset_s) > tolerance_s:
-        limit = seconds(tolerance_s, sign=False)
-        return Untruth("wrong_time", f"its time is off by {seconds(result.offset_s)}, more than {limit}")
+        limit = seconds(tolerance_s)
+        return Untruth(
+            "wrong_time", f"its time is off by {seconds(result.offset_s, signed=True)}, more than {limit}"
+        )
     if best.t2_ns is not None and best.t3_ns is not None and best.t3_ns - best.t2_ns > MAX_TURNAROUND_S * 1e9:
         kept_s = (best.t3_ns - best.t2_ns) / 1e9
-        return Untruth("implausible", f"it claims to have held our request for {seconds(kept_s, sign=False)}")
+        return Untruth("implausible", f"it claims to have held our request for {seconds(kept_s)}")
     if best.root_delay_s is not None and best.root_dispersion_s is not None:
         distance_s = best.root_delay_s / 2 + best.root_dispersion_s
         if distance_s >= MAX_DISTANCE_S:
             return Untruth(
                 "root_distance",
-                f"it says that its time may be wrong by {seconds(distance_s, sign=False)}",
+                f"it says that its time may be wrong by {seconds(distance_s)}",
                 certain=True,
             )
     return None

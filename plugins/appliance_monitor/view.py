@@ -7,10 +7,10 @@ from typing import Any
 
 from appliance.api.contrib import ScoreRule
 from appliance.api.model import ProbeResult, Sample
+from appliance.core.figures import seconds
 from appliance.wire.ntp import refid_text
 from appliance_monitor.samples import chosen
 from appliance_monitor.steps import judge
-from appliance_monitor.wording import seconds
 
 
 def told(result: ProbeResult, rules: Sequence[ScoreRule]) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def sentence(result: ProbeResult) -> str:
         return "It answers, but says that its clock is not synchronised."
     assert result.offset_s is not None
     assert result.rtt_s is not None
-    return f"Stratum {result.stratum}, {seconds(result.offset_s)} from our clock, {seconds(result.rtt_s, sign=False)} away."
+    return f"Stratum {result.stratum}, {seconds(result.offset_s, signed=True)} from our clock, {seconds(result.rtt_s)} away."
 
 
 def _sample(sample: Sample) -> dict[str, Any]:

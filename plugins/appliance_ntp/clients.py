@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from appliance.core.figures import percent
 from appliance.dataplane.interface import Client, Network, RateLimit
 from appliance.dataplane.ntp_limit import CLOSEST_NS, NETWORK_SHIFT, SMOOTHING
 
@@ -145,7 +146,10 @@ def standing(client: Client, limit: RateLimit | None, now: Moment, rate: float |
     allowed = f"its limit is {per_second(1e9 / cost_ns)}"
     if client.answered_s and client.unanswered_s and client.unanswered_s * 2 < client.answered_s:
         share = 1 - 2.0**-limit.leak
-        return "insists", f"{asks} and faster when it gets no reply, so {share:.0%} are answered; {allowed}"
+        return (
+            "insists",
+            f"{asks} and faster when it gets no reply, so {percent(share)} are answered; {allowed}",
+        )
     return "over", f"{asks}, {allowed}: one in {2**limit.leak} is answered"
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from appliance.api.contrib import HealthCheck, Metric, Panel
 from appliance.api.model import Level
+from appliance.core.figures import percent
 from appliance.dataplane.interface import Action
 from appliance_ntp.service import NtpService
 from appliance_ntp.view import REASONS, authenticated, clients_verdict, interleaved, verdict
@@ -65,7 +66,7 @@ def health_checks(service: NtpService) -> list[HealthCheck]:
     async def keeping_up() -> str | None:
         received, late = service.tally.rate("received", 60), service.tally.rate("late", 60)
         if late and late > _TOO_MANY_LATE * received:
-            return f"{late / received:.0%} of the requests of the last minute waited too long to be answered"
+            return f"{percent(late / received)} of the requests of the last minute waited too long to be answered"
         return None
 
     async def keys() -> str | None:

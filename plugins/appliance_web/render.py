@@ -47,6 +47,7 @@ class Renderer:
                 "moment",
                 "iso",
                 "leap",
+                "said",
                 "ticks",
             )
         }

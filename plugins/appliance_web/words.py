@@ -1,4 +1,4 @@
-"""How values read: one place turns seconds, scores, ages and counts into words, so that a unit is never said twice."""
+"""How values read on pages: units and digits of `appliance.core.figures`, with a dash for what is not there."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import math
 from datetime import UTC, datetime
 
 from markupsafe import Markup, escape
+
+from appliance.core import figures
 
 DASH = "–"
 _OUR_SPACES = "\u202f\u00a0"
@@ -16,20 +18,7 @@ def seconds(value_s: float | None, *, signed: bool = False) -> str:
     """A short time in the unit that suits it: "+0.41 ms", "12 µs", "1.25 s"; a dash for None."""
     if value_s is None or not math.isfinite(value_s):
         return DASH
-    size = abs(value_s)
-    if size >= 0.9995:
-        scaled, unit = value_s, "s"
-    elif size >= 0.9995e-3:
-        scaled, unit = value_s * 1e3, "ms"
-    elif size >= 0.5e-6:
-        scaled, unit = value_s * 1e6, "µs"
-    elif size >= 0.5e-9:
-        scaled, unit = value_s * 1e9, "ns"
-    else:
-        return "0 ms"
-    digits = 0 if abs(scaled) >= 99.95 else 1 if abs(scaled) >= 9.995 else 2
-    text = f"{scaled:+.{digits}f}" if signed else f"{scaled:.{digits}f}"
-    return f"{text.replace('-', '−')} {unit}"
+    return figures.typeset(figures.seconds(value_s, signed=signed))
 
 
 def offset(value_s: float | None) -> str:
@@ -59,25 +48,17 @@ def ago(ts: float | None, now: float) -> str:
 
 def score(value: float | None) -> str:
     """A score with one decimal, as the NTP Pool shows it."""
-    return DASH if value is None else f"{value:.1f}".replace("-", "−")
+    return DASH if value is None else figures.typeset(figures.score(value))
 
 
 def step(value: float | None) -> str:
     """A score step with its sign and at most three decimals."""
-    if value is None:
-        return DASH
-    text = f"{value:+.3f}".rstrip("0").rstrip(".")
-    return text.replace("-", "−")
+    return DASH if value is None else figures.typeset(figures.step(value))
 
 
 def percent(share: float | None) -> str:
     """0.0612 is "6.1 %"; anything that is not zero shows at least "<0.1 %"."""
-    if share is None:
-        return DASH
-    value = share * 100
-    if 0 < value < 0.05:
-        return "<0.1 %"
-    return f"{value:.0f} %" if value >= 99.95 or value == 0 else f"{value:.1f} %"
+    return DASH if share is None else figures.percent(share)
 
 
 def count(value: float | None) -> str:
@@ -129,13 +110,18 @@ def bare(reason: str) -> str:
     return reason.removeprefix("in: ").removeprefix("out: ")
 
 
+def said(text: object) -> str:
+    """What another part says, with its numbers as this page writes them."""
+    return figures.typeset(str(text))
+
+
 def ticks(text: str) -> Markup:
     """Text with `commands` in backticks, as markup; everything in it is escaped."""
     parts = printable(text).split("`")
     if len(parts) % 2 == 0:
-        return escape("`".join(parts))
+        return escape(said("`".join(parts)))
     return Markup("").join(
-        Markup("<code>{}</code>").format(p) if i % 2 else escape(p) for i, p in enumerate(parts)
+        Markup("<code>{}</code>").format(p) if i % 2 else escape(said(p)) for i, p in enumerate(parts)
     )
 
 

@@ -14,7 +14,8 @@ def test_addresses_are_sorted_by_their_number_and_names_by_theirs():
         ("NTP2.example", "192.0.2.1", 123), ("ntp9.example", "192.0.2.9", 123), ("ntp9.example", "192.0.2.10", 123),
         ("ntp10.example", "192.0.2.2", 123),
     ]  # fmt: skip
-    assert sorted(servers[::-1], key=lambda s: ordering.server(*s)) == servers
+    backwards = servers[::-1]
+    assert sorted(backwards, key=lambda s: ordering.server(*s)) == servers
 
 
 texts = (

@@ -131,7 +131,7 @@ def _candidate(c: Mapping[str, Any]) -> CandidateRow:
         chance=words.percent(chance),
         bar=share_bar(chance, f"in {words.percent(chance)} of the answers"),
         score=number(c.get("score")),
-        reason=words.bare(str(c.get("reason", ""))),
+        reason=words.said(words.bare(str(c.get("reason", "")))),
     )
 
 

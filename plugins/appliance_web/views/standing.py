@@ -120,7 +120,7 @@ class Row:
     @property
     def reason(self) -> str:
         if self.verdict:
-            return words.bare(self.verdict.reason)
+            return words.said(words.bare(self.verdict.reason))
         return "not probed yet" if self.member.state == "active" else self.member.state
 
 

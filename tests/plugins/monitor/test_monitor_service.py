@@ -21,6 +21,7 @@ from appliance.testing import running, wait_until
 from appliance_monitor.board import Board
 from appliance_monitor.gate import GatePolicy
 from appliance_monitor.samples import result_of
+from tests.support.wait import wait_for
 
 GOOD = Sample(offset_s=0.001, rtt_s=0.01, stratum=2, leap=0)
 WRONG = replace(GOOD, offset_s=0.3)
@@ -382,10 +383,7 @@ async def test_an_entry_is_on_the_disk_at_once(network, clock, tmp_path):
             rows = await app.host.store.read(kept)
             return sum('"inside":true' in text for (text,) in rows) == 3
 
-        for _ in range(200):
-            if await all_inside():
-                break
-        assert await all_inside()
+        await wait_for(all_inside, "all three to be kept")
 
 
 def rules_of(*rules):

@@ -94,7 +94,7 @@ def test_a_clock_that_is_not_good_enough_cannot_judge():
     assert "not running" in selfcheck.clock_trouble(None, 0)
     assert "no source" in selfcheck.clock_trouble(ClockState.unsynchronised("no source"), 0)
     far = ClockState(0, 2, b"TEST", 0, 0.06, 0.0, 0.0, 0)
-    assert "30 ms" in selfcheck.clock_trouble(far, 0)
+    assert "30.0 ms" in selfcheck.clock_trouble(far, 0)
     ageing = ClockState(0, 2, b"TEST", 0, 0.0, 0.0, 1e-3, 0)
     assert selfcheck.clock_trouble(ageing, 20_000_000_000) is None
     assert selfcheck.clock_trouble(ageing, 30_000_000_000) is not None

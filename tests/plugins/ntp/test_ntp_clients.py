@@ -60,7 +60,7 @@ def test_a_row_tells_who_how_often_and_why():
     ("known", "limit", "state", "why"),
     [
         (FLOOD, DEFAULT, "over", "asks 100 times a second, its limit is once in 8 s: one in 4 is answered"),
-        (FLOOD._replace(answered_s=1.0), DEFAULT, "insists", "asks 100 times a second and faster when it gets no reply, so 75% are answered"),
+        (FLOOD._replace(answered_s=1.0), DEFAULT, "insists", "asks 100 times a second and faster when it gets no reply, so 75.0 % are answered"),
         (FLOOD._replace(last_mono_ns=900 * S), DEFAULT, "within", "within its limit; 7,500 of its requests were refused before"),
         (FLOOD, None, "free", "no limit is set; 7,500 of its requests were refused before"),
         (client("127.0.0.1"), DEFAULT, "exempt", "rate_limit.exempt"),

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.core import figures
 from appliance_web import words
 
 
@@ -59,3 +60,21 @@ def test_no_number_breaks_a_page(value):
 def test_printable_leaves_nothing_that_a_terminal_or_page_could_obey(text):
     shown = words.printable(text)
     assert shown.replace("\xa0", "").replace("\u202f", "").isprintable()
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("offset -32.3 µs", "offset −32.3 µs"), ("-1 of", "−1 of"), ("(-5.0)", "(−5.0)"), ("ntp-1.example", "ntp-1.example"), ("2026-01-02", "2026-01-02"),
+     ("--4", "--4"), ("10.0.0.0-9", "10.0.0.0-9"), ("fd00::-1", "fd00::-1"), ("a -b", "a -b")],
+)  # fmt: skip
+def test_numbers_in_sentences_of_other_parts_get_the_minus_of_the_page_and_names_do_not(text, shown):
+    assert words.said(text) == shown
+
+
+@given(st.floats(-1e4, 1e4), st.floats(0, 1))
+def test_pages_and_the_texts_of_other_parts_write_a_value_alike(value_s, share):
+    """What logs, the API and the command line say is ASCII but for the µ; pages say the same with their own minus."""
+    text = figures.seconds(value_s, signed=True)
+    assert text.replace("µ", "u").isascii()
+    assert words.offset(value_s) == words.said(text)
+    assert words.percent(share) == figures.percent(share)
