@@ -51,13 +51,11 @@ def test_service_manager_hears_from_us_and_waits_long_enough(service) -> None:
 #: systemd's own judgement in tenths, 0 (sealed) to 100 (open). Above the common limit only with the reason in the unit.
 MOST = 16
 BEYOND = {
-    "timeball-agent.service": 20,  # root that mounts
-    "timeball-early.service": 34,  # root that mounts, before there are private folders
-    "timeball-arrive.service": 34,  # the same
-    "timeball-good.service": 37,  # the same, and asks for time and pages on this machine
-    "timeball-clock.service": 57,  # sets the clock, as early
+    "timeball-arrive.service": 21,  # root that mounts
+    "timeball-early.service": 24,  # root that mounts what is plugged in, and names the box
+    "timeball-good.service": 25,  # root that mounts, and asks for time and pages on this machine
+    "timeball-wifi@.service": 27,  # somebody else's program, with the rights that a network card asks for
     "timeball-ssh.service": 96,  # who signs in there may do everything
-    "timeball-wifi@.service": 70,  # somebody else's program, with the rights that a network card asks for
 }
 
 
