@@ -71,7 +71,9 @@ def says_that_it_does_not_know(machine: Machine) -> None:
     """NTP says unsynchronised, everything else works."""
     machine.until(lambda: probes.ntp(machine.ports["ntp"]) is not None, START_S, "NTP answers", alive=True)
     for _ in range(3):
-        reply = probes.ntp(machine.ports["ntp"], 30)
+        # A datagram may be lost on the way into an emulated board; what a reply says is the matter here.
+        replies = (probes.ntp(machine.ports["ntp"], 30) for _ in range(5))
+        reply = next((r for r in replies if r is not None), None)
         check(
             reply is not None and (reply.leap, reply.stratum) == (3, 0), f"without a source it says {reply}"
         )
