@@ -16,7 +16,7 @@ def data(target: Path, size_mib: int, tools: Tree, *, epoch: int) -> None:
     with target.open("wb") as file:
         file.truncate(size_mib * 1024 * 1024)
     tools.run(
-        *("mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-i", "16384", "-J", "size=32", "-m", "1"),
+        *("mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-i", "16384", "-J", "size=32", "-m", "0"),
         *("-L", "timeball-data", "-U", UUID, "-E", f"hash_seed={UUID},root_owner=0:0", target),
         environment={"SOURCE_DATE_EPOCH": str(epoch)},
     )
