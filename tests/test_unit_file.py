@@ -51,7 +51,7 @@ def test_service_manager_hears_from_us_and_waits_long_enough(service) -> None:
 #: systemd's own judgement in tenths, 0 (sealed) to 100 (open). Above the common limit only with the reason in the unit.
 MOST = 16
 BEYOND = {
-    "timeball-arrive.service": 21,  # root that mounts
+    "timeball-arrive.service": 17,  # root that mounts
     "timeball-early.service": 24,  # root that mounts what is plugged in, and names the box
     "timeball-good.service": 25,  # root that mounts, and asks for time and pages on this machine
     "timeball-wifi@.service": 27,  # somebody else's program, with the rights that a network card asks for

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -56,7 +57,8 @@ def host_name(shell: Shell) -> str:
 def restarted(machine: Machine, shell: Shell, how: str) -> Shell:
     """The shell after a restart that `how` (a command line) asks for. The line inside takes one speaker at a time: the old one hangs up."""
     before = shell.must(BOOT_ID)
-    shell.must(f"(sleep 1; {how}) >/dev/null 2>&1 &")
+    # A unit of its own: with the line of a board its shell ends, and all that it began.
+    shell.must(f"systemd-run --quiet --collect sh -c {shlex.quote(f'sleep 1; {how}')}")
     shell.close()
     return started_anew(machine, before)
 
