@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import socket
@@ -14,6 +15,11 @@ from appliance_box import rendering
 from appliance_box.settings import BoxSettings
 
 log = logging.getLogger("timeball.box")
+
+#: Asked over its bus: the agent has a network of its own, in which `networkctl` refuses to work and /sys/class/net has no cards.
+_NETWORKD = (
+    "busctl", "call", "org.freedesktop.network1", "/org/freedesktop/network1", "org.freedesktop.network1.Manager",
+)  # fmt: skip
 
 ZONES = "usr/share/zoneinfo"
 
@@ -60,28 +66,33 @@ def name_box(root: Path, settings: BoxSettings) -> list[str]:
 def take_up(root: Path, program: Runs) -> list[str]:
     """Have the running programs read what was placed; for the running box, not for its start."""
     trouble = []
-    for command in _commands(root):
+    for what, command in _commands(root, wireless(program)):
         done = program(*command)
         if done.status not in (0, 127):
-            trouble.append(f"{' '.join(command)}: {words(done.said) or f'status {done.status}'}")
+            trouble.append(f"{what}: {words(done.said) or f'status {done.status}'}")
     return trouble
 
 
-def _commands(root: Path) -> Sequence[tuple[str, ...]]:
-    """What to ask: units that have no file of theirs are stopped."""
+def _commands(root: Path, wireless: Sequence[str]) -> Sequence[tuple[str, tuple[str, ...]]]:
+    """What to ask, after the words for when it is not done: units that have no file of theirs are stopped."""
     ssh = "restart" if (root / rendering.SSHD_CONF).exists() else "stop"
-    wifi = (root / rendering.WIFI_CONF).exists()
-    units = [f"timeball-wifi@{name}.service" for name in wireless(root)]
+    wifi = "restart" if (root / rendering.WIFI_CONF).exists() else "stop"
+    units = [f"timeball-wifi@{name}.service" for name in wireless]
     return (
-        ("networkctl", "reload"),
-        *((("systemctl", "restart" if wifi else "stop", *units),) if units else ()),
-        ("systemctl", ssh, "timeball-ssh.service"),
+        ("the network was not set anew", (*_NETWORKD, "Reload")),
+        *((("Wi-Fi was not set anew", ("systemctl", wifi, *units)),) if units else ()),
+        ("SSH was not set anew", ("systemctl", ssh, "timeball-ssh.service")),
     )
 
 
-def wireless(root: Path) -> list[str]:
-    """Names of the wireless interfaces."""
-    return sorted(path.parent.name for path in (root / "sys/class/net").glob("*/phy80211"))
+def wireless(program: Runs) -> list[str]:
+    """Names of the wireless interfaces, as the network's manager knows them; none where it does not run."""
+    done = program("busctl", "--json=short", *_NETWORKD[1:], "Describe", most_bytes=1 << 20)
+    try:
+        told = json.loads(json.loads(done.said)["data"][0])
+        return sorted(str(link["Name"]) for link in told["Interfaces"] if link.get("Type") == "wlan")
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+        return []
 
 
 def known_zone(root: Path, zone: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import subprocess
 from pathlib import Path
@@ -127,6 +128,35 @@ def from_cidata(bench: Bench) -> str:
         )
     bench.done_with(machine)
     return "owner, name, network"
+
+
+@case(
+    12,
+    "network settings are taken up while it runs, and go back unless they are confirmed",
+    images=VMS,
+    slow=True,
+)
+def network_live(bench: Bench) -> str:
+    machine = bench.machine("network", door=True, credentials={"timeball.toml": SETTINGS}).start()
+    Owner.sign_in(machine, START_S)
+    with Shell(machine).ready(START_S) as shell:
+
+        def has(address: str) -> bool:
+            return f" {address}/" in shell.must("ip -4 address show scope global")
+
+        change = (
+            "timeball --json box network 'e*' --static 10.0.2.77/24 --gateway 10.0.2.2 --confirm-within 40"
+        )
+        said = json.loads(shell.must(change))
+        check(not said["trouble"], f"it says {said['trouble']}")
+        machine.until(lambda: has("10.0.2.77"), 60, "the new address is there", alive=True)
+        machine.until(lambda: not has("10.0.2.77") and has("10.0.2.15"), 300, "it went back", alive=True)
+        said = json.loads(shell.must(change.replace("within 40", "within 600")))
+        shell.must(f"timeball box confirm {said['pending']['id']}")
+        machine.until(lambda: has("10.0.2.77"), 60, "the new address is there again", alive=True)
+        check("10.0.2.77" in shell.must("cat /data/box/box.toml"), "what was confirmed is not kept")
+    bench.done_with(machine)
+    return "tried, gone back, confirmed"
 
 
 @case(13, "settings on the card: a bad file, then a good one", slow=True)

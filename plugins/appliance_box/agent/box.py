@@ -64,7 +64,7 @@ def read(call: Call, arguments: Which) -> Mapping[str, Any]:
         waits = {"id": change.id, "left_s": round(change.left_s, 1), "settings": change.settings.as_dict()}
     return {
         "settings": settings.as_dict(secrets=arguments.secrets), "wrong": wrong, "pending": waits,
-        "wireless": applying.wireless(call.root),
+        "wireless": applying.wireless(call.program),
     }  # fmt: skip
 
 

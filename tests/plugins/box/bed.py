@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import threading
@@ -36,6 +37,11 @@ class Machine:
 
     def program(self, *command: str, **_: object) -> Ran:
         self.ran.append(command)
+        if command[-1] == "Describe":  # networkd, by busctl
+            told = json.dumps(
+                {"Interfaces": [{"Name": "wlan0", "Type": "wlan"}, {"Name": "eth0", "Type": "ether"}]}
+            )
+            return Ran(0, json.dumps({"type": "s", "data": [told]}))
         return Ran(0, self.journal if command[0] == "journalctl" else "")
 
 
@@ -46,7 +52,7 @@ def machine(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
     for name, text in {
         "usr/lib/timeball/image.toml": 'id = "timeball-vm-amd64"\nversion = "1.2.3"\nbuilt = 1700000000\ncompatible = "timeball-vm-amd64"\n',
         "run/timeball/slot": "a\n", "usr/share/zoneinfo/Etc/UTC": "TZif2", "usr/share/zoneinfo/Europe/Berlin": "TZif2",
-        "sys/class/net/wlan0/phy80211/x": "", "sys/class/net/eth0/device/x": "", "sys/class/dmi/id/product_name": "Standard PC", "boot/x": "",
+        "sys/class/net/eth0/device/x": "", "sys/class/dmi/id/product_name": "Standard PC", "boot/x": "",
     }.items():  # fmt: skip
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)

@@ -155,7 +155,7 @@ async def test_restart_and_reset_want_what_they_want(tmp_path, image) -> None:
         status, body = await me.post("/box/do/reset", {"confirm": "erase everything"})
         assert status == 200
         assert (image.root / "data/box/factory-reset").exists()
-        assert image.ran[-1] == ("systemctl", "--no-block", "reboot")
+        assert ("systemctl", "--no-block", "reboot") in image.ran
         status, _ = await me.post("/box/do/nothing")
         assert status == 404
 
