@@ -57,6 +57,8 @@ async def serve(host: Host, reread: Callable[[], Config], hung_up: Callable[[], 
     last_resort = LastResort(ends, after_s=LEAVE_S)
     try:
         return await _serve(host, reread, stopping, hung_up)
+    except asyncio.CancelledError:
+        await _cancelled(host, stopping)
     finally:
         last_resort.close()
 
@@ -91,7 +93,7 @@ async def _serve(
     log.info("timeball %s runs in %s", host.version, host.state_dir)
     feeder = spawn(_feed_watchdog(host), name="host:watchdog")
     settling = spawn(_settle(host), name="host:settling")
-    await _until(stopping)
+    await stopping.wait()
     settling.cancel()
     _settled(host)  # whoever stops it on purpose has seen it run
     # A service that says STOPPING has to end; one that begins anew with a new configuration is reloading.
@@ -112,13 +114,22 @@ async def _serve(
     return AGAIN if again else 0
 
 
-async def _until(stopping: asyncio.Event) -> None:
-    """Wait for the signal, whatever else happens: nobody who means well cancels the task that waits for it."""
-    while not stopping.is_set():
-        try:
-            await stopping.wait()
-        except asyncio.CancelledError:
-            log.error("somebody cancelled the main task of the process; it goes on")
+async def _cancelled(host: Host, stopping: asyncio.Event) -> NoReturn:
+    """The main task was cancelled, and with it, no doubt, every other: nothing here runs on, so the process begins anew.
+
+    That start has failed: after the third, other people's plugins are left out.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    while task.cancelling():
+        task.uncancel()
+    log.error("somebody cancelled the main task of the process: it begins anew")
+    with contextlib.suppress(Exception, asyncio.CancelledError):
+        await asyncio.wait_for(host.stop(), STOP_DEADLINE_S)
+    sys.stderr.flush()
+    if stopping.is_set():
+        os._exit(0)  # it was about to end
+    begin_anew()
 
 
 async def _settle(host: Host) -> None:

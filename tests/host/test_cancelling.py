@@ -164,9 +164,11 @@ def asked(state, *words):
     return json.loads(done.stdout) if done.stdout else None
 
 
-def test_a_process_in_which_a_plugin_cancels_everything_serves_on_and_names_it(tmp_path):
+@contextlib.contextmanager
+def serving(tmp_path, plugin):
+    """A process with that plugin; yields it, its log and its state folder."""
     (tmp_path / "plugins").mkdir()
-    (tmp_path / "plugins" / "hostile.py").write_text(HOSTILE)
+    (tmp_path / "plugins" / "hostile.py").write_text(plugin)
     config, log, state = tmp_path / "c.toml", tmp_path / "log", tmp_path / "s"
     config.write_text(CONFIG.format(plugins=tmp_path / "plugins"))
     with log.open("w") as out:
@@ -174,6 +176,17 @@ def test_a_process_in_which_a_plugin_cancels_everything_serves_on_and_names_it(t
             [TIMEBALL, "run", "--config", config, "--state-dir", state], stdout=out, stderr=out
         )
     try:
+        yield process, log, state
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        process.wait(30)
+
+
+def test_a_process_in_which_a_plugin_cancels_everything_serves_on_and_names_it(tmp_path):
+    with serving(tmp_path, HOSTILE) as (_, log, state):
 
         def named():
             checks = (asked(state, "doctor", "--all") or {}).get("checks", ())
@@ -189,9 +202,21 @@ def test_a_process_in_which_a_plugin_cancels_everything_serves_on_and_names_it(t
         assert (states["web"]["state"], states["web"]["restarts"]) == ("running", 0), states["web"]
         where = Endpoint.parse(asked(state, "api", "/api/v1/ntp")["listen"][0])
         assert ask_ntp((where.host, where.port)).stratum == 10
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        process.wait(30)
+
+
+def test_one_that_means_it_is_left_out_after_three_starts_and_named(tmp_path):
+    """It goes behind the back of the tasks; the process begins anew under its own number."""
+    meant = HOSTILE.replace("task.cancel()", "asyncio.Task.cancel(task)")
+    assert meant != HOSTILE
+    with serving(tmp_path, meant) as (process, log, state):
+
+        def left_out():
+            assert process.poll() is None, log.read_text()
+            states = {p["id"]: p for p in asked(state, "plugin", "list") or ()}
+            return states if states.get("hostile", {}).get("state") == "disabled" else None
+
+        states = wait_until(left_out, "safe mode", 180, interval_s=0.5)
+        assert states["ntp"]["state"] == "running"
+        assert log.read_text().count("it begins anew") == 3
+        checks = asked(state, "doctor", "--all")["checks"]
+        assert any("it did not stay up 3 times in a row with hostile" in check["text"] for check in checks)
