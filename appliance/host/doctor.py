@@ -156,7 +156,7 @@ class Doctor:
         plane = told["plane"]
         results.append(Result(
             "host.data-plane", "info" if plane["faster"] else "ok", f"packets are moved by the {plane['name']} plane: {plane['why']}",
-            "A faster plane answers more clients with the same box.", (f"{plane['workers']} threads for each address",),
+            "A faster plane answers more clients with the same box.", (f"{plane['workers']} {'thread' if plane['workers'] == 1 else 'threads'} for each address",),
             plane["faster"],
         ))  # fmt: skip
         return results

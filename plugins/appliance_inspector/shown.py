@@ -28,6 +28,7 @@ def panel(inspector: Inspector) -> Panel:
             facts.append(["Memory of the child", f"{inspector.warden.last.memory_bytes / 1e6:.0f} MB"])
         facts += [[alert.rule.title, alert.prefix] for alert in alerts[:_SHOWN]]
         said = f"{len(alerts)} things were noticed" if alerts else "nothing was noticed"
+        said = "one thing was noticed" if len(alerts) == 1 else said
         return {
             "verdict": f"{said}; {inspector.sentence()}",
             "level": "ok" if inspector.warden else "degraded",

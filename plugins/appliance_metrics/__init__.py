@@ -46,5 +46,10 @@ def metrics(ctx: SetupContext) -> Iterable[Metric]:
 def health_checks(ctx: SetupContext) -> Iterable[HealthCheck]:
     page = ctx.get(MetricsPage)
     return (
-        HealthCheck("metrics", page.faults, remedy="the log has the traceback; tell the plugin's author"),
+        HealthCheck(
+            "metrics",
+            page.faults,
+            remedy="the log has the traceback; tell the plugin's author",
+            well="every metric can be read",
+        ),
     )

@@ -77,6 +77,7 @@ def health_checks(service: NtpService) -> list[HealthCheck]:
             "keys",
             keys,
             remedy="see what `timeball ntp key check FILE` says, and put it right: the file is read again by itself",
+            well="the keys are in order, or there are none",
         ),
         HealthCheck(
             "serving",

@@ -23,6 +23,7 @@ from appliance_people.users import Users
 _FLUSH_S = 5.0
 _REFUSALS_S = 1.0
 _SWEEP_S = 3600.0
+_TOLD_S = 2.0
 _PRESEED = local("preseed")
 #: In the plugin's own folder: what the box was told at its first start, handed over once, and gone after that.
 HANDED_OVER = "preseed.toml"
@@ -45,9 +46,8 @@ async def serve(ctx: RunContext) -> None:
         code, _ = claim.current()
         ctx.log.warning("this box has no owner yet: open its pages and type the setup code %s", code)
         ctx.log.warning("the code changes every ten minutes; timeball setup code tells the new one")
-        ctx.status("no owner yet: timeball setup code")
-    else:
-        ctx.status(f"{len(people.users)} user{'s' if len(people.users) != 1 else ''}")
+    ctx.status(_summary(people))
+    ctx.every(_TOLD_S, lambda: ctx.status(_summary(people)))
     ctx.ready()
     if settings:
         await _configure(ctx, settings)
@@ -55,6 +55,13 @@ async def serve(ctx: RunContext) -> None:
         await asyncio.Event().wait()  # until the run ends
     finally:
         await trail.write_refusals(end=True)
+
+
+def _summary(people: People) -> str:
+    """Whether anybody owns the box, and how many users there are."""
+    if not people.claimed:
+        return "no owner yet: timeball setup code"
+    return f"{len(people.users)} user{'s' if len(people.users) != 1 else ''}"
 
 
 async def _follow_steps(ctx: RunContext, people: People) -> None:

@@ -38,7 +38,7 @@ class Page:
         ready = await self._updates.candidates() if told["image"] and may else {"found": [], "wrong": []}
         return await self._frame.page(  # type: ignore[no-any-return]
             request, "updates/updates.html", "Updates", here="/updates", topic="updates", same=_SAME, status=status,
-            told=told, level=level, text=text, more=more, may=may, ready=ready, why=why, checked=checked, version=shown.version,
+            told=told, level=level, text=text, more=more, may=may, ready=ready, why=why, checked=checked, release=shown.version,
             slot_word=shown.slot_word, event=shown.told, confirmed=request.actor.confirmed, piece=PIECE_BYTES,
             fallen=shown.fall_back(told), other=next((s for s in told.get("slots", ()) if not s["running"]), None),
         )  # fmt: skip

@@ -113,7 +113,11 @@ def health_checks(ctx: SetupContext) -> Iterable[HealthCheck]:
         return trouble(ctx.get(Front), ctx.clock.wall_ns() / 1e9)
 
     remedy = "`timeball tls show` tells more; `timeball tls reset` goes back to the box's own certificate"
-    return (HealthCheck("https", https, remedy=remedy),)
+    return (
+        HealthCheck(
+            "https", https, remedy=remedy, well="the pages are served over HTTPS where they should be"
+        ),
+    )
 
 
 @hookimpl

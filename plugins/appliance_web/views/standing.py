@@ -246,4 +246,4 @@ def _are(number: int) -> str:
 
 def worst_first(rows: Sequence[Row]) -> list[Row]:
     """Those that need a person first, then by score, lowest first."""
-    return sorted(rows, key=lambda r: (r.urgency, r.score if r.score is not None else 0.0, r.order))
+    return sorted(rows, key=lambda r: (r.urgency, round(r.score, 1) if r.score is not None else 0.0, r.order))

@@ -533,3 +533,11 @@ async def test_no_password_and_no_token_is_kept_for_who_asks_twice(tmp_path):
             fields = mounted.route.body.model_fields if mounted.route.body else {}
             if mounted.plugin == "people" and (any("password" in f for f in fields) or "code" in fields):
                 assert mounted.route.secret, mounted.id
+
+
+async def test_the_plugin_says_who_there_is_also_after_the_box_was_claimed(tmp_path):
+    async with box(tmp_path) as b:
+        assert b.app.status("people").text == "no owner yet: timeball setup code"
+        await b.owner()
+        await b.clock.advance(5)
+        assert b.app.status("people").text == "1 user"

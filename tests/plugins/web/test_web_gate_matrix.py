@@ -30,6 +30,9 @@ def expected(complaint: str, path: str = "") -> bool:
     return "Failed to load resource" in complaint and any(f"status of {code}" in complaint for code in codes)
 
 
+LEAKS = r"document.body.textContent.match(/<(?:bound method|function|class|Undefined)\b.{0,40}| object at 0x[0-9a-f]+/)"
+
+
 async def judge(tab: Tab, base: str, path: str, *, widths: tuple[int, ...] = WIDTHS) -> list[tuple[str, str]]:
     """Everything that is wrong with one page: where, and what."""
     wrong: list[tuple[str, str]] = []
@@ -43,6 +46,9 @@ async def judge(tab: Tab, base: str, path: str, *, widths: tuple[int, ...] = WID
                 await tab.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
             await tab.settled()
             where = f"{path} {width} px {'dark' if dark else 'light'}"
+            # A value that no page was meant to show: a function, an object, a variable that is not there.
+            leak = await tab.evaluate(LEAKS)
+            wrong += [(where, f"leak: {leak[0]}")] if leak else []
             wrong += [
                 (where, line)
                 for line in await tab.evaluate(CHECKS)
