@@ -121,6 +121,11 @@ class Doorman(asyncio.Protocol):
         return self._inner is not None
 
     @property
+    def secure(self) -> bool:
+        """Whether what comes over it is encrypted; nothing that a request says of itself changes that."""
+        return self._context is not None
+
+    @property
     def idle(self) -> bool:
         """Whether no request of it is being answered."""
         return self.requests == 0

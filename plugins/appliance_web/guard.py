@@ -77,6 +77,21 @@ def known_host(host_header: str, names: Collection[str]) -> bool:
     return True
 
 
+def target_elsewhere(target: str, host: str) -> str | None:
+    """Why a request whose line names a server (RFC 9112 section 3.2.2) is not meant for us, or None when it may be.
+
+    Such a name counts and the Host header does not; both must be the same (section 3.2), and then the header is looked at.
+    What the line says of the scheme counts nowhere: whether a connection is secure is known from the connection.
+    """
+    scheme, found, rest = target.partition("://")
+    if target.startswith(("/", "*")) or not found:
+        return None
+    named = rest.partition("/")[0].partition("?")[0]
+    if scheme.lower() in ("http", "https") and named.lower() == host.lower():
+        return None
+    return f'the request is for "{target[:100]}", and its Host header says "{host[:100]}": this box is no proxy. Ask it for a path'
+
+
 def foreign(method: str, scheme: str, host: str, headers: Mapping[str, str]) -> str | None:
     """Why a request that changes something is not ours (cross-site request forgery), or None when it is.
 

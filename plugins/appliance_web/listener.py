@@ -117,7 +117,7 @@ class Listener:
         Raises:
             OSError: an address cannot be bound.
         """
-        app = web.Application()
+        app = web.Application(middlewares=[self._without_path])
         app.on_response_prepare.append(self._add_headers)
         app.router.add_route("*", r"/{tail:[\s\S]*}", self._handle)
         runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
@@ -166,6 +166,15 @@ class Listener:
 
     # -- one request ------------------------------------------------------------------------------------------------
 
+    @web.middleware
+    async def _without_path(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        """Also what has no path (CONNECT host:port, OPTIONS *) is answered by us and not by aiohttp, in our words."""
+        return await (
+            handler(request) if request.match_info.http_exception is None else self._handle(request)
+        )
+
     async def _handle(self, raw: web.Request) -> web.StreamResponse:
         doorman = self.lobby.of(raw.transport)
         if doorman is None:  # it went away meanwhile
@@ -173,7 +182,7 @@ class Listener:
         doorman.content()
         doorman.requests += 1
         raw[REQUEST_ID] = secrets.token_hex(6)
-        raw[WAY] = way = way_of(doorman.peer, raw.headers, self.door.rules, secure=raw.secure)
+        raw[WAY] = way = way_of(doorman.peer, raw.headers, self.door.rules, secure=doorman.secure)
         try:
             response = await self._respond(raw, way)
             if not response.prepared:
@@ -287,6 +296,8 @@ class Listener:
         Raises:
             ApiError: the request is not let in.
         """
+        if (elsewhere := guard.target_elsewhere(raw.raw_path, raw.headers.get("Host", ""))) is not None:
+            raise refusals.UnknownHost(elsewhere)
         if not guard.known_host(way.host, self.door.names()):
             raise refusals.UnknownHost(
                 f'this box is not known by the name "{guard.host_name(way.host)[:100]}". Call it by its address, or add the '

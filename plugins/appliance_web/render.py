@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup
 
 from appliance.core.routes import Reply
 from appliance_web import charts, words
@@ -17,6 +18,11 @@ from appliance_web.views import check
 def _visible(value: Any) -> Any:
     """Make control bytes in any text visible; markup of ours passes."""
     return words.printable(value) if type(value) is str and not value.isprintable() else value
+
+
+def _lined(text: str) -> Markup:
+    """Text of several lines, for a field that takes several: only what ends a line is left as it is."""
+    return Markup("\n").join(_visible(line) for line in text.split("\n"))
 
 
 class Renderer:
@@ -51,6 +57,7 @@ class Renderer:
                 "ticks",
             )
         }
+        self._env.filters["lined"] = _lined
         self._env.filters["good_offsets"] = check.offsets
         self._env.globals |= {
             "ago": words.ago,

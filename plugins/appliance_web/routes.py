@@ -21,6 +21,7 @@ from appliance_web.clock_page import ClockPage
 from appliance_web.dns_page import DnsPage
 from appliance_web.doctor import DoctorPage
 from appliance_web.drawing import CHART, ChartQuery, Drawing
+from appliance_web.entries import Entries
 from appliance_web.following import CheckStream
 from appliance_web.going_back import LEAVE, RESTART, ROLL_BACK, GoingBack
 from appliance_web.many import IMPORT_BYTES, Many
@@ -150,7 +151,18 @@ def _servers(server: ServerPage, wizard: Wizard, many: Many, page: Callable[...,
 def _settings(settings: Settings, page: Callable[..., Route]) -> tuple[Route, ...]:
     """Pages that change the configuration."""
     read, write = "config:read", "config:write"
+    entries = Entries(settings)
     return (
+        page("/settings/{table}/list/{key}", entries.index, scope=read),
+        page("/settings/{table}/list/{key}/{number}", entries.one, scope=read),
+        page(
+            "/settings/{table}/list/{key}/{number}",
+            entries.submit,
+            "POST",
+            write,
+            max_body=FORM_BYTES,
+            secret=True,
+        ),
         page("/settings", settings.index, scope=read, menu=Menu("Settings", "box", 10)),
         page("/settings/changes", settings.history, scope=read),
         page("/settings/changes/{id}", settings.change, scope=read),

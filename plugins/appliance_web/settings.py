@@ -39,10 +39,14 @@ class Proposal:
 
 
 class Settings:
-    """Handlers."""
+    """Handlers.
+
+    Attributes:
+        site: what all pages share.
+    """
 
     def __init__(self, site: Site) -> None:
-        self._site = site
+        self.site = site
         self._proposals: OrderedDict[str, Proposal] = OrderedDict()
 
     # -- looking ----------------------------------------------------------------------------------------------------
@@ -51,7 +55,7 @@ class Settings:
         found = await self._get(request, "/tables")
         history = await self._get(request, "/changes")
         tables = view.tables(found["tables"])
-        return await self._site.page(
+        return await self.site.page(
             request, "settings.html", "Settings", here="/settings", live="config", topic="configuration",
             same=[("CLI", "timeball config history"), ("CLI", "timeball config explain KEY"), ("API", "GET /api/v1/config/tables")],
             said=view.sentence(tables, history, found["broken"]),
@@ -60,12 +64,12 @@ class Settings:
         )  # fmt: skip
 
     async def table(self, request: Request) -> Reply:
-        about = await self._about(request, request.params["table"])
+        about = await self.about(request, request.params["table"])
         return await self._form_page(request, about, reading.fill(fields(about["schema"]), about["values"]))
 
     async def history(self, request: Request) -> Reply:
         entries = [view.change(entry) for entry in await self._get(request, "/changes")]
-        return await self._site.page(
+        return await self.site.page(
             request, "settings_history.html", "Changes of the settings", here="/settings", live="config",
             topic="configuration", same=[("CLI", "timeball config history"), ("API", "GET /api/v1/config/changes")],
             entries=entries,
@@ -74,7 +78,7 @@ class Settings:
     async def change(self, request: Request) -> Reply:
         number = quote(request.params["id"], safe="")
         entry = await self._get(request, f"/changes/{number}")
-        return await self._site.page(
+        return await self.site.page(
             request, "settings_change.html", f"Change {entry['id']}", here="/settings", live="config plugin",
             topic="configuration",
             same=[("CLI", f"timeball config diff {entry['id']}"), ("CLI", f"timeball config undo {entry['id']}"),
@@ -89,7 +93,7 @@ class Settings:
     async def submit(self, request: Request) -> Reply:
         """A form came back: rearrange its rows, or check it and show what it would do."""
         form = read_form(request)
-        about = await self._about(request, request.params["table"])
+        about = await self.about(request, request.params["table"])
         known = fields(about["schema"])
         operation = next(iter(form.get("op", ())), "review")
         if operation != "review":
@@ -113,7 +117,7 @@ class Settings:
     async def switch(self, request: Request) -> Reply:
         """Switch a plugin on or off: shows what that means first."""
         plugin = request.params["id"]
-        about = await self._about(request, plugin)
+        about = await self.about(request, plugin)
         body = {
             "set": {f"{about['table']}.enabled": not about["on"]},
             "unset": [],
@@ -124,7 +128,7 @@ class Settings:
     async def undo(self, request: Request) -> Reply:
         """Show what taking a change back would do."""
         number = quote(request.params["id"], safe="")
-        reply = await self._site.operations.ask(
+        reply = await self.site.operations.ask(
             request, "POST", f"/api/v1/config/changes/{number}/undo", body={"dry_run": True}
         )
         if reply.status >= 300:
@@ -145,13 +149,13 @@ class Settings:
         if proposal.undoes:
             path = f"/api/v1/config/changes/{proposal.undoes}/undo"
             body: dict[str, Any] = {}
-            reply = await self._site.operations.ask(request, "POST", path, body=body)
+            reply = await self.site.operations.ask(request, "POST", path, body=body)
         else:
-            reply = await self._site.operations.ask(request, "PATCH", "/api/v1/config", body=proposal.body)
+            reply = await self.site.operations.ask(request, "PATCH", "/api/v1/config", body=proposal.body)
         if reply.status >= 300:
             if proposal.table:
                 return await self._refused(
-                    request, await self._about(request, proposal.table), proposal, reply, None
+                    request, await self.about(request, proposal.table), proposal, reply, None
                 )
             raise _as_error(reply)
         made = reply.value.get("change")
@@ -159,17 +163,29 @@ class Settings:
 
     async def keep(self, request: Request) -> Reply:
         number = quote(request.params["id"], safe="")
-        reply = await self._site.operations.ask(request, "POST", f"/api/v1/config/changes/{number}/keep")
+        reply = await self.site.operations.ask(request, "POST", f"/api/v1/config/changes/{number}/keep")
         if reply.status >= 300:
             raise _as_error(reply)
         return redirect(f"/settings/changes/{number}")
+
+    async def proposed(
+        self, request: Request, proposal: Proposal, title: str
+    ) -> tuple[str, Mapping[str, str], Reply | None]:
+        """What a change would do, as a page; without one, why there is none and what is wrong, by key."""
+        body = {**proposal.body, "dry_run": True}
+        reply = await self.site.operations.ask(request, "PATCH", "/api/v1/config", body=body)
+        if reply.status >= 300:
+            return *refusal(reply), None
+        if not reply.value["diff"]:
+            return "The files say that already.", {}, None
+        return "", {}, await self._preview_page(request, proposal, reply.value, title)
 
     # -- parts ------------------------------------------------------------------------------------------------------
 
     async def _preview(
         self, request: Request, about: Mapping[str, Any], proposal: Proposal, form: reading.Form | None
     ) -> Reply:
-        reply = await self._site.operations.ask(
+        reply = await self.site.operations.ask(
             request, "PATCH", "/api/v1/config", body={**proposal.body, "dry_run": True}
         )
         if reply.status >= 300:
@@ -184,7 +200,7 @@ class Settings:
         """What the model says of the fields that can be read, so that everything is told at once."""
         if not body["set"] and not body["unset"]:
             return {}
-        reply = await self._site.operations.ask(
+        reply = await self.site.operations.ask(
             request, "PATCH", "/api/v1/config", body={**body, "dry_run": True}
         )
         found = refusal(reply)[1] if reply.status == 422 else {}
@@ -197,7 +213,7 @@ class Settings:
         self._proposals[key] = proposal
         while len(self._proposals) > _MOST_PROPOSALS:
             self._proposals.popitem(last=False)
-        return await self._site.page(
+        return await self.site.page(
             request, "settings_preview.html", title, here="/settings", topic="configuration",
             title_said=title,
             key=key,
@@ -228,12 +244,12 @@ class Settings:
         *, why: str = "", status: int = 200,
     ) -> Reply:  # fmt: skip
         known = fields(about["schema"])
-        drawing = Drawing(form, errors or {}, about["keys"])
+        drawing = Drawing(form, errors or {}, about["keys"], about["values"])
         drawn = drawing.draw(known)
         table = about["table"]
         name = table.removeprefix("plugins.")
         keep_was = form.get("was") if status != 412 else None
-        return await self._site.page(
+        return await self.site.page(
             request, "settings_table.html", about["title"], here="/settings", topic="configuration", status=status,
             same=[("CLI", f"timeball config set {table}.KEY=VALUE"), ("CLI", f"timeball config explain {table}.KEY"),
                   ("API", f"GET /api/v1/config/tables/{name}"), ("API", "PATCH /api/v1/config")],
@@ -246,16 +262,16 @@ class Settings:
             general=drawing.rest(),
             why=why,
             on=bool(form.get("on")) if form.get("on.there") else about["on"],
-            was=keep_was[0] if keep_was else json.dumps(about["values"]),
+            was=keep_was[0] if keep_was else json.dumps(reading.together(known, about["values"])),
             revision=(form.get("revision") or [about["revision"]])[0] if keep_was else about["revision"],
         )  # fmt: skip
 
-    async def _about(self, request: Request, table: str) -> dict[str, Any]:
+    async def about(self, request: Request, table: str) -> dict[str, Any]:
         found: dict[str, Any] = await self._get(request, f"/tables/{quote(table, safe='')}")
         return found
 
     async def _get(self, request: Request, path: str) -> Any:
-        reply = await self._site.operations.ask(request, "GET", f"/api/v1/config{path}")
+        reply = await self.site.operations.ask(request, "GET", f"/api/v1/config{path}")
         if reply.status != 200:
             raise _as_error(reply)
         return reply.value
@@ -269,7 +285,7 @@ class Settings:
         )
         if not any(key in entry["keys"] for key, _ in moved):
             return []
-        about = await self._about(request, "web")
+        about = await self.about(request, "web")
         host = request.headers.get("host", "localhost").rpartition(":")[0] or "localhost"
         found = []
         for key, scheme in moved:

@@ -67,6 +67,13 @@ def _rows(field: Field, before: Sequence[Any], after: Sequence[Any], form: Form,
     return rows
 
 
+def entry(
+    field: Field, now: Mapping[str, Any], was: Mapping[str, Any], written: Mapping[str, Any]
+) -> dict[str, Any]:
+    """One entry of a list for the file, as `changes` makes it: what was only its default stays unsaid."""
+    return _row(field, now, was, written)
+
+
 def _row(
     field: Field, now: Mapping[str, Any], was: Mapping[str, Any], written: Mapping[str, Any]
 ) -> dict[str, Any]:

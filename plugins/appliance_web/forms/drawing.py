@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from appliance_web.forms.fields import Field
-from appliance_web.forms.reading import COVERED, Form, row_count
+from appliance_web.forms.reading import COVERED, Form, is_apart, row_count
 
 #: What a change of a key costs, as a mark beside it; a live key has none.
 COSTS = {"plugin": "restarts this part", "process": "restarts the appliance"}
@@ -47,6 +47,7 @@ class Drawn:
         inner: of a table.
         rows: of a list of tables; None when it is edited as JSON.
         troubled: something in it is wrong or is not as it came.
+        apart: entries of a list that has pages of its own, None for everything else.
     """
 
     field: Field
@@ -64,19 +65,29 @@ class Drawn:
     inner: tuple[Drawn, ...] = ()
     rows: tuple[Row, ...] | None = None
     troubled: bool = False
+    apart: int | None = None
 
     @property
     def kind(self) -> str:
+        if self.apart is not None:
+            return "apart"
         return "json" if self.field.kind == "rows" and self.rows is None else self.field.kind
 
 
 class Drawing:
     """Draws the fields of one table."""
 
-    def __init__(self, form: Form, errors: Mapping[str, str], keys: Mapping[str, Mapping[str, Any]]) -> None:
+    def __init__(
+        self,
+        form: Form,
+        errors: Mapping[str, str],
+        keys: Mapping[str, Mapping[str, Any]],
+        values: Mapping[str, Any] | None = None,
+    ) -> None:
         self._form = form
         self._errors = dict(errors)
         self._keys = keys
+        self._values = values or {}
         self._told: set[str] = set()
 
     def draw(self, fields: Sequence[Field], above: str = "v") -> tuple[Drawn, ...]:
@@ -107,6 +118,10 @@ class Drawing:
             error = self._error(path)
             bad = bool(error) or any(r.error or any(d.troubled for d in r.inner) for r in rows)
             return Drawn(**shared, rows=rows, error=error, troubled=bad or bool(about.get("changed")))
+        if field.kind == "rows" and name not in self._form:
+            error, value = self._error(path, deep=True), _at(self._values, path)
+            if is_apart(field, value, name.rpartition(".")[0]):
+                return Drawn(**shared | {"reset": None}, error=error, troubled=bool(error), apart=len(value))
         error = self._error(path, deep=True)
         texts = self._form.get(name, ())
         value = texts[-1] if texts else ""
@@ -144,6 +159,12 @@ class Drawing:
                 continue
             self._told.add(wrong)
         return "; ".join(found)
+
+
+def _at(values: Any, path: str) -> Any:
+    for part in path.split("."):
+        values = values.get(part) if isinstance(values, Mapping) else None
+    return values
 
 
 def summary(drawn: Sequence[Drawn]) -> list[tuple[str, str, str]]:

@@ -20,6 +20,8 @@ COVERED = "(secret)"
 _MAY_BE_ABSENT = ("switch", "choices")
 #: A table with more rows is no form any more.
 MOST_ROWS = 100
+#: A list that is longer when the page is opened stands apart: each of its entries has a page of its own.
+ROWS_IN_FORM = 8
 
 
 def fill(fields: Sequence[Field], values: Mapping[str, Any], above: str = "v") -> dict[str, list[str]]:
@@ -29,6 +31,8 @@ def fill(fields: Sequence[Field], values: Mapping[str, Any], above: str = "v") -
         name, value = f"{above}.{field.name}", values.get(field.name, field.default)
         if field.kind == "table":
             form |= fill(field.inner, value if isinstance(value, Mapping) else {}, name)
+        elif is_apart(field, value, above):
+            continue
         elif is_rows(field, value):
             form[f"{name}.rows"] = [str(len(value or ()))]
             for number, row in enumerate(value or ()):
@@ -37,6 +41,29 @@ def fill(fields: Sequence[Field], values: Mapping[str, Any], above: str = "v") -
         else:
             form[name] = _texts(field, value)
     return form
+
+
+def is_apart(field: Field, value: Any, above: str = "v") -> bool:
+    """Whether a list of tables is so long that it is no part of the form; lists within an entry never are."""
+    in_entry = any(part.isdigit() for part in above.split("."))
+    return (
+        field.kind == "rows"
+        and not in_entry
+        and isinstance(value, (list, tuple))
+        and len(value) > ROWS_IN_FORM
+    )
+
+
+def together(fields: Sequence[Field], values: Mapping[str, Any], above: str = "v") -> dict[str, Any]:
+    """The values that the form holds: without lists that stand apart."""
+    found = dict(values)
+    for field in fields:
+        value = values.get(field.name)
+        if is_apart(field, value, above):
+            del found[field.name]
+        elif field.kind == "table" and isinstance(value, Mapping):
+            found[field.name] = together(field.inner, value, f"{above}.{field.name}")
+    return found
 
 
 def is_rows(field: Field, value: Any) -> bool:

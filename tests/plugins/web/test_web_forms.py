@@ -10,7 +10,7 @@ from appliance.settings.editor import plain_value
 from appliance_web.forms.changes import changes
 from appliance_web.forms.drawing import Drawing, error_path, summary
 from appliance_web.forms.fields import fields
-from appliance_web.forms.reading import COVERED, fill, read, rearranged
+from appliance_web.forms.reading import COVERED, fill, read, rearranged, together
 from tests.plugins.web import every_kind
 
 MODELS = {"appliance": ApplianceConfig, "every": every_kind.Config} | {
@@ -181,10 +181,19 @@ def test_a_problem_that_the_model_finds_is_drawn_where_it_belongs():
     assert drawing.rest() == {"plugins.every": "all of it"}
 
 
-def test_a_list_that_is_too_long_for_rows_is_json_and_loses_nothing():
-    rows = [{"name": f"b{i}"} for i in range(150)]
-    form = fill(EVERY, {"berth": rows})
-    assert read(EVERY, form)[0]["berth"] == rows
+def test_a_list_that_is_too_long_for_rows_stands_apart_and_loses_nothing():
+    values = values_of(every_kind.Config) | {"berth": [{"name": f"b{i}"} for i in range(150)]}
+    form = fill(EVERY, values)
+    assert not [name for name in form if name.startswith("v.berth")]
+    held = together(EVERY, values)
+    assert "berth" not in held
+    now, errors = read(EVERY, form)
+    assert errors == {}
+    assert changes(EVERY, held, now, form, {"keys": {}}) == {}
+    [berth] = [
+        d for d in Drawing(form, {"berth.3.depth": "deep"}, {}, values).draw(EVERY) if d.field.name == "berth"
+    ]
+    assert (berth.kind, berth.apart, berth.error) == ("apart", 150, "3.depth: deep")
 
 
 @settings(max_examples=200, deadline=None)
