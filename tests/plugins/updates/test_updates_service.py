@@ -240,7 +240,7 @@ async def test_without_an_agent_it_says_what_is_missing(tmp_path, box):
     async with visited(tmp_path / "s", plugins=("web", "updates")) as visitor:
         page = await visitor.app.get("/updates")
         assert "The slots cannot be looked at" in page
-        assert "the plugin box does not run" in page
+        assert "The plugin box does not run" in page
 
 
 # -- uploads -----------------------------------------------------------------------------------------------------------
