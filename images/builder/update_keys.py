@@ -11,6 +11,8 @@ from images.builder.errors import BuildError
 from images.builder.tools import Tree
 
 KEY, CERTIFICATE, KEYRING = "TIMEBALL_UPDATE_KEY", "TIMEBALL_UPDATE_CERT", "TIMEBALL_UPDATE_KEYRING"
+#: Of the key for development, in the cache.
+DEVELOPMENT_CERTIFICATE = "update-development/certificate.pem"
 #: Pages look for this word: appliance_updates.facts.
 DEVELOPMENT = "/O=Timeball/CN=Timeball updates (development)"
 
@@ -62,8 +64,9 @@ def signer(cache: Path, tools: Tree, environment: Mapping[str, str] = os.environ
 
 def _development(cache: Path, tools: Tree) -> tuple[Path, Path]:
     """Key and certificate of this machine, for twenty years; in the cache, so that images and bundles fit each other."""
-    folder = cache / "update-development"
-    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    certificate = cache / DEVELOPMENT_CERTIFICATE
+    folder = certificate.parent
+    key = folder / "key.pem"
     if not key.exists() or not certificate.exists():
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         tools.run(
