@@ -17,6 +17,7 @@ from images.builder.digest import sha256
 from images.builder.formats.imager import problems
 from images.builder.formats.ova import OVF
 from images.builder.update_keys import DEVELOPMENT_CERTIFICATE, KEYRING
+from images.testing import network
 from images.testing.bench import ROOT, Bench, Failed, case, check
 
 #: A download of the Raspberry Pi is at most so large; what is written on the card too.
@@ -99,7 +100,7 @@ def reproducible(bench: Bench) -> str:
         folder = bench.work / f"build-{name}"
         command = [sys.executable, str(ROOT / "images/build.py"), bench.kind, "--fast", "--only", "raw"]
         environment = {**os.environ, KEYRING: trusted} if more else None
-        subprocess.run([*command, "--output", str(folder), *more], check=True, env=environment)
+        subprocess.run([*network.outside(), *command, "--output", str(folder), *more], check=True, env=environment)
         packages.append((folder / f"{bench.id}.packages.txt").read_text())
         digests.append(sha256(folder / f"{bench.id}.raw"))
     check(
