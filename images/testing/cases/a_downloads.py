@@ -100,7 +100,9 @@ def reproducible(bench: Bench) -> str:
         folder = bench.work / f"build-{name}"
         command = [sys.executable, str(ROOT / "images/build.py"), bench.kind, "--fast", "--only", "raw"]
         environment = {**os.environ, KEYRING: trusted} if more else None
-        subprocess.run([*network.outside(), *command, "--output", str(folder), *more], check=True, env=environment)
+        subprocess.run(
+            [*network.outside(), *command, "--output", str(folder), *more], check=True, env=environment
+        )
         packages.append((folder / f"{bench.id}.packages.txt").read_text())
         digests.append(sha256(folder / f"{bench.id}.raw"))
     check(
