@@ -164,7 +164,13 @@ def _message(error: Mapping[str, Any]) -> str:
 
 
 #: What a TOML document calls pydantic's types.
-_KINDS = {"tuple_type": "a list", "list_type": "a list", "dict_type": "a table", "model_type": "a table"}
+_KINDS = {
+    "tuple_type": "a list",
+    "list_type": "a list",
+    "dict_type": "a table",
+    "model_type": "a table",
+    "path_type": "a path in quotes",
+}
 
 
 def _known_keys(model: type[BaseModel], inner: KeyPath) -> list[str]:

@@ -83,6 +83,14 @@ def lowered(name: bytes) -> bytes:
     return name.lower()
 
 
+def _ascii_form(text: str) -> str:
+    """A colon and what a name with letters beyond ASCII is in ASCII (IDNA); nothing where it has no such form."""
+    try:
+        return f": {text.encode('idna').decode('ascii')}"
+    except UnicodeError:
+        return ""
+
+
 def encode_name(text: str) -> bytes:
     r"""Wire form of a name in presentation form, case kept; "@" is nothing special here, "." is the root.
 
@@ -105,7 +113,7 @@ def _labels(text: str) -> Iterator[bytes]:
     try:
         octets = text.removesuffix(".").encode("ascii") if not text.endswith("\\.") else text.encode("ascii")
     except UnicodeEncodeError:
-        raise WireError(f"{text!r} is not ASCII; write it in its xn-- form") from None
+        raise WireError(f"{text!r} is not ASCII; write it in its xn-- form{_ascii_form(text)}") from None
     label = bytearray()
     at = 0
     while at <= len(octets):

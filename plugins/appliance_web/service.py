@@ -79,6 +79,7 @@ async def serve(ctx: RunContext) -> None:
                 listener.unbound,
             )
             ctx.status(_where(shown))
+            ctx.log.info("%s", _where(shown))
             watcher = _Watcher(ctx, hub, journal, site.operations)
             watcher.begin()
             with contextlib.ExitStack() as queues:

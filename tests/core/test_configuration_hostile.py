@@ -97,6 +97,11 @@ def test_a_state_dir_that_is_no_path_is_told(name):
     assert "appliance.state_dir" in problems_of(f'[appliance]\nstate_dir = "{name}"\n')
 
 
+def test_a_state_dir_of_another_type_is_told_without_names_of_our_classes():
+    problem = problems_of("[appliance]\nstate_dir = 1\n")["appliance.state_dir"]
+    assert "expected a path in quotes, got 1" in str(problem)
+
+
 @pytest.mark.parametrize(
     "assignments",
     [

@@ -184,3 +184,10 @@ def test_types_by_name_and_number() -> None:
 def test_bad_names_are_told(bad: str) -> None:
     with pytest.raises(WireError):
         encode_name(bad)
+
+
+def test_a_name_beyond_ascii_is_refused_with_its_form_that_is_taken():
+    with pytest.raises(WireError, match=r"write it in its xn-- form: xn--mnchen-3ya\.example$"):
+        encode_name("münchen.example")
+    with pytest.raises(WireError, match=r"write it in its xn-- form$"):
+        encode_name("\u2028.example")
