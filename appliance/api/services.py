@@ -237,6 +237,9 @@ class Frame(Protocol):
             same: (kind, line) pairs: how to get the same from the command line or the API.
             status: HTTP status.
             values: for the template.
+
+        Raises:
+            TypeError: one of `values` has a name that the frame around the page uses itself, such as "version" or "visitor".
         """
         ...
 

@@ -39,9 +39,10 @@ class Recognition:
     async def identify(self, headers: Mapping[str, str], remote: str, line: str) -> Actor | None:
         """See `Identity`."""
         way: Line = line  # type: ignore[assignment]
-        scheme, _, shown = headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer":
-            return await self._by_token(shown.strip(), remote, way)
+        if "authorization" in headers:
+            scheme, _, shown = headers["authorization"].partition(" ")
+            # What is no token names nobody, and then a cookie does not either: one request is of one asker.
+            return await self._by_token(shown.strip(), remote, way) if scheme.lower() == "bearer" else None
         value = "" if way == "plain" else sessions.shown(headers.get("cookie", ""), way)
         return await self._by_session(value) if value else None
 

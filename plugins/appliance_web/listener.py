@@ -243,7 +243,13 @@ class Listener:
             response.force_close()  # what follows is the rest of the body, and no request
         if allowance is not None and not response.prepared:
             response.headers.update(allowance.headers())
-        if response.status == 401 and wants_page(raw) and (where := self._sign_in(raw, actor)):
+        by_header = "Authorization" in raw.headers  # signing in would not help: the header would come along
+        if (
+            response.status == 401
+            and not by_header
+            and wants_page(raw)
+            and (where := self._sign_in(raw, actor))
+        ):
             return as_response(Reply("", 303, {"Location": where, "Cache-Control": "no-store"}, "text/plain"))
         if response.status >= 400 and wants_page(raw) and isinstance(response, web.Response):
             return as_page(response, self._error_page)

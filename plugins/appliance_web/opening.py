@@ -8,6 +8,7 @@ from aiohttp import web
 
 from appliance.api.actor import Actor
 from appliance.api.context import RunContext, SetupContext
+from appliance.api.errors import Unknown
 from appliance.api.services import AuditWitness, Identity, TimeSource
 from appliance_web import visitors
 from appliance_web.config import WebConfig
@@ -61,7 +62,10 @@ def door(ctx: RunContext, shown: Front) -> Door:
 
 
 def who_asks(ctx: RunContext) -> WhoAsks:
-    """Asks the plugin that knows people, where there is one; without it nobody can sign in."""
+    """Asks the plugin that knows people, where there is one; without it nobody can sign in.
+
+    Whoever shows an Authorization header is known by it or refused (401), wherever it sits.
+    """
     config: WebConfig = ctx.config
     scrapers = read_networks(config.scrapers)
 
@@ -71,6 +75,11 @@ def who_asks(ctx: RunContext) -> WhoAsks:
         if identity is not None:
             headers = {name.lower(): value for name, value in raw.headers.items()}
             known = await identity.identify(headers, way.remote, way.line)
+        if known is None and "Authorization" in raw.headers:
+            # A program believes that it is known: it must not do as a stranger may, from here perhaps run the pool.
+            raise Unknown(
+                "the Authorization header names no token of this box: send one of `timeball token new`, or leave the header out"
+            )
         return known or visitors.stranger(
             way.remote,
             relayed=way.relayed,

@@ -66,6 +66,8 @@ class Renderer:
             "zoomable": assets.has("uplot.js", "uplot.css"),
             "charts": charts,
         }
+        #: Known to every template: no page gives these another meaning.
+        self.names = frozenset({"ago", "plural", "asset", "zoomable", "charts"})
 
     def add_templates(self, plugin: str, folder: Path) -> None:
         """Make another plugin's templates known as "<plugin>/<file name>"."""

@@ -183,6 +183,9 @@ class Site:
             same: (kind, line) pairs: how to get the same from the command line or the API.
             status: HTTP status.
             values: for the template.
+
+        Raises:
+            TypeError: one of `values` has a name that the frame around the page uses itself.
         """
         frame = self._frame(title, await self.box(request), here=here, live=live, topic=topic, same=same)
         frame["banner"] = request.line == "lan"
@@ -193,6 +196,11 @@ class Site:
             frame["health"] = None
         frame["visitor"] = visitor(request.actor, known=self.ctx.find(Identity) is not None)  # type: ignore[type-abstract]
         frame["notice"] = NOTICES.get(request.query.get("done", ""), "")
+        if taken := sorted(values.keys() & (frame.keys() | self.renderer.names)):
+            # It would stand in the frame in place of what is true: a version, a name, who is signed in.
+            raise TypeError(
+                f"the page {template} is given {', '.join(taken)}, which the frame around it says itself: call it otherwise"
+            )
         return self.renderer.page(template, frame | values, status)
 
     def error_page(self, status: int, detail: str) -> str:

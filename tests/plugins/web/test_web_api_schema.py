@@ -24,6 +24,16 @@ CHECKS = (
     "response_schema_conformance,unsupported_method,allow_header_conformance"
 )
 EXAMPLES = int(os.environ.get("TIMEBALL_FUZZ_EXAMPLES", "200"))
+#: The box's operations say 503 where no agent runs, as on the machine of a test: documented, and no fault. And whoever
+#: shows one wrong token after the other waits (429): with those all the rest would not be looked at.
+SETTINGS = """
+[generation]
+with-security-parameters = false
+[[operations]]
+include-path-regex = "^/api/v1/box(/|$)"
+[operations.checks.not_a_server_error]
+expected-statuses = ["2xx", "3xx", "4xx", "503"]
+"""
 
 
 @asynccontextmanager
@@ -40,8 +50,11 @@ async def whole(tmp_path):
 async def compared(app, tmp_path, *flags, base=""):
     """Run schemathesis; its complaints, or "" when there are none."""
     base = base or address(app)
+    settings = tmp_path / "schemathesis.toml"
+    settings.write_text(SETTINGS)
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "schemathesis.cli", "run", f"{base}/api/v1/openapi.json", "--checks", CHECKS,
+        sys.executable, "-m", "schemathesis.cli", "--config-file", str(settings), "run", f"{base}/api/v1/openapi.json",
+        "--checks", CHECKS,
         "--header", "Sec-Fetch-Site: same-origin", "--exclude-path", "/api/v1/events",
         # They say 503 when the pool is not well, which it is not after this treatment.
         "--exclude-path", "/health", "--exclude-path", "/api/v1/health", "--request-timeout", "60",

@@ -246,6 +246,11 @@ async def _filled(box: Box) -> dict[str, tuple[str, ...]]:
         "/members/{id}": (member, f"{member}?range=1d", f"{member}?range=7d") if box.member else (),
         "/scores/{ip}": (f"/scores/{found.address}",) if found else (),
         "/settings/{table}": tables,
+        "/settings/{table}/list/{key}": ("/settings/members/list/member",),
+        "/settings/{table}/list/{key}/{number}": (
+            "/settings/members/list/member/new",
+            *(("/settings/members/list/member/0",) if box.member else ()),
+        ),
         "/settings/changes/{id}": changes,
         "/doctor/{id}/fix": tuple(mends[:1]),
         "/help/{name}": ("/help/web", "/help/operations-list", "/help/config"),
