@@ -28,7 +28,7 @@ if sys.version_info < (3, 11):  # noqa: UP036 - it is there to be said in words
 import browser_files  # noqa: E402 - see above
 import fuzz_native as native_fuzz  # noqa: E402 - see above
 import native as native_plane  # noqa: E402 - see above
-from environment import BIN, CACHE, SetupError, clean_environment, ensure, hand_back  # noqa: E402
+from environment import BIN, CACHE, SetupError, clean_environment, compile_modules, ensure, hand_back  # noqa: E402
 
 
 def tool_environment() -> dict[str, str]:
@@ -51,6 +51,7 @@ def call(*command: str | Path, **environment: str) -> int:
 def run(arguments: list[str]) -> int:
     """Start a small pool on this machine's loopback and show it in the browser."""
     ensure(tests=False)
+    compile_modules()
     # Whoever sees it for the first time should not wait for a compiler.
     if native_plane.BUILT.exists():
         print(native_plane.build(), file=sys.stderr, flush=True)
@@ -67,6 +68,7 @@ def run(arguments: list[str]) -> int:
 def lint(arguments: list[str]) -> int:
     """Style, format and types."""
     ensure(tests=True)
+    compile_modules()
     packages = ["appliance", *sorted(path.parent.name for path in ROOT.glob("plugins/*/__init__.py"))]
     checks = [
         [BIN / "ruff", "check", "--quiet", "."],
@@ -123,6 +125,7 @@ def web(arguments: list[str]) -> int:
 def test_slow(arguments: list[str]) -> int:
     """The slow tests (minutes)."""
     ensure(tests=True)
+    compile_modules()
     return pytest("-q", "-m", "slow", *arguments)
 
 
@@ -144,6 +147,7 @@ def fuzz_native(arguments: list[str]) -> int:
 def bench(arguments: list[str]) -> int:
     """Measure, side by side with other servers where they are installed."""
     ensure(tests=True)
+    compile_modules()
     print(native_plane.build(), file=sys.stderr, flush=True)
     return call(BIN / "python", ROOT / "packaging/bench/all.py", *arguments)
 

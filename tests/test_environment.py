@@ -163,3 +163,15 @@ def test_make_without_a_goal_lists_the_goals() -> None:
     commands = [line.split()[0] for line in monkey.partition("commands:")[2].splitlines() if line.strip()]
     assert len(commands) > 5
     assert [name for name in commands if f"make {name}" not in told] == []
+
+
+def test_bytecode_is_written_where_the_environment_forbids_it_to_a_start(environment, monkeypatch) -> None:
+    """Else every start compiles every module."""
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    environment.BIN.mkdir(parents=True)
+    environment.PYTHON.symlink_to(sys.executable)
+    module = environment.ROOT / "plugins" / "appliance_one" / "__init__.py"
+    module.parent.mkdir(parents=True)
+    module.write_text("answer = 42\n")
+    environment.compile_modules()
+    assert list(module.parent.glob("__pycache__/__init__.*.pyc"))

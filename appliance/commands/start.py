@@ -139,9 +139,10 @@ def asked_for(assignments: Sequence[str], key: str, usual: str) -> str:
 def _serve(config_file: Path, state: str | None, assignments: tuple[str, ...], plugin_dirs: tuple[Path, ...],
            safe_mode: bool, log_format: str, *, shipped: bool = False,
            trace_hooks: bool = False) -> int:  # fmt: skip
-    from appliance.host.early import EarlySignals
+    from appliance.host.early import EarlySignals, collect_seldom
 
     early = EarlySignals()
+    collect_seldom()
     from appliance.core import logs
     from appliance.core.config import BadConfig
     from appliance.dataplane import choose

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -18,6 +17,7 @@ from appliance.api.http import Line, Note, Reply, Request
 from appliance.core.bodies import json_body, validated
 from appliance.core.conditional import Changed, current, tag
 from appliance.core.contained import contained
+from appliance.core.path_template import PathTemplate
 from appliance.core.tasks import current_plugin
 
 __all__ = [
@@ -48,7 +48,7 @@ class Mounted:
     plugin: str
     route: Route
     path: str
-    pattern: re.Pattern[str]
+    template: PathTemplate
     scope: str
 
     @property
@@ -138,6 +138,7 @@ class RouteTable:
             ValueError: a path is taken by another plugin, or a route says not who may.
         """
         added: list[Mounted] = []
+        taken = {(m.route.method, m.template.shape): m.plugin for m in self._mounted}
         for route in routes:
             path = route.path if route.path.startswith("/") else f"/p/{plugin}/{route.path}"
             if not route.scope:
@@ -149,17 +150,18 @@ class RouteTable:
                 scope = scope_of(plugin, route.scope)
             except ValueError as error:
                 raise ValueError(f"the plugin {plugin}, {route.method} {path}: {error}") from None
-            if route.own not in ("", NARROWED, *(found[1] for found in _PARAMETER.finditer(path))):
+            template = PathTemplate(path)
+            if route.own not in ("", NARROWED, *template.parameters):
                 raise ValueError(
                     f"the plugin {plugin}, {route.method} {path}: there is no {{{route.own}}} in the path"
                 )
-            shape = _shape(path)
-            for other in (*self._mounted, *added):
-                if other.route.method == route.method and _shape(other.path) == shape:
-                    owner = "itself" if other.plugin == plugin else f"the plugin {other.plugin}"
-                    raise ValueError(f"{route.method} {path} is taken by {owner}")
-            added.append(Mounted(plugin, route, path, _compile(path), scope))
-        self._mounted = sorted([*self._mounted, *added], key=lambda m: _specificity(m.path))
+            where = (route.method, template.shape)
+            if where in taken:
+                owner = "itself" if taken[where] == plugin else f"the plugin {taken[where]}"
+                raise ValueError(f"{route.method} {path} is taken by {owner}")
+            taken[where] = plugin
+            added.append(Mounted(plugin, route, path, template, scope))
+        self._mounted = sorted([*self._mounted, *added], key=lambda m: m.template.specificity)
 
     def unmount(self, plugin: str) -> None:
         self._mounted = [m for m in self._mounted if m.plugin != plugin]
@@ -259,11 +261,11 @@ class RouteTable:
         method = "GET" if request.method == "HEAD" else request.method
         others: set[str] = set()
         for mounted in self._mounted:
-            found = mounted.pattern.fullmatch(request.path)
+            found = mounted.template.match(request.path)
             if found is None:
                 continue
             if mounted.route.method == method:
-                request.params = {name: unquote(value) for name, value in found.groupdict().items()}
+                request.params = {name: unquote(value) for name, value in found.items()}
                 return mounted
             others.add(mounted.route.method)
         if others:
@@ -275,13 +277,12 @@ class RouteTable:
     def find(self, method: str, path: str) -> Mounted | None:
         """The route that would answer, without asking it."""
         method = "GET" if method == "HEAD" else method
-        return next(
-            (m for m in self._mounted if m.route.method == method and m.pattern.fullmatch(path)), None
-        )
+        there = (m for m in self._mounted if m.route.method == method and m.template.match(path) is not None)
+        return next(there, None)
 
     def allowed(self, path: str) -> str:
         """The methods that can be used at `path`, for an Allow header (RFC 9110 section 10.2.1); "" when none."""
-        there = [m for m in self._mounted if m.pattern.fullmatch(path)]
+        there = [m for m in self._mounted if m.template.match(path) is not None]
         if not there:
             return ""
         # The first is the most specific one; what a more general path also takes is about another thing.
@@ -340,23 +341,3 @@ def problem(error: ApiError, request_id: str = "") -> Reply:
     if error.status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="timeball"'  # RFC 9110 section 15.5.2
     return Reply(value, error.status, headers=headers, content_type="application/problem+json")
-
-
-_PARAMETER = re.compile(r"\{(\w+)(?::([^{}]+))?\}")
-
-
-def _compile(path: str) -> re.Pattern[str]:
-    text, at = "", 0
-    for found in _PARAMETER.finditer(path):
-        text += re.escape(path[at : found.start()]) + f"(?P<{found[1]}>{found[2] or '[^/]+'})"
-        at = found.end()
-    return re.compile(text + re.escape(path[at:]))
-
-
-def _shape(path: str) -> str:
-    return _PARAMETER.sub("{}", path)
-
-
-def _specificity(path: str) -> tuple[bool, int, str]:
-    """Sort key: fixed paths before those with parameters, long before short."""
-    return "{" in path, -len(_PARAMETER.sub("", path)), path

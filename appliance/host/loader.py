@@ -96,6 +96,14 @@ class Plugins:
         return [p for p in self.found if p.module is not None and not p.error]
 
 
+class _Manager(pluggy.PluginManager):
+    """Takes a short look at the names of a module that are no hooks, which nearly all are."""
+
+    def parse_hookimpl_opts(self, plugin: Any, name: str) -> Any:
+        marked = hasattr(vars(plugin).get(name), "appliance_impl")
+        return super().parse_hookimpl_opts(plugin, name) if marked else None
+
+
 def discover(
     folders: Sequence[Path] = (), *, safe_mode: bool = False, only: Iterable[str] | None = None
 ) -> Plugins:
@@ -106,7 +114,7 @@ def discover(
         safe_mode: leave out everything that did not come with the appliance, without importing it.
         only: load nothing but these ids (tests).
     """
-    manager = pluggy.PluginManager("appliance")
+    manager = _Manager("appliance")
     manager.add_hookspecs(hookspecs)
     plugins = Plugins(manager)
     wanted = None if only is None else set(only)
@@ -182,9 +190,12 @@ def add(plugins: Plugins, loaded: Loaded, load: Callable[[], ModuleType]) -> Loa
 
 def _candidates(folders: Sequence[Path]) -> Iterable[Candidate]:
     points = sorted(importlib.metadata.entry_points(group=GROUP), key=lambda p: p.name)
+    # Asked for its name, a distribution reads all that it says of itself; most of these are one and the same.
+    named: dict[int, tuple[str, str]] = {}
     for point in points:
-        dist = point.dist.name if point.dist else "?"
-        version = point.dist.version if point.dist else ""
+        if point.dist and id(point.dist) not in named:
+            named[id(point.dist)] = point.dist.name, point.dist.version
+        dist, version = named[id(point.dist)] if point.dist else ("?", "")
         origin = "built in" if dist == OURS else f"{dist} {version}"
         # It goes into logs and terminals before anybody has looked at it.
         name = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in point.name)

@@ -34,9 +34,8 @@ LEAVE_S = 4.7
 AGAIN = -1
 #: "Try again later" of sysexits.h: a service manager does.
 EX_TEMPFAIL = 75
-#: New objects before a look for circles among them, and looks before a wider one. Python's own 700 brings a look at everything,
-#: 10 ms long, with every twentieth page of 500 members, and it finds next to nothing: what pages make does not form circles.
-_COLLECT_AFTER = (10_000, 10, 10)
+#: After the start, what came with it is put aside for the collector: listeners, zones and pages come first.
+SPARED_S = 1.0
 #: No watchdog message while the event loop is later than this.
 LAG_LIMIT_S = 5.0
 
@@ -83,9 +82,6 @@ async def _serve(
         _settled(host)  # a port or folder that is taken says nothing about plugins
         why = f"the appliance did not start with it: {error}"
         return AGAIN if rescue.give_up(host.state_dir, why, at_once=True) else 1
-    _spare_the_collector()
-    gc.set_threshold(*_COLLECT_AFTER)
-    _give_back()
     notify("READY=1\nSTATUS=running")
     loop.add_signal_handler(signal.SIGHUP, lambda: spawn(_reload(host, reread), name="host:reload"))
     if hung_up():
@@ -133,7 +129,10 @@ async def _cancelled(host: Host, stopping: asyncio.Event) -> NoReturn:
 
 
 async def _settle(host: Host) -> None:
-    await asyncio.sleep(SETTLED_S)
+    await asyncio.sleep(SPARED_S)
+    _spare_the_collector()
+    _give_back()
+    await asyncio.sleep(SETTLED_S - SPARED_S)
     _settled(host)
     _spare_the_collector()  # members, verdicts and pages are there by now, too
 

@@ -10,8 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
-from prometheus_client.utils import floatToGoString
-
 if TYPE_CHECKING:
     from prometheus_client.core import Sample
 
@@ -95,6 +93,8 @@ def _head(family: Family, values: Labels) -> str:
 
 
 def _far(value: float) -> str:
+    from prometheus_client.utils import floatToGoString  # a box that nobody scrapes does without
+
     text: str = floatToGoString(value)  # type: ignore[no-untyped-call]
     return text
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,9 @@ from tests.support.wait import wait_until
 
 #: Ten megabytes each, or the ground for more: for keys and passwords, for a captured packet, for tests.
 RARELY_USED = ("cryptography", "scapy", "hypothesis", "pytest")
+
+#: Work of a start that nobody asked for: what only scrapes, feeds, the command line's tools or other processes use.
+NOT_AT_A_START = (*RARELY_USED, "prometheus_client", "xml", "tomlkit", "markdown_it", "schemathesis", "mypy")
 
 CONFIG = """
 [appliance]
@@ -56,3 +60,23 @@ def test_an_idle_appliance_does_without_what_is_rarely_used(tmp_path):
                 process.terminate()
                 process.wait(30)
         assert [name for name in RARELY_USED if f"/{name}/" in mapped] == [], f"at the {boot} boot"
+
+
+def test_a_start_imports_nothing_that_is_used_rarely(tmp_path):
+    """Until every plugin runs and the listeners are there: whoever asks first then pays for it."""
+    config, log = tmp_path / "timeball.toml", tmp_path / "log"
+    config.write_text(CONFIG.format(folder=tmp_path))
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-X", "importtime", "-m", "appliance", "run", "--config", config],
+            stdout=out,
+            stderr=out,
+        )
+        try:
+            wait_until(lambda: "HTTPS with the own certificate" in log.read_text(), "the web listener", 60)
+        finally:
+            process.terminate()
+            process.wait(30)
+    imported = set(re.findall(r"^import time: .*\| +([\w.]+)$", log.read_text(), re.MULTILINE))
+    assert "appliance_web.service" in imported
+    assert sorted(name for name in imported if name.partition(".")[0] in NOT_AT_A_START) == []

@@ -5,8 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Any
-from xml.sax.saxutils import escape, quoteattr
 
 from markupsafe import Markup
 
@@ -215,22 +215,23 @@ def as_atom(found: Public, link: str) -> str:
         link: address of the page, absolute or relative to the feed.
     """
     ident, link = f"tag:{words.printable(found.name)},2026:status", words.printable(link)
+    href = f'"{escape(link)}"'
     updated = _rfc3339(max((i.ended for i in found.incidents), default=found.ts))
     entries = "".join(
-        f"<entry><id>{escape(ident)}/{i.began:.0f}</id><title>{_xml(i.text)}</title><updated>{_rfc3339(i.ended)}</updated>"
-        f"<published>{_rfc3339(i.began)}</published><link href={quoteattr(link)}/><content>{_xml(i.text)}</content></entry>\n"
+        f"<entry><id>{_xml(ident)}/{i.began:.0f}</id><title>{_xml(i.text)}</title><updated>{_rfc3339(i.ended)}</updated>"
+        f"<published>{_rfc3339(i.began)}</published><link href={href}/><content>{_xml(i.text)}</content></entry>\n"
         for i in found.incidents
     )
     return (
         f'<?xml version="1.0" encoding="utf-8"?>\n<feed xmlns="http://www.w3.org/2005/Atom"><id>{_xml(ident)}</id>'
         f"<title>{_xml(found.name)}: status</title><updated>{updated}</updated><author><name>{_xml(found.name)}</name></author>"
-        f"<link href={quoteattr(link)}/>\n{entries}</feed>\n"
+        f"<link href={href}/>\n{entries}</feed>\n"
     )
 
 
 def _xml(text: str) -> str:
     """Escaped, and without what XML cannot hold."""
-    return escape(words.printable(text))
+    return escape(words.printable(text), quote=False)
 
 
 def _rfc3339(ts: float) -> str:
