@@ -170,7 +170,7 @@ def on_card(bench: Bench) -> str:
         )
         anew = restarted(machine, shell, "systemctl reboot")
     with anew as shell:
-        machine.wait_said(r'timeball: NOT used: .*did you mean "host_name"', START_S)
+        machine.wait_said(r'timeball NOT used: .*did you mean "host_name"', START_S)
         check(
             'did you mean "host_name"' in shell.must("cat /boot/timeball-problem.txt"),
             "nothing is written beside the file",
