@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
+from aiohttp.http_exceptions import BadHttpMessage
 from pydantic import BaseModel, ValidationError
 
 from appliance.api.errors import ApiError, Invalid
@@ -16,6 +18,19 @@ class NotJson(ApiError):
 
     status = 415
     code = "unsupported_media_type"
+
+
+@contextmanager
+def reading_form() -> Iterator[None]:
+    """Around the parts of a form (multipart/form-data) that are taken as they come.
+
+    Raises:
+        ApiError: it is no such form: without a boundary, cut off, or its parts make no sense.
+    """
+    try:
+        yield
+    except (ValueError, AssertionError, BadHttpMessage) as error:  # aiohttp's reader raises each of them
+        raise ApiError(f"the body is no form (multipart/form-data): {error}") from None
 
 
 def json_body(content: bytes, headers: Mapping[str, str]) -> Any:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import urlencode
 
+#: The largest id that a row of the database has: it takes no larger number.
+LARGEST_ID = 2**63 - 1
+
 
 def link(path: str, query: Mapping[str, str], **relations: Mapping[str, object] | None) -> dict[str, str]:
     """The header for other pages of the list at `path`.

@@ -20,6 +20,7 @@ from appliance.api.contrib import Route
 from appliance.api.errors import ApiError, Conflict, Invalid
 from appliance.api.http import Request
 from appliance.api.services import HostView
+from appliance.core.bodies import reading_form
 from appliance.core.swapping import Exchange
 from appliance_box import answers, bodies
 from appliance_box.backup import BadArchive, gathering, making, restoring
@@ -134,7 +135,8 @@ class Backups:
         file = self._ctx.state_dir / f"{secrets.token_hex(8)}.upload"
         try:
             async with self._one_at_a_time():
-                passphrase = await _received(request.raw, file)
+                with reading_form():
+                    passphrase = await _received(request.raw, file)
                 self._prepared = None
                 self._prepared = await asyncio.to_thread(
                     restoring.prepare, file, self._state, self._version, passphrase=passphrase

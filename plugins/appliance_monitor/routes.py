@@ -14,7 +14,7 @@ from appliance.api.contrib import Retention, Route
 from appliance.api.errors import Invalid, NotFound, Refused, StoreError
 from appliance.api.model import Member
 from appliance.api.services import Members
-from appliance.core.paging import link
+from appliance.core.paging import LARGEST_ID, link
 from appliance.core.routes import NARROWED, Reply, Request
 from appliance_monitor import answers, classic, keeping, log_query
 from appliance_monitor.history import as_csv
@@ -46,7 +46,7 @@ class LogQuery(PluginConfig):
     since: float | None = Field(None, ge=0, le=2**40, description="epoch seconds")
     until: float | None = Field(None, ge=0, le=2**40, description="epoch seconds")
     before: int | None = Field(
-        None, ge=1, description="rows older than the one of this id; see the Link header"
+        None, ge=1, le=LARGEST_ID, description="rows older than the one of this id; see the Link header"
     )
 
 
@@ -66,7 +66,7 @@ class ProbesQuery(PluginConfig):
 
     limit: int = Field(100, ge=1, le=10_000)
     before: int | None = Field(
-        None, ge=1, description="rows older than the one of this id; see the Link header"
+        None, ge=1, le=LARGEST_ID, description="rows older than the one of this id; see the Link header"
     )
 
 

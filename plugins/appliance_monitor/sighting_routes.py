@@ -9,7 +9,7 @@ from pydantic import Field
 from appliance.api.config import PluginConfig
 from appliance.api.contrib import Route
 from appliance.api.shapes import COUNT, NUMBER, TEXT, list_of, map_of, maybe, obj, said
-from appliance.core.paging import link
+from appliance.core.paging import LARGEST_ID, link
 from appliance.core.routes import Reply, Request
 from appliance_monitor import sightings
 from appliance_monitor.past import member_of
@@ -44,7 +44,7 @@ class SightingsQuery(PluginConfig):
     kind: str = Field("", max_length=40, description="only of this kind")
     limit: int = Field(100, ge=1, le=10_000)
     before: int | None = Field(
-        None, ge=1, description="rows older than the one of this id; see the Link header"
+        None, ge=1, le=LARGEST_ID, description="rows older than the one of this id; see the Link header"
     )
 
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from appliance.core.paging import LARGEST_ID
 from appliance_people.tokens import DEFAULT_DAYS, MOST_DAYS
 
 #: A password longer than we take is still read, to say so.
@@ -76,7 +77,9 @@ class Unlock(Body):
 
 class AuditQuery(Body):
     limit: int = Field(100, ge=1, le=1000)
-    before: int | None = Field(None, ge=1, description="Only rows older than this number: the next page")
+    before: int | None = Field(
+        None, ge=1, le=LARGEST_ID, description="Only rows older than this number: the next page"
+    )
     since: float | None = Field(None, description="Epoch seconds")
     until: float | None = Field(None, description="Epoch seconds")
     actor: str = Field("", max_length=300)

@@ -11,6 +11,7 @@ from appliance.api.errors import Invalid
 from appliance.api.http import Reply, Request
 from appliance.api.pages import ask_confirmed
 from appliance.api.services import Frame
+from appliance.core.bodies import reading_form
 from appliance_updates import shown
 from appliance_updates.routes import BASE
 from appliance_updates.service import Updates
@@ -90,14 +91,18 @@ class Page:
             raise Invalid("a form with a file is expected", errors={"bundle": "choose a file"})
         if (raw.content_length or 0) > MOST_BYTES:
             raise Invalid("that is more than any bundle has", errors={"bundle": "choose another file"})
-        reader = await raw.multipart()
-        while (part := await reader.next()) is not None:
-            if getattr(part, "name", None) == "bundle" and part.filename:
-                uploads = self._updates.uploads
-                await uploads.take(
-                    part.filename, raw.content_length or MOST_BYTES, _pieces(part), self._updates.in_thread
-                )
-                return Reply("", 303, {"Location": "/updates"}, "text/html")
+        with reading_form():
+            reader = await raw.multipart()
+            while (part := await reader.next()) is not None:
+                if getattr(part, "name", None) == "bundle" and part.filename:
+                    uploads = self._updates.uploads
+                    await uploads.take(
+                        part.filename,
+                        raw.content_length or MOST_BYTES,
+                        _pieces(part),
+                        self._updates.in_thread,
+                    )
+                    return Reply("", 303, {"Location": "/updates"}, "text/html")
         raise Invalid("the form has no file", errors={"bundle": "choose a file"})
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 from urllib.parse import urlencode
 
 from appliance.api.errors import ApiError
@@ -16,6 +17,9 @@ from appliance_web.site import Site
 from appliance_web.views import log as log_view
 from appliance_web.views import scoring
 from appliance_web.views import time as time_view
+
+#: A list to choose from has no more servers than this.
+TO_CHOOSE = 200
 
 
 class Tools:
@@ -57,9 +61,8 @@ class Tools:
             with contextlib.suppress(ApiError):
                 asked = replace(asked, member=registry.find(asked.member).id)
         known: list[log_view.Line] = []
-        recents = [(member, site.recent(member.id, log_view.SHOWN)) for member in members.values()]
         if asked.before is None:
-            known = log_view.lines(recents, asked)
+            known = log_view.lines(self._recents(members), asked)
         query = (
             asked.asked
             | {"limit": str(log_view.SHOWN)}
@@ -79,9 +82,27 @@ class Tools:
             shows=log_view.SHOWS,
             chosen=chosen,
             file=urlencode(asked.asked),
-            members=sorted(members.values(), key=lambda m: ordering.server(m.name, m.address, m.port)),
-            rules=scoring.rules(await site.operations.value(request, "/api/v1/scoring")) or log_view.rules(recents),
+            members=_to_choose(members.values()),
+            rules=scoring.rules(await site.operations.value(request, "/api/v1/scoring"))
+            or log_view.rules(self._recents(members)),
         )  # fmt: skip
+
+    def _recents(self, members: Mapping[str, Member]) -> Iterator[tuple[Member, Iterator[Mapping[str, Any]]]]:
+        """Everybody's latest probes, newest first, each taken from the board only when it is looked at."""
+        for member in members.values():
+            yield member, self._latest(member.id)
+
+    def _latest(self, member_id: str) -> Iterator[Mapping[str, Any]]:
+        yield from (newest := self._site.recent(member_id, 1))
+        if newest:
+            yield from self._site.recent(member_id, log_view.SHOWN)[1:]
+
+
+def _to_choose(members: Collection[Member]) -> Sequence[Member]:
+    """Servers in the order of a list to choose from; none when there are too many for one, and an id is typed."""
+    if len(members) > TO_CHOOSE:
+        return ()
+    return sorted(members, key=lambda m: ordering.server(m.name, m.address, m.port))
 
 
 def log_same(chosen: Member | None, asked: log_view.Question) -> list[tuple[str, str]]:

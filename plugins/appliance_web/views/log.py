@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from operator import itemgetter
@@ -128,19 +128,17 @@ def tail(value: Any, members: Mapping[str, Member], known: Sequence[Line]) -> Ta
 
 
 def lines(
-    recents: Iterable[tuple[Member, Sequence[Mapping[str, Any]]]], asked: Question, limit: int = SHOWN
+    recents: Iterable[tuple[Member, Iterable[Mapping[str, Any]]]], asked: Question, limit: int = SHOWN
 ) -> list[Line]:
     """The newest `limit` probes that pass, newest first.
 
     Args:
-        recents: members with their latest probes, newest first.
+        recents: members with their latest probes, newest first; of a member no more are taken than are looked at.
         asked: the filter.
         limit: at most so many.
     """
     each = (
-        [(number(row.get("ts")) or 0.0, member, row) for row in rows]
-        for member, rows in recents
-        if rows and (not asked.member or asked.member == member.id)
+        _stamped(member, rows) for member, rows in recents if not asked.member or asked.member == member.id
     )
     # Of thousands of rows only those that are shown are put in order and read.
     found = heapq.merge(*each, key=itemgetter(0), reverse=True)
@@ -148,7 +146,14 @@ def lines(
     return list(islice(passing, limit))
 
 
-def rules(recents: Iterable[tuple[Member, Sequence[Mapping[str, Any]]]]) -> list[str]:
+def _stamped(
+    member: Member, rows: Iterable[Mapping[str, Any]]
+) -> Iterator[tuple[float, Member, Mapping[str, Any]]]:
+    for row in rows:
+        yield number(row.get("ts")) or 0.0, member, row
+
+
+def rules(recents: Iterable[tuple[Member, Iterable[Mapping[str, Any]]]]) -> list[str]:
     """Rules that fired lately."""
     return sorted({str(row["rule"]) for _, rows in recents for row in rows if row.get("rule")})
 
