@@ -143,6 +143,9 @@ def _serve(config_file: Path, state: str | None, assignments: tuple[str, ...], p
 
     early = EarlySignals()
     collect_seldom()
+    from appliance.host.late_trust import import_aiohttp
+
+    import_aiohttp()
     from appliance.core import logs
     from appliance.core.config import BadConfig
     from appliance.dataplane import choose
