@@ -6,7 +6,9 @@ import asyncio
 import os
 import sys
 from contextlib import asynccontextmanager
+from pathlib import Path
 
+import aiohttp
 import pytest
 
 from appliance.core.routes import RouteTable
@@ -60,7 +62,8 @@ async def compared(app, tmp_path, *flags, base=""):
         "--exclude-path", "/health", "--exclude-path", "/api/v1/health", "--request-timeout", "60",
         "--seed", "1", "--workers", "1", "--no-color", *flags,
         cwd=tmp_path, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-        env={**os.environ, "NO_PROXY": "127.0.0.1", "COLUMNS": "160"},
+        env={**os.environ, "NO_PROXY": "127.0.0.1", "COLUMNS": "160", "SCHEMATHESIS_HOOKS": "schema_hooks",
+             "PYTHONPATH": str(Path(__file__).parent)},
     )  # fmt: skip
     try:
         text = (await process.communicate())[0].decode()
@@ -104,6 +107,8 @@ async def test_fuzz_the_api_from_its_document(tmp_path, caplog):
 ENDS = (
     ("DELETE", "/api/v1/session"),
     ("DELETE", "/api/v1/sessions"),
+    ("DELETE", "/api/v1/sessions/{id}"),
+    ("POST", "/api/v1/users/{id}/reset"),
     ("POST", "/api/v1/session/password"),
     ("POST", "/api/v1/updates/restart"),
 )
@@ -124,6 +129,11 @@ async def test_an_owner_over_https_is_answered_what_the_document_says(tmp_path, 
             "--max-examples", os.environ.get("TIMEBALL_FUZZ_EXAMPLES", "20"), base=secure,
         )  # fmt: skip
         assert not complaints, complaints
+        async with (
+            aiohttp.ClientSession(headers={"Cookie": f"{cookie_name('tls')}={value}"}) as session,
+            session.get(f"{secure}/api/v1/users", ssl=False) as reply,
+        ):
+            assert reply.status == 200, "the session was over before the end: the rest was asked by nobody"
         assert "failed (incident" not in caplog.text
 
 
