@@ -8,7 +8,6 @@ import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import aiohttp
 import pytest
 
 from appliance.core.routes import RouteTable
@@ -129,11 +128,6 @@ async def test_an_owner_over_https_is_answered_what_the_document_says(tmp_path, 
             "--max-examples", os.environ.get("TIMEBALL_FUZZ_EXAMPLES", "20"), base=secure,
         )  # fmt: skip
         assert not complaints, complaints
-        async with (
-            aiohttp.ClientSession(headers={"Cookie": f"{cookie_name('tls')}={value}"}) as session,
-            session.get(f"{secure}/api/v1/users", ssl=False) as reply,
-        ):
-            assert reply.status == 200, "the session was over before the end: the rest was asked by nobody"
         assert "failed (incident" not in caplog.text
 
 
