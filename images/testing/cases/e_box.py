@@ -188,7 +188,8 @@ def on_card(bench: Bench) -> str:
         )
         anew = restarted(machine, shell, "systemctl reboot")
     with anew as shell:
-        check(host_name(shell) == "mended", f"it is called {host_name(shell)}")
+        # The shell is there before the settings are.
+        machine.until(lambda: host_name(shell) == "mended", START_S, "it is called mended", alive=True)
         check(
             shell.run("test -e /boot/timeball-problem.txt").code == 1,
             "the old problem still stands beside the file",
