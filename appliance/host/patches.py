@@ -15,6 +15,9 @@ from typing import Any
 
 from appliance.host.leftovers import belongs
 
+#: It offers what the demo's plugin is made of.
+_KIT = "appliance.testing"
+
 
 @dataclass(frozen=True, slots=True)
 class Patch:
@@ -42,8 +45,8 @@ def find(
     for module in modules:
         name = module.__name__
         home = stranger_of(name)
-        # Libraries and other strangers may have imported it from there under its own name.
-        imports = not builtin(name) and not _pythons(name)
+        # Libraries and other strangers may have imported it from there under its own name; so does our kit for tests.
+        imports = belongs(_KIT, name) or (not builtin(name) and not _pythons(name))
         for attribute, value in list(vars(module).items()):
             if issubclass(type(value), type) and _written_in(value) == name:
                 for member, inner in list(type.__getattribute__(value, "__dict__").items()):

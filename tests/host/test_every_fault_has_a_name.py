@@ -283,7 +283,7 @@ async def test_what_a_plugin_does_wrong_is_named_and_harms_nobody(case, tmp_path
 
         await wait_for(so_far, "the doctor to name it", timeout_s=60)
         page = await app.get("/plugins")
-        row = page[page.index('<span class="sub">culprit</span>') :].partition("</tr>")[0]
+        row = page[page.index('<span class="sub from">culprit, ') :].partition("</tr>")[0]
         assert str(escape(wrong.why)) in row
         records = [r.getMessage() + (r.exc_text or "") for r in caplog.records]
         assert any("culprit" in said and wrong.why in said for said in records) or (

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+import appliance.testing.pool  # noqa: F401 - it borrows what the demo is made of, which is no patch of the demo's
 from appliance.host import loader
 from appliance.kit import quality
 from appliance.kit.measure import with_contract

@@ -173,11 +173,11 @@ async def test_the_appliance_starts_again_when_a_person_says_so(tmp_path, monkey
 async def test_each_plugin_shows_its_level_and_what_is_missing(tmp_path, monkeypatch):
     signed_in_as(monkeypatch, "owner")
     async with visited(tmp_path) as visitor:
-        before = (await visitor.get("/plugins"))[1].partition('<span class="sub">web</span>')[2]
+        before = (await visitor.get("/plugins"))[1].partition('<span class="sub from">web, ')[2]
         assert '<td data-label="Quality">gold</td>' in before.partition("</tr>")[0]
         visitor.app.host.loaded("web").quality = read_quality('[bronze]\ntests = "done"\ncontract = "todo"')
         _, text, _ = await visitor.get("/plugins")
     assert read(text).complaints == []
-    row = text.partition('<span class="sub">web</span>')[2].partition("</tr>")[0]
+    row = text.partition('<span class="sub from">web, ')[2].partition("</tr>")[0]
     assert "no level yet" in row
     assert "<code>contract</code> `timeball plugin test` passes" in row
