@@ -142,7 +142,8 @@ def network_live(bench: Bench) -> str:
     with Shell(machine).ready(START_S) as shell:
 
         def has(address: str) -> bool:
-            return f" {address}/" in shell.must("ip -4 address show scope global")
+            # Not on a terminal: there it is coloured.
+            return f" {address}/" in shell.must("ip -4 address show scope global | cat")
 
         change = (
             "timeball --json box network 'e*' --static 10.0.2.77/24 --gateway 10.0.2.2 --confirm-within 180"
