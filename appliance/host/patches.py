@@ -59,7 +59,10 @@ def find(
 
 
 def _own_name(value: Any) -> str:
-    return str(value.__name__) if type(value) is FunctionType or type(value) is type else ""
+    """Under which it was defined; a class may have a metaclass, whose code is not run for it."""
+    if issubclass(type(value), type):
+        return str(type.__getattribute__(value, "__name__"))
+    return str(value.__name__) if type(value) is FunctionType else ""
 
 
 def worth_a_look(stranger_of: Callable[[str], str], builtin: Callable[[str], bool]) -> list[ModuleType]:
