@@ -32,7 +32,7 @@ TAKES: Final = 5
 TAKE_S: Final = 60.0
 #: Lines of a stack that are kept: enough to come from a library back to who called it.
 FRAMES: Final = 6
-#: Less than this from the first take to the last is no leak that matters: 200 KB an hour.
+#: Less than this from the first take to the last is no leak that matters: 150 kB an hour.
 LEAST_BYTES: Final = 10_000
 #: Later than this, so many seconds in a row, the event loop must not be because of us.
 LATE_S: Final = 0.5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 import subprocess
 import sys
 import threading
@@ -95,9 +96,13 @@ def bed(tmp_path: Path) -> Iterator[Bed]:
     source = f"server {first.address} port {first.port} offset 0.3 iburst minpoll -2 maxpoll -2"
     wrong = at(21, "wrong", source)
     unsynchronised = at(22, "unsynchronised")
-    dead = (own_loopback(24), free_port(own_loopback(24), tcp=False))
+    # Held, so that nobody else answers there, and never read.
+    mute = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    mute.bind((own_loopback(24), 0))
+    dead = mute.getsockname()
     limited_at = own_loopback(23)
     with contextlib.ExitStack() as stack:
+        stack.callback(mute.close)
         limited = RateLimiter(limited_at, free_port(limited_at, tcp=False))
         stack.callback(limited.close)
         for daemon in (*good, wrong, unsynchronised):
