@@ -12,6 +12,7 @@ import pytest
 
 from appliance.core.routes import RouteTable
 from appliance.testing import running
+from appliance_people.people import People
 from appliance_people.sessions import cookie_name
 from tests.plugins.web.test_web_whole import CONFIG, PLUGINS
 from tests.plugins.web.visiting import address
@@ -48,7 +49,7 @@ async def whole(tmp_path):
         yield app
 
 
-async def compared(app, tmp_path, *flags, base=""):
+async def compared(app, tmp_path, *flags, base="", asker=()):
     """Run schemathesis; its complaints, or "" when there are none."""
     base = base or address(app)
     settings = tmp_path / "schemathesis.toml"
@@ -62,7 +63,7 @@ async def compared(app, tmp_path, *flags, base=""):
         "--seed", "1", "--workers", "1", "--no-color", *flags,
         cwd=tmp_path, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         env={**os.environ, "NO_PROXY": "127.0.0.1", "COLUMNS": "160", "SCHEMATHESIS_HOOKS": "schema_hooks",
-             "PYTHONPATH": str(Path(__file__).parent)},
+             "TIMEBALL_FUZZ_ASKER": ",".join(asker), "PYTHONPATH": str(Path(__file__).parent)},
     )  # fmt: skip
     try:
         text = (await process.communicate())[0].decode()
@@ -121,14 +122,17 @@ async def test_an_owner_over_https_is_answered_what_the_document_says(tmp_path, 
     async with whole_box(tmp_path / "state", "demo", history=False, tls="127.0.0.1:0") as box:
         secure = address(box.app, "https")
         _, value = box.cookie
+        people = box.app.service(People)
+        asker = next(iter(people.users.values()))
         skipped = [flag for _, path in ENDS for flag in ("--exclude-path", path)]
         complaints = await compared(
             box.app, tmp_path, "--tls-verify", "false", "--header", f"Cookie: {cookie_name('tls')}={value}",
             "--exclude-path", "/metrics", *skipped, "--phases", "examples,coverage,fuzzing",
-            "--max-examples", os.environ.get("TIMEBALL_FUZZ_EXAMPLES", "20"), base=secure,
+            "--max-examples", os.environ.get("TIMEBALL_FUZZ_EXAMPLES", "20"), base=secure, asker=(asker.id, asker.name),
         )  # fmt: skip
         assert not complaints, complaints
         assert "failed (incident" not in caplog.text
+        assert people.users[asker.id].role == "owner" and people.sessions_of(asker.id)
 
 
 async def test_every_operation_says_what_it_answers(tmp_path):
