@@ -18,7 +18,7 @@ from appliance.core.toml_positions import Path as KeyPath
 from appliance.settings import files
 from appliance.settings.document import UNSET, CannotEdit, edit
 from appliance.settings.keys import flat
-from appliance.settings.masking import Pattern, diff, masked, secret_keys
+from appliance.settings.masking import PLAIN, Pattern, diff, masked, secret_keys
 from appliance.settings.placing import Change, place
 from appliance.settings.sources import Snapshot, Sources
 
@@ -260,13 +260,15 @@ class Editor:
 
 def plain_value(value: Any) -> Any:
     """A model's value as a document can hold it: models as tables, tuples as lists, paths as text."""
+    if value is None or type(value) in PLAIN:
+        return value
     if isinstance(value, BaseModel):
         return {name: plain_value(inner) for name, inner in dict(value).items() if inner is not None}
     if isinstance(value, Mapping):
         return {str(key): plain_value(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [plain_value(entry) for entry in value]
-    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
+    return value if isinstance(value, (bool, int, float, str)) else str(value)
 
 
 def wrong(bad: BadConfig) -> Invalid:

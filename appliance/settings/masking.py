@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from pydantic import BaseModel, SecretBytes, SecretStr
@@ -17,6 +18,9 @@ SET = "(secret)"
 ANOTHER = "(another secret)"
 #: Keys that hold secrets by their name, whatever their model says: other people's plugins forget to mark them.
 _NAMES = re.compile(r"(^|_)(password|passphrase|passwd|token|api_?key|private_key|secret_key)$")
+
+#: Values that hold no others.
+PLAIN = frozenset({bool, int, float, str})
 
 Pattern = tuple[str, ...]  # "*" stands for an index
 
@@ -49,23 +53,37 @@ def _holds_secret(annotation: Any) -> bool:
 
 def is_secret(path: Path, secrets: Iterable[Pattern]) -> bool:
     """Whether the value at `path` must not be shown."""
-    pattern = tuple("*" if isinstance(part, int) else part for part in path)
-    named = [part for part in path if isinstance(part, str)]
-    return pattern in secrets or bool(named and _NAMES.search(named[-1]))
+    return _covered(_pattern(path), frozenset(secrets))
 
 
 def masked(value: Any, path: Path, secrets: Iterable[Pattern]) -> Any:
     """`value` without what is secret in it."""
-    if is_secret(path, secrets):
+    return _masked(value, _pattern(path), frozenset(secrets))
+
+
+def _pattern(path: Path) -> Pattern:
+    return tuple("*" if isinstance(part, int) else part for part in path)
+
+
+@lru_cache(4096)  # a list of 500 tables asks the same for each
+def _covered(pattern: Pattern, secrets: frozenset[Pattern]) -> bool:
+    named = [part for part in pattern if part != "*"]
+    return pattern in secrets or bool(named and _NAMES.search(named[-1]))
+
+
+def _masked(value: Any, pattern: Pattern, secrets: frozenset[Pattern]) -> Any:
+    if _covered(pattern, secrets):
         return SET if value not in (None, "", (), []) else value
+    if value is None or type(value) in PLAIN:
+        return value
     if isinstance(value, (SecretStr, SecretBytes)):
         return SET if value else ""
     if isinstance(value, BaseModel):
         value = dict(value)
     if isinstance(value, Mapping):
-        return {key: masked(inner, (*path, str(key)), secrets) for key, inner in value.items()}
+        return {key: _masked(inner, (*pattern, str(key)), secrets) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
-        return [masked(inner, (*path, i), secrets) for i, inner in enumerate(value)]
+        return [_masked(inner, (*pattern, "*"), secrets) for inner in value]
     return value
 
 
