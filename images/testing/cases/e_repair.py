@@ -7,6 +7,9 @@ from images.testing.cases.b_boot import START_S, ready
 from images.testing.inside import Shell
 from images.testing.machine import Machine
 
+#: Groups of blocks with a copy of the first block, and the size of one.
+COPIES = (1, 3, 5, 7, 9, 25, 27)
+GROUP_MIB = 128
 DATA = "$(findfs LABEL=timeball-data)"
 
 
@@ -31,6 +34,8 @@ def damaged(bench: Bench) -> str:
             "was damaged and has been repaired" in shell.must("cat /run/timeball/data-repaired"),
             "it says nothing",
         )
+        check(shell.must("findmnt -no FSTYPE /data") == "ext4", "/data is not the partition")
+        check(not shell.run("dmesg | grep 'EXT4-fs error'").said, "it is still damaged")
         check(shell.must("cat /data/box/mark") == "mine", "a file is gone")
         check(shell.must("cat /etc/machine-id") == identity, "the machine has another identity")
     ready(machine)
@@ -45,6 +50,10 @@ def destroyed(bench: Bench) -> str:
     with Shell(machine) as shell:
         device = shell.must(f"echo {DATA}")
         shell.must(f"dd if=/dev/urandom of={device} bs=1M count=300 conv=fsync 2>&1", within_s=600)
+        for group in COPIES[1:]:
+            shell.must(
+                f"dd if=/dev/urandom of={device} bs=1M seek={group * GROUP_MIB} count=1 conv=fsync 2>&1"
+            )
         before = shell.must(f"dd if={device} bs=1M count=16 2>/dev/null | sha256sum")
     machine.cut()
     machine.start()
