@@ -49,6 +49,9 @@ def destroyed(bench: Bench) -> str:
     machine, _ = used(bench, "destroyed")
     with Shell(machine) as shell:
         device = shell.must(f"echo {DATA}")
+        shell.must(
+            "fsfreeze --freeze /data"
+        )  # what the kernel still means to write would repair or change it
         shell.must(f"dd if=/dev/urandom of={device} bs=1M count=300 conv=fsync 2>&1", within_s=600)
         for group in COPIES[1:]:
             shell.must(
