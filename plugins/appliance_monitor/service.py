@@ -150,7 +150,7 @@ class Monitor:
         ctx.every(KEEP_S, lambda: keeping.keep(ctx.store, self.board))
         ctx.spawn("keep crossings", self._keep_crossings(ctx))
         ctx.every(TOUCH_S, self._look_at_ourselves)
-        ctx.every(TOUCH_S, lambda: ctx.status(self._summary()))
+        ctx.every(1.0, lambda: ctx.status(self._summary()))
         ctx.every(1.0, self._settle_held)
         ctx.spawn("clock steps", self._watch_steps(ctx))
         ctx.spawn("references", ask_now_and_then(ctx, self.sampler.sample, self._told_of_references))
