@@ -120,8 +120,9 @@ def started_anew(machine: Machine, before: str, within_s: float = 900) -> Shell:
     return fresh[0]
 
 
-#: What a kernel says that was emulated too slowly in its first moments; it hangs soon after. No such thing on real machines.
-_STILLBORN = "8254 timer not connected"
+#: What a kernel says that was emulated too slowly in its first moments: it hangs soon after, or a Pi's USB brings no network. No
+#: such thing on real machines.
+_STILLBORN = ("8254 timer not connected", ".usb: Not connected")
 
 
 def begin(machine: Machine, within_s: float = 900) -> Machine:
@@ -129,13 +130,17 @@ def begin(machine: Machine, within_s: float = 900) -> Machine:
     for _ in range(6):
         machine.start()
         machine.until(
-            lambda: _STILLBORN in machine.said() or "timeball address" in machine.said() or "timeball setup" in machine.said(),
+            lambda: _stillborn(machine) or "timeball address" in machine.said() or "timeball setup" in machine.said(),
             within_s, "the console speaks of Timeball", alive=True,
         )  # fmt: skip
-        if _STILLBORN not in machine.said():
+        if not _stillborn(machine):
             return machine
         machine.cut()
     raise Waited("this machine is too busy to emulate another one")
+
+
+def _stillborn(machine: Machine) -> bool:
+    return any(words in machine.said() for words in _STILLBORN)
 
 
 def inside(machine: Machine, command: str, within_s: float = 180) -> str:
