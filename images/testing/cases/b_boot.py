@@ -46,13 +46,18 @@ def little_memory(bench: Bench) -> str:
     machine = bench.machine("m512", door=True, memory_mib=512).start()
     ready(machine)
     with Shell(machine).ready(START_S) as shell:
+        # Idle is when the helpers of the start have ended: the certificate's maker, the agent.
+        machine.until(lambda: memory_mib(shell)[0] <= IDLE_MIB, 180, f"at most {IDLE_MIB} MB are in use")
         used, total = memory_mib(shell)
         killed = shell.must("journalctl -k --no-pager | grep -ci 'out of memory' || true")
     check(killed == "0", f"the kernel ran out of memory {killed} times")
-    check(used <= 250, f"{used} MB of {total} are in use")
     check(probes.ntp(machine.ports["ntp"]) is not None, "NTP is not answered")
     bench.done_with(machine)
     return f"{used} MB of {total} in use"
+
+
+#: What the whole system may have in use while nobody asks.
+IDLE_MIB = 250
 
 
 def memory_mib(shell: Shell) -> tuple[int, int]:
