@@ -150,7 +150,7 @@ class Panel:
         id: unique within the plugin.
         title: above the card.
         data: async callable; returns JSON-able values for `kind`.
-        kind: "facts" -> {"verdict": str, "level": "ok|degraded|failing", "facts": [[label, value], ...],
+        kind: "facts" -> {"verdict": str, "level": "ok|none|degraded|failing", "facts": [[label, value], ...],
             "spark": [numbers] (optional)}; "table" -> {"columns": [...], "rows": [[...], ...]}.
         order: small numbers first.
         link: page with more, or "".

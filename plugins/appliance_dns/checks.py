@@ -8,6 +8,7 @@ from typing import Any
 
 from appliance.api.contrib import Finding, HealthCheck, Metric, Panel
 from appliance.api.model import Level
+from appliance.core.beginning import beginning
 from appliance_dns.pools import APEX
 from appliance_dns.service import DnsService
 
@@ -75,6 +76,13 @@ class Checks:
         kept = self.stand_ins()
         families = (4, 6) if kept[4] or not kept[6] else (6, 4)
         note = next((notes[APEX, f] for f in families if (APEX, f) in notes), "nobody is usable")
+        if not any(kept.values()) and beginning(self._codes()):
+            return Finding(
+                f"nobody is answered yet: most of {registered} members are judged for the first time; until then {note}",
+                info=True,
+                remedy="wait: `timeball dns answer @` tells how many good probes each of them needs",
+                why="Until then clients that ask for the pool get no address.",
+            )
         text = f"none of {registered} members is usable; {note}"
         if not any(kept.values()):
             return Finding(text)
@@ -88,17 +96,21 @@ class Checks:
             f: len(pools[APEX, f].choices) if (APEX, f) in notes and (APEX, f) in pools else 0 for f in (4, 6)
         }
 
-    async def _few(self) -> str | None:
+    async def _few(self) -> Finding | str | None:
         usable, registered = self.count()
         if not registered:
-            return "the pool has no members yet"
+            return None  # that there are none is said by those who keep them
         zone = self._service.zone
         most = zone.plan.config.max_records if zone is not None else 1
         if usable == 0 or usable >= min(most, registered):
             return (
                 "only one member is usable: nothing stands in for it" if usable == registered == 1 else None
             )
-        return f"{usable} of {registered} members are usable; an answer has room for {most}"
+        text = f"{usable} of {registered} members are usable; an answer has room for {most}"
+        new = self._codes().count("new")
+        if usable + new < min(most, registered):
+            return text
+        return Finding(text, info=True, remedy=f"wait: {new} of them {'is' if new == 1 else 'are'} new")
 
     async def _problems(self) -> str | None:
         zone = self._service.zone
@@ -106,6 +118,10 @@ class Checks:
             return None
         more = f" (and {len(zone.problems) - 1} more)" if len(zone.problems) > 1 else ""
         return zone.problems[0] + more
+
+    def _codes(self) -> list[str]:
+        """How the members stand, as the monitor calls it."""
+        return [c.verdict.code if c.verdict else "new" for c in self._service.answers.candidates]
 
     def count(self) -> tuple[int, int]:
         """Members that may be answered, and all."""
@@ -205,7 +221,7 @@ class Checks:
         instead = sum(self.stand_ins().values())
         level = "degraded" if self._service.answers.stale or instead else "ok"
         if registered and not usable and not instead:
-            level = "failing"
+            level = "none" if beginning(self._codes()) else "failing"
         more = f"; {instead} {'address stands' if instead == 1 else 'addresses stand'} in" if instead else ""
         if zone is None:
             return {"verdict": "not answering yet", "level": "degraded", "facts": []}

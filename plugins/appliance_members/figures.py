@@ -10,12 +10,17 @@ from appliance.api.context import SetupContext
 from appliance.api.contrib import Finding, HealthCheck, Metric, Panel
 from appliance.api.model import Level, Member
 from appliance.api.services import ScoreBoard
+from appliance.core.beginning import beginning
 from appliance.core.derived import Derived
 from appliance_members.config import Config
 from appliance_members.naming import pending_names
 from appliance_members.registrar import Registrar
 from appliance_members.roster import Roster
 from appliance_members.standing import Standing, group_of, stand
+
+
+def _begins(standings: Iterable[Standing]) -> bool:
+    return beginning("ok" if s.in_pool else s.code for s in standings)
 
 
 class Figures:
@@ -45,24 +50,25 @@ class Figures:
     async def nobody_is_left(self) -> str | None:
         """What is wrong when not one member may be answered."""
         standings = [s for _, s in self.standings()]
-        if any(s.in_pool for s in standings) or not standings or self._all_new(standings):
+        if any(s.in_pool for s in standings) or not standings or _begins(standings):
             return None
         causes = Counter(group_of(s) for s in standings)
         told = ", ".join(f"{n} {group}" for group, n in causes.most_common())
         return f"none of {len(standings)} members may be answered ({told})"
 
-    async def nobody_yet(self) -> str | None:
-        """What is missing before the pool can answer for the first time."""
+    async def nobody_yet(self) -> Finding | None:
+        """What is missing before the pool can answer for the first time: with servers, nothing but patience."""
         standings = [s for _, s in self.standings()]
         if not standings:
-            return "there is no member yet"
-        if self._all_new(standings):
-            return f"{len(standings)} members wait for their first probes"
-        return None
-
-    @staticmethod
-    def _all_new(standings: list[Standing]) -> bool:
-        return all(s.score is None and s.code == "new" for s in standings)
+            return Finding("there is no member yet")
+        if not _begins(standings):
+            return None
+        new = sum(s.code == "new" for s in standings)
+        return Finding(
+            f"{new} new {'member is' if new == 1 else 'members are'} judged for the first time, and nobody is answered yet",
+            info=True,
+            remedy="wait: each enters after a number of good probes; `timeball member list` tells how many are missing",
+        )
 
     async def unknown_names(self) -> str | None:
         """Declared names that do not resolve."""
@@ -88,10 +94,12 @@ class Figures:
         groups = Counter(group_of(s) for _, s in standings)
         inside = groups.pop("in_pool", 0)
         nobody = None if inside else await self.nobody_is_left()
-        problem = nobody or (None if inside else await self.nobody_yet())
+        yet = None if inside or nobody else await self.nobody_yet()
+        level = "failing" if nobody else "ok" if yet is None else "none" if yet.info else "degraded"
+        problem = nobody or (yet and yet.text)
         return {
             "verdict": problem or f"{inside} of {len(standings)} members are in the answers",
-            "level": "ok" if problem is None else "failing" if nobody else "degraded",
+            "level": level,
             "facts": [
                 ["IPv4 in the answers", sum(s.in_pool and m.family == 4 for m, s in standings)],
                 ["IPv6 in the answers", sum(s.in_pool and m.family == 6 for m, s in standings)],

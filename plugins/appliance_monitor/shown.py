@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from appliance.api.contrib import HealthCheck, Metric, Panel
+from appliance.core.beginning import beginning
 from appliance_monitor import sightings
 from appliance_monitor.service import STALE_S
 
@@ -24,10 +25,8 @@ def panel(monitor: Monitor) -> Panel:
         elif not verdicts:
             verdict, level = "No servers to watch yet.", "degraded"
         else:
-            verdict, level = (
-                f"{inside} of {len(verdicts)} servers are good enough to be answered.",
-                "ok" if inside else "failing",
-            )
+            verdict = f"{inside} of {len(verdicts)} servers are good enough to be answered."
+            level = "ok" if inside else "none" if beginning(v.code for v in verdicts.values()) else "failing"
         answered, failed = (
             monitor.results["ok"],
             sum(n for k, n in monitor.results.items() if k not in ("ok", "discarded")),

@@ -15,6 +15,7 @@ from appliance_web.views import draws as draws_view
 from appliance_web.views import traffic as traffic_view
 from appliance_web.views import zone as zone_view
 from appliance_web.views.member import DEFAULT_RANGE, RANGES
+from appliance_web.views.standing import is_beginning
 
 #: Draws that the page's own link asks for.
 _DRAWS = 1000
@@ -52,7 +53,9 @@ class DnsPage:
         return await site.page(
             request, "dns.html", "Zones & DNS", here="/dns", live="answers verdict", topic="dns",
             same=dns_view.same(asked, zone),
-            said=dns_view.sentence(zone, running=running),
+            said=dns_view.sentence(
+                zone, running=running, begins=is_beginning(site.rows(None, recent=False) or ())
+            ),
             zone=zone,
             running=running,
             asked=asked,

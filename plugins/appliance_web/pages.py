@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from appliance.api.contrib import Panel
-from appliance.api.errors import NotFound
+from appliance.api.errors import NotFound, StoreError
 from appliance.api.services import Members
 from appliance.core.routes import Reply, Request
-from appliance_web import charts, words
+from appliance_web import charts, words, zone_log
 from appliance_web.actions import redirect
 from appliance_web.charts.scale import Arcsinh, offset_axis
 from appliance_web.drawing import Drawing
@@ -54,9 +54,12 @@ class Pages:
             mine=bool(request.only),
             may_add=request.actor.may_own("servers:write"),
             may_examine=request.actor.may("doctor:read"),
-            problems=overview_view.problems(overview_view.health(box)),
+            problems=[
+                *overview_view.servers(rows or ()),
+                *overview_view.problems(overview_view.health(box)),
+            ],
             cards=[] if request.only else [*await self._cards(), *await self._machine(request)],
-            figures=await self._figures(request),
+            figures=[*await self._pool_figure(request, rows), *await self._figures(request)],
             zones=pulse.zone_lines(rows or ()),
             rows=shown,
             total=len(rows or ()),
@@ -156,6 +159,17 @@ class Pages:
             await value(request, "/api/v1/clock"),
             await value(request, "/api/v1/clock/history", range="1h", points="60"),
         )
+
+    async def _pool_figure(self, request: Request, rows: Sequence[Row] | None) -> list[pulse.Figure]:
+        """The whole pool over a day; a member sees no more than the own servers, whose past is on their pages."""
+        if not rows or request.only:
+            return []
+        now = self._site.now()
+        try:
+            series = await self._site.ctx.store.read(lambda db: zone_log.day(db, "@", now))
+        except StoreError:
+            series = []
+        return [pulse.pool_figure(rows, series)]
 
     async def _machine(self, request: Request) -> list[overview_view.Card]:
         card = pulse.machine_card(await self._site.operations.value(request, "/api/v1/machine"))

@@ -132,15 +132,14 @@ class PublicPages:
         rows = site.rows(None, recent=False)
         known = rows or []
         counts = zone_log.count(known)
-        members, inside = counts["@"]
         pool = self._name()
         named = {row.member.id: row.called for row in known if view.named(row)}
         return view.Public(
             ts=now,
             name=pool,
-            said=site.pool(rows),
-            members=members,
-            inside=inside,
+            said=view.sentence(site.pool(rows), counts["@"]),
+            members=counts["@"].members,
+            inside=counts["@"].inside,
             zones=view.zones(counts, await self._zone_days(counts, now), pool),
             servers=view.servers(known, await self._server_days(known, now)),
             unlisted=len(known) - len(named),

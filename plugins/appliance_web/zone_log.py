@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from appliance.api.contrib import Migration, Retention, Rollup
 from appliance.core.ordering import natural
 from appliance.store.series import read_series
-from appliance_web.views.standing import Row
+from appliance_web.views.standing import Row, is_beginning
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -37,20 +38,58 @@ MIGRATIONS = (
 )
 
 
-def count(rows: Iterable[Row]) -> dict[str, tuple[int, int]]:
-    """For each zone how many servers it has that should be answered, and how many are: "@" is the whole pool."""
-    found: dict[str, tuple[int, int]] = {"@": (0, 0)}
+@dataclass(frozen=True, slots=True)
+class Count:
+    """The servers of a zone that nobody has set aside.
+
+    Attributes:
+        members: all of them.
+        inside: who is answered.
+        new: who is judged for the first time, and not expected to be answered yet.
+        begins: nobody is answered because most are new.
+    """
+
+    members: int = 0
+    inside: int = 0
+    new: int = 0
+    begins: bool = False
+
+    @property
+    def expected(self) -> int:
+        """Who should be answered; nobody in a zone that begins."""
+        return 0 if self.begins else self.members - self.new
+
+
+def count(rows: Iterable[Row]) -> dict[str, Count]:
+    """The servers of each zone: "@" is the whole pool."""
+    found: dict[str, list[Row]] = {"@": []}
     for row in rows:
         if row.word in ("paused", "leaving", "watched only", "unverified"):
             continue
         for zone in {"@", *row.member.zones}:
-            members, inside = found.get(zone, (0, 0))
-            found[zone] = members + 1, inside + row.in_pool
-    return dict(sorted(found.items(), key=lambda z: (z[0] != "@", natural(z[0])))[:MOST_ZONES])
+            found.setdefault(zone, []).append(row)
+    chosen = sorted(found.items(), key=lambda z: (z[0] != "@", natural(z[0])))[:MOST_ZONES]
+    return {zone: _count(members) for zone, members in chosen}
 
 
-def as_rows(counts: Mapping[str, tuple[int, int]], ts: float) -> list[dict[str, Any]]:
-    return [{"ts": ts, "zone": z, "members": m, "inside": i} for z, (m, i) in counts.items()]
+def _count(rows: list[Row]) -> Count:
+    return Count(
+        len(rows), sum(r.in_pool for r in rows), sum(r.word == "new" for r in rows), is_beginning(rows)
+    )
+
+
+def as_rows(counts: Mapping[str, Count], ts: float) -> list[dict[str, Any]]:
+    """For the table: who is new counts on no side, so that newcomers make no day worse."""
+    return [{"ts": ts, "zone": z, "members": c.expected, "inside": c.inside} for z, c in counts.items()]
+
+
+def day(db: sqlite_utils.Database, zone: str, now: float) -> list[float | None]:
+    """How many servers of a zone were in over the last day, oldest first; None where nobody counted."""
+    series = read_series(db, RETENTION, (zone,), now - _DAY_S, now + 1, points=60, values=("inside",))
+    return [
+        float(v) if v is not None and series.n[i] else None
+        for i, v in enumerate(series.values["inside"].mean)
+    ]
 
 
 def days(db: sqlite_utils.Database, zone: str, now: float) -> list[str]:

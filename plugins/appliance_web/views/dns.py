@@ -10,6 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from appliance.core import ordering
+from appliance.core.beginning import SET_ASIDE
 from appliance_web import words
 from appliance_web.charts import share_bar
 from appliance_web.views.standing import Sentence, Shape, number
@@ -125,7 +126,7 @@ def _candidate(c: Mapping[str, Any]) -> CandidateRow:
         member=str(c.get("id", "")),
         called=_called(c),
         place=_at(c),
-        shape="ok" if c.get("in_answer") else "none" if c.get("in") else "failing",
+        shape="ok" if c.get("in_answer") else "none" if c.get("in") else _left_out(str(c.get("code"))),
         word=_word(c),
         weight=words.count(number(c.get("weight"))),
         chance=words.percent(chance),
@@ -135,8 +136,15 @@ def _candidate(c: Mapping[str, Any]) -> CandidateRow:
     )
 
 
-def sentence(found: Zone | None, *, running: bool) -> Sentence:
-    """The page's verdict."""
+def _left_out(code: str) -> Shape:
+    """How somebody is drawn who is left out: red is for those who have failed."""
+    if code in ("new", "unknown", "unverified"):
+        return "none"
+    return "paused" if code in SET_ASIDE else "failing"
+
+
+def sentence(found: Zone | None, *, running: bool, begins: bool = False) -> Sentence:
+    """The page's verdict; `begins` when nobody is usable because most servers are judged for the first time."""
     if not running:
         return Sentence(
             "failing",
@@ -159,7 +167,7 @@ def sentence(found: Zone | None, *, running: bool) -> Sentence:
             "The first server is answered once its score is high enough.",
         )
     if standing is not None and not standing.usable:
-        return _nobody(found.name, standing)
+        return _nobody(found.name, standing, begins=begins)
     if found.stale:
         return Sentence(
             "degraded",
@@ -187,7 +195,7 @@ def sentence(found: Zone | None, *, running: bool) -> Sentence:
 _FAMILY = {4: "IPv4", 6: "IPv6"}
 
 
-def _nobody(name: str, standing: Standing) -> Sentence:
+def _nobody(name: str, standing: Standing, *, begins: bool) -> Sentence:
     """None of the servers may be answered: what clients get, which is not the same under every setting."""
     total = standing.members
     who = "The one server is not usable" if total == 1 else f"None of the {total} servers is usable"
@@ -198,6 +206,10 @@ def _nobody(name: str, standing: Standing) -> Sentence:
         text = f"{who}: DNS gives {words.plural(kept, source, many)} instead."
         return Sentence("degraded", text, more)
     given = "replies SERVFAIL" if standing.on_empty == "servfail" else "gives no address"
+    if begins:
+        who = "The one server is" if total == 1 else f"The {total} servers are"
+        more = f"{who} judged for the first time; the question below tells how far each of them is."
+        return Sentence("none", f"DNS {given} for {name} yet: no server has proven itself so far.", more)
     return Sentence("failing", f"{who}: DNS {given} for {name}.", more)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from markupsafe import Markup
 
@@ -13,20 +14,38 @@ from appliance.api.contrib import Panel
 from appliance.api.model import ClockState, Health, Level
 from appliance_web import words
 from appliance_web.charts import sparkline
-from appliance_web.views.standing import SHAPES, Row, Shape
+from appliance_web.views.standing import NEEDS_ATTENTION, SHAPES, Row, Shape, worst_first
 
 _MOST_FACTS = 10
+_MOST_NAMED = 4
+#: Where something can be done about what a plugin complains of.
+_PLACES: Mapping[str, tuple[str, str]] = {
+    "members": ("/members", "Servers"),
+    "monitor": ("/log", "Log"),
+    "dns": ("/dns", "Zones & DNS"),
+    "ntp": ("/time", "Time"),
+    "clock": ("/clock", "Clock"),
+    "updates": ("/updates", "Updates"),
+    "web": ("/tls", "TLS & trust"),
+}
 _MOST_ROWS = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One line of "what needs you"."""
+    """One line of "what needs you".
+
+    Attributes:
+        link: page where something can be done about it, or "".
+        place: what that page is called; "" when the text itself is the link.
+    """
 
     shape: Shape
     source: str
     text: str
     remedy: str
+    link: str = ""
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +97,35 @@ def problems(health: Health | None) -> list[Problem]:
         return []
     order = {Level.FAILING: 0, Level.DEGRADED: 1, Level.OK: 2}
     return [
-        Problem(_shape(p.level), "" if p.text.lower().startswith(p.source) else p.source, p.text, p.remedy)
+        Problem(
+            _shape(p.level),
+            "" if p.text.lower().startswith(p.source) else p.source,
+            p.text,
+            p.remedy,
+            *_PLACES.get(p.source, ("", "")),
+        )
         for p in sorted(health.problems, key=lambda p: order[p.level])
     ]
+
+
+def servers(rows: Iterable[Row]) -> list[Problem]:
+    """The servers that need somebody, the most urgent first; many are named by their number alone."""
+    wanting = [row for row in worst_first(list(rows)) if row.word in NEEDS_ATTENTION]
+    named = wanting if len(wanting) <= _MOST_NAMED else wanting[: _MOST_NAMED - 1]
+    found = [
+        Problem(
+            row.shape,
+            row.called,
+            f"{row.word}: {row.reason}",
+            "",
+            f"/members/{quote(row.member.id, safe='')}",
+        )
+        for row in named
+    ]
+    if rest := len(wanting) - len(named):
+        text = f"{rest} more servers need attention"
+        found.append(Problem(wanting[len(named)].shape, "", text, "", "/members?state=attention"))
+    return found
 
 
 def health_chip(health: Health | None) -> Chip:

@@ -15,6 +15,7 @@ from appliance_web import words
 from appliance_web.charts import frame, strip
 from appliance_web.journal import Entry
 from appliance_web.views.standing import Row, Sentence, Shape, number
+from appliance_web.zone_log import Count
 
 #: The tag by which a server's operator says that it may be named in public.
 LISTED = "public"
@@ -98,21 +99,44 @@ def named(row: Row) -> bool:
     return LISTED in row.member.tags
 
 
-def zones(counts: Mapping[str, tuple[int, int]], days: Mapping[str, Sequence[str]], pool: str) -> list[Named]:
+def sentence(said: Sentence, count: Count) -> Sentence:
+    """The pool for those who use it, who can neither add a server nor attend to one.
+
+    Args:
+        said: the same for those who run it.
+        count: of the whole pool.
+    """
+    if not count.members and said.shape == "none":
+        return Sentence("none", "This pool is being set up.", "It has no servers yet.")
+    if count.begins and said.shape in ("none", "degraded"):
+        who = "Its server is" if count.members == 1 else f"Its {count.members} servers are"
+        return Sentence(
+            "none",
+            "This pool is about to begin.",
+            f"{who} judged for the first time, and answered after a number of good probes.",
+        )
+    return said
+
+
+def zones(counts: Mapping[str, Count], days: Mapping[str, Sequence[str]], pool: str) -> list[Named]:
     """One line for each zone, the pool itself first."""
     found = []
-    for zone, (members, inside) in counts.items():
+    for zone, count in counts.items():
         shape: Shape = (
             "none"
-            if not members
+            if not count.members or count.begins
             else "failing"
-            if not inside
+            if not count.inside
             else "degraded"
-            if inside * 2 < members
+            if count.inside * 2 < count.expected
             else "ok"
         )
         name = pool if zone == "@" else f"{zone}.{pool}"
-        word = f"{inside} of {words.plural(members, 'server')} in"
+        word = (
+            f"{count.inside} of {words.plural(count.members, 'server')} in"
+            if count.members
+            else "no servers yet"
+        )
         found.append(Named(name, shape, word, _with_now(days.get(zone, ()), shape)))
     return found
 

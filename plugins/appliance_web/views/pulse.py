@@ -14,7 +14,7 @@ from appliance_web.charts import share_bar, sparkline
 from appliance_web.charts.scale import Linear
 from appliance_web.views import traffic
 from appliance_web.views.overview import Card
-from appliance_web.views.standing import Row, Shape, number
+from appliance_web.views.standing import Row, Shape, is_beginning, number
 
 #: Below this share of free room, and above this temperature, a person should know.
 _LITTLE_ROOM, _NO_ROOM = 0.10, 0.02
@@ -73,6 +73,23 @@ def figures(asked: Any, clock: Any, history: Any) -> list[Figure]:
     return found
 
 
+def pool_figure(rows: Sequence[Row], past: Sequence[float | None]) -> Figure:
+    """How many servers are in the pool.
+
+    Args:
+        rows: all servers.
+        past: how many were in over the last day, oldest first.
+    """
+    inside = sum(r.in_pool for r in rows)
+    values = [*past, float(inside)]
+    most = max(v for v in values if v is not None)
+    title = f"Servers in the pool in the last day, {inside} now"
+    spark = sparkline(values, title, Linear(0.0, max(most, 1.0) * 1.05, 16.0)) if past else Markup("")
+    return Figure(
+        "In the pool", words.count(inside), f"of {words.plural(len(rows), 'server')}", spark, "/members"
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class ZoneLine:
     """One zone: servers in and all, by family, and a bar of the share that is in."""
@@ -87,30 +104,39 @@ class ZoneLine:
 
 def zone_lines(rows: Iterable[Row], most: int = 12) -> list[ZoneLine]:
     """Zones by their name, the whole pool first; servers that are set aside do not count."""
-    counts: dict[str, dict[int, list[int]]] = {}
+    members: dict[str, list[Row]] = {}
     for row in rows:
         if row.word in ("paused", "leaving", "watched only"):
             continue
         for zone in {"@", *row.member.zones}:
-            family = counts.setdefault(zone, {4: [0, 0], 6: [0, 0]})[row.member.family]
-            family[0] += row.in_pool
-            family[1] += 1
+            members.setdefault(zone, []).append(row)
     return [
-        _zone(zone, families)
-        for zone, families in sorted(counts.items(), key=lambda z: (z[0] != "@", natural(z[0])))[:most]
+        _zone(zone, inside)
+        for zone, inside in sorted(members.items(), key=lambda z: (z[0] != "@", natural(z[0])))[:most]
     ]
 
 
-def _zone(zone: str, families: Mapping[int, Sequence[int]]) -> ZoneLine:
-    inside, all_ = (sum(families[f][i] for f in (4, 6)) for i in (0, 1))
-    shape: Shape = "failing" if not inside else "degraded" if inside * 2 < all_ else "ok"
-    word = f"{inside} of {all_} in"
+def _zone(zone: str, rows: Sequence[Row]) -> ZoneLine:
+    inside = sum(r.in_pool for r in rows)
+    word = f"{inside} of {len(rows)} in"
+    # Who is new is not expected to be in, and takes nothing from a zone that is in order.
+    expected = sum(r.word != "new" for r in rows)
+    shape: Shape = (
+        "none"
+        if is_beginning(rows)
+        else "failing"
+        if not inside
+        else "degraded"
+        if inside * 2 < expected
+        else "ok"
+    )
     name = "the whole pool" if zone == "@" else zone
-    return ZoneLine(name, _of(families[4]), _of(families[6]), shape, word, share_bar(inside / all_, word))
+    return ZoneLine(name, _of(rows, 4), _of(rows, 6), shape, word, share_bar(inside / len(rows), word))
 
 
-def _of(family: Sequence[int]) -> str:
-    return f"{family[0]} of {family[1]}" if family[1] else words.DASH
+def _of(rows: Sequence[Row], family: int) -> str:
+    among = [r for r in rows if r.member.family == family]
+    return f"{sum(r.in_pool for r in among)} of {len(among)}" if among else words.DASH
 
 
 def machine_card(value: Any) -> Card | None:

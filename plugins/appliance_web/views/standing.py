@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from appliance.api.model import Member, Verdict
 from appliance.core import ordering
+from appliance.core.beginning import beginning
 from appliance_web import words
 
 Shape = Literal["ok", "degraded", "failing", "none", "paused"]
@@ -169,6 +170,14 @@ class Sentence:
     more: str = ""
 
 
+def is_beginning(rows: Iterable[Row]) -> bool:
+    """Whether nobody of these is in because most are judged for the first time; see `appliance.core.beginning`."""
+    return beginning(
+        "ok" if r.in_pool else "new" if r.word == "new" else "out" if r.word in NEEDS_ATTENTION else "paused"
+        for r in rows
+    )
+
+
 def pool_sentence(rows: Iterable[Row] | None, monitor: str, started: float | None = None) -> Sentence:
     """The pool in one sentence.
 
@@ -205,6 +214,9 @@ def pool_sentence(rows: Iterable[Row] | None, monitor: str, started: float | Non
         text = "; ".join([text, *parts]) + "."
     if inside == 0 and waiting == total:
         return Sentence("none", text, "A new server needs a number of good probes before it is answered.")
+    if is_beginning(all_rows):
+        more = "The pool begins: a new server needs a number of good probes before it is answered."
+        return Sentence("degraded" if troubled else "none", text, more)
     shape: Shape = "failing" if inside == 0 else "none" if then else "degraded" if troubled else "ok"
     return Sentence(shape, text, more)
 

@@ -320,6 +320,25 @@ async def test_health_says_what_is_wrong(tmp_path: Path) -> None:
         assert "none of 3 members is usable" in await problems()
 
 
+async def test_servers_that_are_judged_for_the_first_time_are_no_trouble_but_dns_says_that_nobody_is_answered(
+    tmp_path: Path,
+) -> None:
+    new = {"code": "new", "reason": "out: proving itself"}
+    verdicts = (bad("m1", **new), bad("m2", **new), bad("m3", truthful=False, code="wrong_time"))
+    async with dns_running(tmp_path, (member(1), member(2), member(3)), verdicts) as bed:
+        assert addresses(ask(bed)) == set()
+        health = await bed.app.host.refresh_health()
+        assert [p.text for p in health.problems if p.source.startswith("dns")] == []
+        checks = (await bed.app.get("/api/v1/doctor"))["checks"]
+        [empty] = [c for c in checks if c["id"] == "dns.empty"]
+        assert empty["level"] == "info"
+        assert "nobody is answered yet" in empty["text"]
+        bed.board.say(good("m1"), bad("m2", **new), bad("m3", **new))
+        await wait_until(lambda: len(bed.answered()) == 1, "the first to enter")
+        health = await bed.app.host.refresh_health()
+        assert [p.text for p in health.problems if p.source.startswith("dns")] == []
+
+
 async def test_the_card_says_which_data_plane_answers_and_what_its_threads_may_do(tmp_path: Path) -> None:
     async with dns_running(tmp_path, (member(1),), (good("m1"),)) as bed:
         [panel] = bed.app.host.shared.contributions["dns"]["panels"]

@@ -640,10 +640,15 @@ async def test_health_says_what_is_missing(tmp_path):
     board = Board(clock)
     async with pool(tmp_path, clock=clock, board=board) as app:
         figures = app.host.services.get(Desk).figures
-        assert "no member" in await figures.nobody_yet()
+        assert "no member" in (await figures.nobody_yet()).text
         (row,) = (await add(app, "192.0.2.1", force=True))["created"]
-        assert "first probes" in await figures.nobody_yet()
+        yet = await figures.nobody_yet()
+        assert "1 new member is judged for the first time" in yet.text
+        assert yet.info, "there is nothing to do but wait"
         assert await figures.nobody_is_left() is None
+        board.verdicts.set({row["id"]: Verdict(row["id"], 3.0, False, "proving itself", "new")})
+        assert (await figures.nobody_yet()).info
+        assert (await figures.card())["level"] == "none"
         board.verdicts.set({row["id"]: Verdict(row["id"], -5.0, False, "silent", "low_score")})
         assert await figures.nobody_yet() is None
         assert "1 out" in await figures.nobody_is_left()

@@ -121,6 +121,23 @@ async def test_while_nobody_is_usable_the_verdict_says_what_is_answered_then(
         assert [p.level.value for p in health.problems if "none of 7 members is usable" in p.text] == [level]
 
 
+async def test_before_the_first_server_has_proven_itself_the_page_is_calm_and_says_that_no_address_is_given(
+    tmp_path,
+):
+    clock, members = SystemClock(), [member(1), member(2), member(3)]
+    new = {"code": "new", "reason": "out: proving itself, score 1.0, 10 after 13 more good probes"}
+    board = Board(clock, *(bad(m.id, **new) for m in members), stale_after_s=1e9)
+    services = {Members: Registry(clock, *members), ScoreBoard: board}
+    async with visited(tmp_path, None, config=CONFIG, plugins=("web", "dns"), provide=services) as visitor:
+        await visitor.app.until_running("dns")
+        shape, text = await _head(visitor)
+        assert shape == "none"
+        assert "DNS gives no address for pool.example.org yet: no server has proven itself so far." in text
+        _, page, _ = await visitor.get("/dns")
+        assert page.count('class="pill none"') == 3
+        assert 'class="pill failing"' not in page
+
+
 async def test_a_family_without_usable_servers_is_named(tmp_path):
     clock = SystemClock()
     members = [member(1), member(2, address="2001:db8::2")]

@@ -16,6 +16,7 @@ from appliance_web import zone_log
 from appliance_web.journal import Entry
 from appliance_web.views import public
 from appliance_web.views.standing import Sentence
+from appliance_web.zone_log import Count
 from tests.plugins.web.fake_pool import HOSTILE
 from tests.plugins.web.html_check import read
 from tests.plugins.web.visiting import visited
@@ -44,7 +45,7 @@ async def test_a_stranger_sees_it_small_and_without_script(tmp_path):
 async def test_it_is_made_once_a_minute(tmp_path, monkeypatch):
     async with visited(tmp_path) as visitor:
         made = []
-        monkeypatch.setattr(zone_log, "count", lambda rows: made.append(1) or {"@": (1, 1)})
+        monkeypatch.setattr(zone_log, "count", lambda rows: made.append(1) or {"@": Count(1, 1)})
         for path in PATHS * 3:
             await visitor.get(path)
         assert len(made) == 1
@@ -160,7 +161,7 @@ async def test_zones_are_kept_and_read_back_by_the_day(tmp_path):
         day = 86400
         now = NOW // day * day + 1000
         for ago, inside in ((0, 3), (1, 1), (2, 0)):
-            for row in zone_log.as_rows({"@": (4, inside), "de": (1, 1)}, now - ago * day):
+            for row in zone_log.as_rows({"@": Count(4, inside), "de": Count(1, 1)}, now - ago * day):
                 visitor.app.host.store.append(zone_log.TABLE, row)
         await visitor.app.host.store.flush()
         cells = await visitor.app.host.store.read(lambda db: zone_log.days(db, "@", now))
@@ -184,7 +185,7 @@ def test_a_new_server_has_no_share_yet(days):
 
 def test_today_shows_what_is_now_before_the_first_reading():
     [pool, zone] = public.zones(
-        {"@": (4, 1), "de": (2, 2)}, {"@": ["none"] * 90, "de": ["none", "failing"]}, "pool.example"
+        {"@": Count(4, 1), "de": Count(2, 2)}, {"@": ["none"] * 90, "de": ["none", "failing"]}, "pool.example"
     )
     assert (pool.days[-1], zone.days[-1]) == ("degraded", "failing")
     assert (pool.name, zone.name, zone.word) == ("pool.example", "de.pool.example", "2 of 2 servers in")
@@ -219,3 +220,30 @@ def test_the_command_alone_says_how_it_goes(monkeypatch):
     assert "\x1b" not in done.output
     assert "timeball setup code" in owner
     assert "timeball doctor" in advice
+
+
+@pytest.mark.parametrize(
+    ("count", "text", "shape", "day"),
+    [
+        (Count(), "This pool is being set up.", "none", "none"),
+        (Count(3, 0, 2, begins=True), "This pool is about to begin.", "none", "none"),
+        (Count(3, 0, 1), "0 of 3 servers are in the pool.", "failing", "failing"),
+        (Count(9, 3, 6), "0 of 3 servers are in the pool.", "failing", "ok"),
+    ],
+)
+def test_a_pool_that_begins_is_no_failure_and_newcomers_make_no_day_worse(count, text, shape, day):
+    said = Sentence("failing", "0 of 3 servers are in the pool.")
+    if count.begins or not count.members:
+        said = Sentence("none", "No servers yet.", "Add the first one: it is probed before it is accepted.")
+    found = public.sentence(said, count)
+    assert (found.text, found.shape) == (text, shape)
+    assert "Add" not in found.more, "strangers cannot"
+    [line] = public.zones({"@": count}, {"@": ["none"] * 90}, "pool.example")
+    assert line.days[-1] == line.shape == day
+    [row] = zone_log.as_rows({"@": count}, NOW)
+    assert row["members"] == (0 if day == "none" else count.members - count.new)
+
+
+def test_a_silent_monitor_is_told_of_a_pool_that_begins_too():
+    silent = Sentence("failing", "The monitor has fallen silent.")
+    assert public.sentence(silent, Count(2, 0, 2, begins=True)) is silent

@@ -128,6 +128,19 @@ def test_zones_are_counted_by_family_and_who_is_set_aside_does_not_count():
     assert lines == [("the whole pool", "1 of 2", "1 of 1", "2 of 3 in"), ("de", "1 of 2", "–", "1 of 2 in")]
 
 
+@pytest.mark.parametrize(
+    ("codes", "shape"),
+    [("new new low_score", "none"), ("new low_score low_score", "failing"), ("ok new new new", "ok"), ("ok low_score low_score", "degraded")],
+)  # fmt: skip
+def test_a_zone_of_new_servers_begins_and_newcomers_make_none_worse(codes, shape):
+    rows = [
+        row(Member(f"m{i}", f"192.0.2.{i}"), Verdict(f"m{i}", 20.0, code == "ok", "x", code))
+        for i, code in enumerate(codes.split())
+    ]
+    [line] = pulse.zone_lines(rows)
+    assert line.shape == shape
+
+
 @pytest.mark.parametrize("value", [None, {}, {"points": [{"offset_s": None}]}])
 def test_figures_before_anything_is_known(value):
     found = pulse.figures(None, {"synchronised": False}, value)

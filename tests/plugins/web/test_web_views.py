@@ -73,6 +73,8 @@ NEW = {"in_pool": False, "code": "new", "score": 1.0}
         ([{}] + [WRONG] * 2 + [NEW, {"state": "paused", "in_pool": False}], "ok", "1 of 5 servers is in the pool; 2 need attention; 1 is new; 1 is set aside.", "degraded"),
         ([WRONG] * 2, "ok", "0 of 2 servers are in the pool; 2 need attention.", "failing"),
         ([NEW] * 2, "ok", "0 of 2 servers are in the pool; 2 are new.", "none"),
+        ([NEW] * 2 + [WRONG], "ok", "0 of 3 servers are in the pool; 1 needs attention; 2 are new.", "degraded"),
+        ([NEW] + [WRONG] * 2, "ok", "0 of 3 servers are in the pool; 2 need attention; 1 is new.", "failing"),
         ([{}] * 2, "stale", "The monitor has fallen silent.", "failing"),
         ([{}] * 2, "missing", "Nobody is watching the servers.", "failing"),
     ],
@@ -116,7 +118,7 @@ def test_servers_of_the_same_state_are_in_the_order_of_their_addresses_and_names
 
 def test_however_many_zones_there_are_the_pool_itself_is_counted():
     rows = [row(*one(i, zones=(f"{i}",))) for i in range(60)]
-    assert zone_log.count(rows)["@"] == (60, 60)
+    assert zone_log.count(rows)["@"] == zone_log.Count(60, 60)
 
 
 def test_reasons_do_not_repeat_the_state_beside_them():
@@ -401,3 +403,30 @@ def test_the_time_page_tells_about_keys_and_interleaved_mode_where_there_are_any
     assert (found["Keys"], found["Authenticated"], found["In interleaved mode"]) == (
         "2 keys from /keys", "1\u202f200 replies, 4 refused", "7 replies"
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (0, []),
+        (2, ["192.0.2.0", "192.0.2.1"]),
+        (4, ["192.0.2.0", "192.0.2.1", "192.0.2.2", "192.0.2.3"]),
+        (9, ["192.0.2.0", "192.0.2.1", "192.0.2.2", ""]),
+    ],
+)
+def test_the_overview_names_the_servers_that_need_somebody_as_long_as_they_are_few(wrong, said):
+    found = overview.servers(rows_of(*[WRONG] * wrong, {}, NEW))
+    assert [p.source for p in found] == said
+    assert all(p.link.startswith("/members") for p in found)
+    if wrong == 9:
+        assert (found[-1].text, found[-1].link) == (
+            "6 more servers need attention",
+            "/members?state=attention",
+        )
+
+
+def test_a_problem_leads_to_the_page_where_something_can_be_done():
+    health = Health(
+        Level.DEGRADED, (Problem("dns", Level.DEGRADED, "few"), Problem("strange", Level.DEGRADED, "x")), NOW
+    )
+    assert [(p.link, p.place) for p in overview.problems(health)] == [("/dns", "Zones & DNS"), ("", "")]
