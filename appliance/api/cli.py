@@ -11,12 +11,22 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
 import click
+
+from appliance.api.foreign import inert, json_text, printable
+from appliance.core.columns import left as leftmost
+from appliance.core.columns import right as rightmost
+from appliance.core.columns import width
+
+__all__ = (
+    "EXIT_BY_STATUS", "EXIT_UNREACHABLE", "Admin", "Failure", "admin", "call_options", "echo_error", "echo_file", "emit",
+    "path_part", "printable", "state_dir", "table", "unreachable", "wants_json",
+)  # fmt: skip
 
 EXIT_UNREACHABLE = 3
 #: Exit code by the HTTP status of a refusal; 1 for any other.
@@ -34,7 +44,7 @@ class Failure(click.ClickException):
     def show(self, file: Any = None) -> None:
         click.echo(f"Error: {printable(self.message)}", err=True)
         if self.remedy:
-            click.echo(f"  {self.remedy}", err=True)
+            click.echo(f"  {printable(self.remedy)}", err=True)
 
 
 #: How long a command waits for an appliance that says it is still starting, and between two looks.
@@ -151,6 +161,7 @@ def unreachable(path: Path, error: Exception) -> Failure:
 def _refusal(status: int, value: Any) -> Failure:
     if not isinstance(value, dict):
         return Failure(f"the appliance answered {status}: {str(value)[:200]}")
+    value = inert(value)
     text = str(value.get("detail") or value.get("title") or status)
     for entry in value.get("errors", ()):
         text += f"\n  {entry['field']}: {entry['message']}"
@@ -201,12 +212,24 @@ def wants_json() -> bool:
     return bool(call_options().get("json"))
 
 
-def emit(value: Any, human: Callable[[Any], None]) -> None:
-    """Print `value` as JSON when --json was given, else let `human` print it for people."""
+def emit(value: Any, human: Callable[[Any], None], several_lines: Collection[str] = ()) -> None:
+    """Print `value` as JSON when --json was given, else let `human` print it for people.
+
+    Args:
+        value: what the appliance answered, as decoded JSON.
+        human: prints it, or parts of it. What it is given holds nothing that a terminal obeys, unless it is one text, which
+            is for `printable` or `echo_file`.
+        several_lines: keys of texts whose lines are ours, and are printed as they are.
+    """
     if wants_json():
-        click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+        click.echo(json_text(value))
     else:
-        human(value)
+        human(value if isinstance(value, str) else inert(value, several_lines))
+
+
+def echo_file(text: str) -> None:
+    """Print what the appliance gave as a file: to a program as it is, on a terminal without what a terminal obeys."""
+    click.echo(printable(text) if sys.stdout.isatty() else text)
 
 
 def path_part(text: str) -> str:
@@ -214,25 +237,15 @@ def path_part(text: str) -> str:
     return quote(text, safe="")
 
 
-def printable(text: object) -> str:
-    """Text from the network without control bytes: terminals obey those."""
-    return "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in str(text))
-
-
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Sequence[str] = ()) -> None:
     """Print an aligned table; columns named in `right` are aligned to the right."""
     # A line break in a cell would let a stranger's text pass for a row of ours.
-    cells = [
-        [printable("" if cell is None else cell).replace("\n", "\ufffd") for cell in row] for row in rows
-    ]
-    widths = [
-        max(len(column), *(len(row[i]) for row in cells)) if cells else len(column)
-        for i, column in enumerate(columns)
-    ]
+    cells = [[printable("" if cell is None else cell, keep="") for cell in row] for row in rows]
+    widths = [max([width(column), *(width(row[i]) for row in cells)]) for i, column in enumerate(columns)]
 
     def line(row: Sequence[str]) -> str:
         parts = [
-            c.rjust(w) if column in right else c.ljust(w)
+            rightmost(c, w) if column in right else leftmost(c, w)
             for c, w, column in zip(row, widths, columns, strict=True)
         ]
         return "  ".join(parts).rstrip()

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from appliance.api.cli import Failure, admin, emit, path_part, table
+from appliance.api.cli import Failure, admin, echo_file, emit, path_part, table
+from appliance.api.foreign import json_text
 
 
 @click.group("plugin")
@@ -59,4 +60,7 @@ def api(path: str, method: str, data: str | None) -> None:
     if not path.startswith("/"):
         raise Failure(f"{path!r} is no path of the API: it begins with a slash, as in /api/v1/members", 2)
     value = admin().ask(method.upper(), path, body=body)
-    click.echo(value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False))
+    if isinstance(value, str):
+        echo_file(value)
+    else:
+        click.echo(json_text(value))

@@ -128,7 +128,7 @@ def config_history() -> None:
 def config_diff(number: int) -> None:
     """What one change did to the files."""
     found = _ask("GET", f"/changes/{number}", lambda offline: offline.entry(number))
-    emit(found, lambda e: click.echo(printable(e["diff"])))
+    emit(found, lambda e: click.echo(e["diff"]), several_lines=("diff",))
 
 
 @config_group.command("undo")
@@ -187,8 +187,9 @@ def _tell(answer: Any, *, dry_run: bool, wait: bool) -> None:
         made = answer["change"] = _settled(made)
 
     def show(found: Any) -> None:
+        made = found.get("change")
         if found["diff"]:
-            click.echo(printable(found["diff"]))
+            click.echo(found["diff"])
         for note in found["notes"]:
             click.echo(f"note: {note}")
         for effect in found["effects"]:
@@ -206,7 +207,7 @@ def _tell(answer: Any, *, dry_run: bool, wait: bool) -> None:
                 f"change {made['id']}: {made['state']}; `timeball config undo {made['id']}` takes it back"
             )
 
-    emit(answer, show)
+    emit(answer, show, several_lines=("diff",))
     if made and made["state"] == "reverted":
         sys.exit(1)
 

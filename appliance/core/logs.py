@@ -48,9 +48,13 @@ def _message(record: logging.LogRecord) -> str:
 
 
 class Text(logging.Formatter):
+    """For a terminal. Further lines are indented: none of them can look as if another source had said it."""
+
     def format(self, record: logging.LogRecord) -> str:
         stamp = time.strftime("%H:%M:%S", time.gmtime(record.created))
-        line = f"{stamp} {record.levelname.lower():7} {_source(record):10} {_message(record)}"
+        line = f"{stamp} {record.levelname.lower():7} {_source(record):10} {_message(record)}".replace(
+            "\n", "\n    "
+        )
         colour = (
             _COLOURS.get(record.levelno, "") if sys.stderr.isatty() and not os.environ.get("NO_COLOR") else ""
         )

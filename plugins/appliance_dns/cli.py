@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from appliance.api.cli import admin, emit, printable, table
+from appliance.api.cli import admin, echo_file, emit, printable, table
 
 
 def register(cli: click.Group) -> None:
@@ -24,7 +24,7 @@ def register(cli: click.Group) -> None:
 
     @dns.command("zone", help="Print the zone as a zone file.")
     def zone() -> None:
-        emit(admin().get("/api/v1/dns/zone"), click.echo)
+        emit(admin().get("/api/v1/dns/zone"), echo_file)
 
     @dns.command("status", help="Show the zone, its names and what was asked.")
     def status() -> None:

@@ -6,16 +6,15 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, IPvAnyAddress, IPvAnyNetwork
 
+from appliance.api.foreign import printable
+
 _NS = Field(ge=0, le=2**62)
 _MOST_TEXT = 2200
 
 
-def printable(text: str) -> str:
-    """Text without what could move a terminal's cursor or turn its direction; pages escape the rest."""
-    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
-
-
-Text = Annotated[str, Field(max_length=_MOST_TEXT), AfterValidator(printable)]
+#: Without what could move a terminal's cursor or turn its direction; pages escape the rest.
+_Inert = AfterValidator(printable)
+Text = Annotated[str, Field(max_length=_MOST_TEXT), _Inert]
 
 
 class _FromChild(BaseModel):
@@ -25,7 +24,7 @@ class _FromChild(BaseModel):
 class Hello(_FromChild):
     """Its first words: what it has, and what of its confinement is lacking."""
 
-    scapy: Annotated[str, Field(max_length=32), AfterValidator(printable)]
+    scapy: Annotated[str, Field(max_length=32), _Inert]
     lacking: Annotated[list[Text], Field(max_length=16)]
     pid: Annotated[int, Field(ge=1)]
 
@@ -42,7 +41,7 @@ class Seen(_FromChild):
     rule: Annotated[str, Field(max_length=63)]
     who: IPvAnyNetwork
     address: IPvAnyAddress
-    key: Annotated[str, Field(max_length=255), AfterValidator(printable)]
+    key: Annotated[str, Field(max_length=255), _Inert]
     since_ns: Annotated[int, _NS]
     last_ns: Annotated[int, _NS]
     count: Annotated[int, Field(ge=0, le=2**53)]

@@ -8,7 +8,8 @@ from typing import IO, Any
 
 import click
 
-from appliance.api.cli import Failure, admin, emit, path_part, printable, wants_json
+from appliance.api.cli import Failure, admin, echo_file, emit, path_part, printable, wants_json
+from appliance.api.foreign import json_text
 from appliance_members import telling
 from appliance_members.spans import parse_date, parse_span
 
@@ -204,7 +205,7 @@ def remove_member(
 def verify_member(key: str, method: str | None, renew: bool) -> None:
     """Confirm that a server belongs to whoever added it: by your word, or by a proof."""
     done = admin().post(_one(key, "verify"), {"method": method or "admin", "renew": renew})
-    emit(done, telling.print_verification)
+    emit(done, telling.print_verification, several_lines=("instructions",))
 
 
 @member.command("export", epilog=_examples("timeball member export > members.csv"))
@@ -215,10 +216,10 @@ def export_members(form: str | None) -> None:
     """Print all members so that `import` can read them."""
     form = form or ("json" if wants_json() else "csv")
     found = admin().get("/api/v1/members/export", {"format": form})
-    click.echo(
-        found if isinstance(found, str) else json.dumps(found, indent=2, ensure_ascii=False),
-        nl=form == "json",
-    )
+    if isinstance(found, str):
+        echo_file(found.removesuffix("\n"))
+    else:
+        click.echo(json_text(found))
 
 
 @member.command(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from appliance.api.errors import Invalid
+from appliance.api.foreign import is_formula
 from appliance.api.model import Member
 from appliance_members.addresses import DEFAULT_PORT, canonical_host, canonical_target, split_endpoint
 from appliance_members.fields import checked_fields
@@ -146,18 +147,18 @@ def _row_of_csv(row: Mapping[Any, Any], line: int) -> dict[str, Any]:
     return values
 
 
-#: What a spreadsheet takes for the beginning of a formula.
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
-
-
 def _defused(text: str) -> str:
     """Text that no spreadsheet runs: an apostrophe goes in front of what looks like a formula, or like such an apostrophe."""
-    return f"'{text}" if text.startswith((*_FORMULA, "'")) else text
+    return f"'{text}" if _gets_apostrophe(text) else text
 
 
 def _fused(text: str) -> str:
     """The text as it was before `_defused`."""
-    return text[1:] if text[:1] == "'" and text[1:].startswith((*_FORMULA, "'")) else text
+    return text[1:] if text[:1] == "'" and _gets_apostrophe(text[1:]) else text
+
+
+def _gets_apostrophe(text: str) -> bool:
+    return is_formula(text) or text.startswith("'")
 
 
 def exported(members: Iterable[Member]) -> list[dict[str, Any]]:

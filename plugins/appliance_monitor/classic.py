@@ -6,6 +6,8 @@ import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from appliance.api.foreign import defused, replaced
+
 HEADER = "ts_epoch,ts,offset,step,score,monitor_id,monitor_name,rtt,leap,error"
 #: Without `since` the pool shows this much.
 LOOKBACK_S = 4 * 86_400
@@ -51,7 +53,7 @@ def as_log(rows: Iterable[Mapping[str, Any]]) -> str:
         rtt = "" if row["rtt_s"] is None else decimal(row["rtt_s"] * 1e3)
         cells = (
             str(int(row["ts"])), stamp, decimal(row["offset_s"]), decimal(row["step"]), decimal(row["score"]),
-            str(MONITOR_ID), row["monitor"], rtt, str(row["leap"] or ""), _text(row["error"]),
+            str(MONITOR_ID), _text(row["monitor"]), rtt, str(row["leap"] or ""), _text(row["error"]),
         )  # fmt: skip
         lines.append(",".join(cells))
     return "\n".join(lines) + "\n"
@@ -68,8 +70,7 @@ def decimal(value: float | None) -> str:
 def _text(value: str | None) -> str:
     """Text from the network: control characters made visible, quoted where a comma would split it."""
     # A kiss code is four bytes of a stranger's choice: none of them begins a formula in somebody's spreadsheet.
-    value = f"'{value}" if value and value[0] in "=+-@" else value
-    shown = "".join(c if c.isprintable() else f"<0x{ord(c):02X}>" for c in value or "")
+    shown = defused(replaced(value or "", lambda c: f"<0x{ord(c):02X}>"))
     return '"' + shown.replace('"', '""') + '"' if "," in shown or '"' in shown else shown
 
 

@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from appliance.api.foreign import csv_cell
 from appliance.store.series import Series
 
 RANGES_S = {"1h": 3600, "6h": 21_600, "1d": 86_400, "7d": 604_800, "30d": 2_592_000, "1y": 31_536_000}
@@ -56,14 +57,5 @@ def as_csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str] = COLUMNS) 
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(columns)
     for row in rows:
-        writer.writerow([cell(row.get(name)) for name in columns])
+        writer.writerow([csv_cell(row.get(name)) for name in columns])
     return out.getvalue()
-
-
-def cell(value: Any) -> Any:
-    """A value for a cell of a CSV file; text that a spreadsheet would run as a formula is defused."""
-    if not isinstance(value, str):
-        return value
-    # Control bytes of a stranger would end a row before its end, in some readers.
-    shown = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in value)
-    return f"'{shown}" if shown[:1] in ("=", "+", "-", "@") else shown

@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 from aiohttp import web
 
+from appliance.api.foreign import csv_cell
 from appliance_monitor import classic
-from appliance_monitor.history import cell
 
 Row = Mapping[str, Any]
 Show = Literal["", "lost", "cost", "below"]
@@ -124,7 +124,7 @@ async def texts(read: Reader, format_: Format, names: Mapping[str, str]) -> Asyn
     first = True
     async for rows in pages(read):
         if format_ == "csv":
-            yield "".join(_csv_line([cell(row[name]) for name in COLUMNS]) for row in rows)
+            yield "".join(_csv_line([csv_cell(row[name]) for name in COLUMNS]) for row in rows)
         elif format_ == "ntppool":
             lines = classic.as_log(rows).rstrip("\n").split("\n")[1:]
             yield "".join(

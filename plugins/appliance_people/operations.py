@@ -10,6 +10,7 @@ from typing import Any
 from appliance.api.actor import ABOUT_ROLES, ROLES, Actor
 from appliance.api.errors import Conflict, NotFound, Refused
 from appliance.api.events import AccountRemoved
+from appliance.api.foreign import csv_cell
 from appliance.api.services import Store
 from appliance.core.bus import Bus
 from appliance.core.routes import Reply, Request, RouteTable
@@ -222,7 +223,7 @@ class Operations:
         out = io.StringIO()
         writer = csv.writer(out)
         writer.writerow(Row.__dataclass_fields__)
-        writer.writerows([_cell(value) for value in asdict(row).values()] for row in rows)
+        writer.writerows([csv_cell(value) for value in asdict(row).values()] for row in rows)
         return Reply(out.getvalue(), content_type="text/csv")
 
     async def verify_audit(self, request: Request) -> dict[str, Any]:
@@ -318,8 +319,3 @@ class Operations:
             "used": token.used,
             "used_from": token.used_from,
         }
-
-
-def _cell(value: Any) -> Any:
-    """A table program must not take text for a formula."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value

@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from appliance.api.foreign import replaced
+from appliance.core import columns
+
 WIDTH, HEIGHT = 80, 24
 #: Addresses that fit.
 _MOST_URLS = 4
@@ -139,17 +142,18 @@ def _folded(text: str, width: int) -> list[str]:
 def _between(left: str, right: str, width: int) -> str:
     """Left and right at the ends of a line; the right one gives way."""
     left = _plain(left)
-    return left + right.rjust(width - len(left)) if len(left) + len(right) < width else left.ljust(width)
+    if columns.width(left) + len(right) < width:
+        return left + columns.right(right, width - columns.width(left))
+    return columns.left(left, width)
 
 
 def _clipped(text: str, width: int) -> str:
-    text = _plain(text)
-    return text if len(text) <= width else f"{text[: width - 1]}…"
+    return columns.clipped(_plain(text), width)
 
 
 def _plain(text: str) -> str:
     """Without control bytes: a terminal obeys those."""
-    return "".join(c if c.isprintable() else "?" for c in text)
+    return replaced(text, lambda _: "?")
 
 
 def painted(found: Sequence[Line], *, colour: bool) -> str:

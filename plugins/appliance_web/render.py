@@ -9,6 +9,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from appliance.api.foreign import is_plain
 from appliance.core.routes import Reply
 from appliance_web import charts, words
 from appliance_web.assets import Assets
@@ -17,7 +18,7 @@ from appliance_web.views import check
 
 def _visible(value: Any) -> Any:
     """Make control bytes in any text visible; markup of ours passes."""
-    return words.printable(value) if type(value) is str and not value.isprintable() else value
+    return words.printable(value) if type(value) is str and not is_plain(value) else value
 
 
 def _lined(text: str) -> Markup:

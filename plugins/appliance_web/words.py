@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from markupsafe import Markup, escape
 
+from appliance.api.foreign import visible
 from appliance.core import figures
 
 DASH = "–"
@@ -127,4 +128,4 @@ def ticks(text: str) -> Markup:
 
 def printable(text: object) -> str:
     """Text from the network with control bytes made visible; HTML escaping is the template's work."""
-    return "".join(c if c.isprintable() or c in _OUR_SPACES else f"\\x{ord(c):02x}" for c in str(text))
+    return visible(text, keep=_OUR_SPACES)

@@ -7,16 +7,22 @@ from collections.abc import Iterable
 from markupsafe import Markup, escape
 
 from appliance_web.charts.scale import Span, Tick, time_ticks
+from appliance_web.words import printable
+
+
+def said(text: object) -> Markup:
+    """Text of whoever it is, escaped, and without what a reader's screen would obey; markup of ours as it is."""
+    return escape(text if isinstance(text, Markup) else printable(text))
 
 
 def element(name: str, content: Markup | str = "", **attributes: object) -> Markup:
     """One SVG element; `class_` and `data_ts` style names become `class` and `data-ts`, None leaves an attribute out."""
     pairs = "".join(
-        f' {key.rstrip("_").replace("_", "-")}="{escape(value)}"'
+        f' {key.rstrip("_").replace("_", "-")}="{said(value)}"'
         for key, value in attributes.items()
         if value is not None
     )
-    return Markup(f"<{name}{pairs}>{escape(content)}</{name}>")  # noqa: S704 - every part is escaped above
+    return Markup(f"<{name}{pairs}>{said(content)}</{name}>")  # noqa: S704 - every part is escaped above
 
 
 def joined(parts: Iterable[Markup]) -> Markup:

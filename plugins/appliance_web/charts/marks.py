@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from appliance_web import words
 from appliance_web.charts import frame
@@ -40,7 +40,7 @@ def sparkline(
     # A table has a hundred of these: they are written in one piece, and the title alone needs escaping.
     return Markup(  # noqa: S704
         f'<svg class="spark" width="{WIDTH:g}" height="{HEIGHT:g}" viewBox="0 0 {WIDTH:g} {HEIGHT:g}" role="img">'
-        f'<title>{escape(title)}</title>{base}<path d="{frame.polyline(places)}" class="line"/>{tip}</svg>'
+        f'<title>{frame.said(title)}</title>{base}<path d="{frame.polyline(places)}" class="line"/>{tip}</svg>'
     )
 
 
@@ -61,7 +61,7 @@ def history(
         drawn += f'<path d="{commands}" class="{status}"/>' if commands else ""
     return Markup(  # noqa: S704 - written in one piece as the line above; the title alone needs escaping
         f'<svg class="spark strip" width="{WIDTH:g}" height="{_ROW_HEIGHT:g}" viewBox="0 0 {WIDTH:g} {_ROW_HEIGHT:g}" role="img">'
-        f'<title>{escape(title)}</title><path d="M2 {axis.y(zero) + 2:g}H{WIDTH - 2:g}" class="base"/>'
+        f'<title>{frame.said(title)}</title><path d="M2 {axis.y(zero) + 2:g}H{WIDTH - 2:g}" class="base"/>'
         f'<path d="{frame.polyline(places)}" class="line"/>{drawn}</svg>'
     )
 

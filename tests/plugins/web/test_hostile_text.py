@@ -40,6 +40,11 @@ PAYLOADS = {
     "terminal": "\x1b]0;owned\x07\x1b[2Jgone\x9b31m",
     "line": "x\r\nCRITICAL forged a line of its own",
     "direction": "abc\u202egnp.exe",
+    "isolate": "abc\u2066\u061c\u200egnp",
+    "unseen": "ad\u200b\u2060\u00adm\u3164in\ufeff\u2800",
+    "separator": "x\u2028CRITICAL forged\u2029CRITICAL forged\x85CRITICAL forged",
+    "spaces": "   =1+1",
+    "wide": "\uff1d1\uff0b1",
 }
 OURS = {"Sec-Fetch-Site": "same-origin"}
 #: Reference identifiers and kiss codes of hostile servers: four bytes.
@@ -128,8 +133,12 @@ def lying_kinds() -> tuple[ProbeKind, ...]:
 
 
 def control(text: str, allowed: str = "\n") -> list[str]:
-    """Control and direction characters that a terminal or a log obeys."""
-    return [c for c in text if c not in allowed and (unicodedata.category(c) == "Cc" or c in "\u202d\u202e")]
+    """Characters that a terminal or a log obeys, that turn the direction of writing, or that nobody sees."""
+    return [
+        c
+        for c in text
+        if c not in allowed and (unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp") or c in "\u3164\u2800")
+    ]
 
 
 async def check_pages(box: Box, session: aiohttp.ClientSession) -> list[str]:
@@ -181,6 +190,9 @@ async def check_tables(box: Box, session: aiohttp.ClientSession) -> list[str]:
         seen += 1
         for row in csv.reader(io.StringIO(text, newline="")):
             wrong += [f"{path}: {cell!r} is a formula" for cell in row if formula(cell)]
+            # What is read in again, letter by letter, is left as it is: `api/v1/members/export`.
+            if "members/export" not in path:
+                wrong += [f"{path}: {cell!r} is not inert" for cell in row if control(cell, "")]
     assert seen >= 4
     return wrong
 
@@ -207,7 +219,9 @@ async def check_drawings(box: Box, session: aiohttp.ClientSession) -> list[str]:
 
 def formula(cell: str) -> bool:
     """Whether a spreadsheet would run it; a plain number it only reads."""
-    if not cell.startswith(("=", "+", "-", "@", "\t", "\r")):
+    if not cell.strip().startswith(tuple("=+-@\uff1d\uff0b\uff0d\uff20")) and not cell.startswith(
+        ("\t", "\r")
+    ):
         return False
     try:
         float(cell)
