@@ -45,7 +45,7 @@ class SetupPages:
                           status: int = 200) -> Reply:  # fmt: skip
         return await self._frame.page(  # type: ignore[no-any-return]
             request, "people/setup.html", "Set up this box", topic="security", status=status,
-            same=[("CLI", "timeball setup code"), ("CLI", "timeball user add NAME --role owner")],
+            here="/setup", same=[("CLI", "timeball setup code"), ("CLI", "timeball user add NAME --role owner")],
             form=form, why=why, fields=fields or {},
         )  # fmt: skip
 
@@ -70,11 +70,15 @@ class SetupPages:
                 )
         return redirect("/setup/server")
 
+    async def _states(self, request: Request) -> dict[str, str]:
+        """State of each plugin that there is."""
+        plugins = (await self._frame.ask(request, "GET", "/api/v1/plugins")).value
+        return {p["id"]: p["state"] for p in plugins} if isinstance(plugins, list) else {}
+
     async def _now(self, request: Request) -> tuple[str, dict[str, bool]]:
         """The pool's name, and which roles are on; only of plugins that there are."""
         config = (await self._frame.ask(request, "GET", "/api/v1/config")).value
-        plugins = (await self._frame.ask(request, "GET", "/api/v1/plugins")).value
-        states = {p["id"]: p["state"] for p in plugins} if isinstance(plugins, list) else {}
+        states = await self._states(request)
         tables = config.get("plugins", {}) if isinstance(config, Mapping) else {}
         zone = (tables.get("dns") or {}).get("zone", "")
         return str(zone), {key: states[key] != "disabled" for key, _, _ in ROLES_OF_BOX if key in states}
@@ -85,7 +89,7 @@ class SetupPages:
             request, "people/setup_pool.html", "Name and roles", topic="security", status=status,
             same=[("API", 'PATCH /api/v1/config {"set": {"plugins.dns.zone": "..."}}')],
             zone=zone, roles=[(key, name, text, on[key]) for key, name, text in ROLES_OF_BOX if key in on], named="dns" in on,
-            why=why, fields=fields or {},
+            why=why, fields=fields or {}, restores=(await self._states(request)).get("box") == "running",
         )  # fmt: skip
 
     async def server_form(self, request: Request) -> Reply:

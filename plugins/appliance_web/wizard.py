@@ -15,7 +15,7 @@ from appliance.core.ordering import natural
 from appliance.core.routes import Reply, Request
 from appliance_web.actions import as_error, member_body, read_form, redirect
 from appliance_web.check_api import asked
-from appliance_web.checking import MOST_TARGETS, Check
+from appliance_web.checking import MOST_TARGETS, Check, Part
 from appliance_web.site import Site
 from appliance_web.views import preview
 from appliance_web.views.standing import Shape, number
@@ -213,7 +213,8 @@ class Wizard:
             same=[("CLI", f"timeball member add {one['address']}") for one in draft.wanted[:4]]
             + [("API", 'POST /api/v1/members {"address": "..."}')],
             draft=draft, steps=STEPS, step=step, why=why, errors=errors or {}, stubborn=stubborn,
-            check=check, limits=check.limits if check else None, standings=_standings(check),
+            check=check, limits=check.limits if check else None, standings=_standings(check, draft),
+            hopeless=_hopeless(check, draft),
             shares=await self._shares(request, draft) if step == "preview" else [],
             may_vouch=request.actor.may("servers:vouch"), may_look=request.actor.may("dns:read"),
             may_force=request.actor.may("servers:write"),
@@ -261,8 +262,21 @@ def _at(draft: Draft, step: str) -> str:
     return f"/members/add/{draft.id}/{step}"
 
 
-def _standings(check: Check | None) -> list[tuple[Shape, str]]:
-    """For each address, how its check ended."""
-    if check is None:
-        return []
-    return [(p.said.shape, p.said.text) if p.said else ("none", "being asked") for p in check.parts]
+def _chosen(check: Check | None, draft: Draft) -> list[Part]:
+    """The checks of the addresses that shall be added."""
+    wanted = {(str(one["address"]), int(one["port"])) for one in draft.wanted}
+    return [p for p in check.parts if (p.target.address, p.target.port) in wanted] if check else []
+
+
+def _standings(check: Check | None, draft: Draft) -> list[tuple[Shape, str, str]]:
+    """For each address that shall be added, how its check ended."""
+    return [
+        (p.said.shape, p.target.address, p.said.text) if p.said else ("none", p.target.address, "being asked")
+        for p in _chosen(check, draft)
+    ]
+
+
+def _hopeless(check: Check | None, draft: Draft) -> bool:
+    """Whether the check is over and not one address gave time that could be used: then going on is not what one wants first."""
+    parts = _chosen(check, draft)
+    return bool(parts and check and check.done) and all(p.said and p.said.shape == "failing" for p in parts)

@@ -71,7 +71,11 @@ def sentence(clock: Any) -> Sentence:
         return Sentence("failing", "The time is not to be trusted now, and replies say so.", more)
     right = words.seconds(number(clock.get("root_distance_s")))
     if clock.get("source") == "local":
-        return Sentence("degraded", "The system clock is served as it is; nobody vouches for it.", more)
+        return Sentence(
+            "degraded",
+            "The system clock is served as it is; nobody vouches for it.",
+            f"Replies say that it is right to {right}, at stratum {clock.get('stratum')}: that is what we claim, not what was measured.",
+        )
     shape: Shape = "degraded" if clock.get("warnings") else "ok"
     return Sentence(shape, f"The time is right to {right}, at stratum {clock.get('stratum')}.", more)
 

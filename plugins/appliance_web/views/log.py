@@ -168,12 +168,20 @@ def sentence(found: Sequence[Line], asked: Question, monitor: str) -> Sentence:
         return Sentence("none", "No probe fits." if asked.filtered else "Nothing has been probed yet.")
     if asked.before is not None:
         return Sentence("none", f"{words.plural(len(found), 'older probe')}.")
-    lost = sum(line.level == "failing" for line in found)
-    if not lost:
+    lost, cost = (sum(line.level == level for line in found) for level in ("failing", "degraded"))
+    if asked.filtered:
+        return Sentence(
+            "none",
+            f"The last {words.plural(len(found), 'probe')} that {'fit' if len(found) > 1 else 'fits'}.",
+        )
+    if not lost and not cost:
+        only = len(found) == 1
         return Sentence(
             "ok",
-            f"The last {len(found)} probes all brought a time."
-            if not asked.filtered
-            else f"The last {len(found)} that fit.",
+            "The one probe earned full marks."
+            if only
+            else f"The last {len(found)} probes all earned full marks.",
         )
-    return Sentence("none", f"The last {len(found)} probes, {lost} of them without a time.")
+    parts = [f"{lost} brought no time"] if lost else []
+    parts += [f"{cost} earned less than full marks"] if cost else []
+    return Sentence("none", f"Of the last {words.plural(len(found), 'probe')}, {' and '.join(parts)}.")

@@ -110,7 +110,8 @@ def problems(health: Health | None) -> list[Problem]:
 
 def servers(rows: Iterable[Row]) -> list[Problem]:
     """The servers that need somebody, the most urgent first; many are named by their number alone."""
-    wanting = [row for row in worst_first(list(rows)) if row.word in NEEDS_ATTENTION]
+    rows = worst_first(list(rows))
+    wanting = [row for row in rows if row.word in NEEDS_ATTENTION]
     named = wanting if len(wanting) <= _MOST_NAMED else wanting[: _MOST_NAMED - 1]
     found = [
         Problem(
@@ -125,6 +126,14 @@ def servers(rows: Iterable[Row]) -> list[Problem]:
     if rest := len(wanting) - len(named):
         text = f"{rest} more servers need attention"
         found.append(Problem(wanting[len(named)].shape, "", text, "", "/members?state=attention"))
+    if waiting := [row for row in rows if row.word == "unverified"]:
+        who, link = (
+            (waiting[0].called, f"/members/{quote(waiting[0].member.id, safe='')}")
+            if len(waiting) == 1
+            else ("", "/members?state=new")
+        )
+        many = "it is" if who else f"{len(waiting)} servers are"
+        found.append(Problem("none", who, f"{many} watched, not answered: nobody has vouched yet", "", link))
     return found
 
 
@@ -133,7 +142,7 @@ def health_chip(health: Health | None) -> Chip:
     if health is None or health.as_of == 0:
         return Chip("none", "Not checked yet")
     if not health.problems:
-        return Chip("ok", "Everything is well")
+        return Chip("ok", "The box is well")
     return Chip(_shape(health.level), f"{words.plural(len(health.problems), 'thing')} not right")
 
 

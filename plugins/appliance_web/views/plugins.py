@@ -71,7 +71,8 @@ def _row(p: Mapping[str, Any]) -> PluginRow:
         shape=_SHAPES.get(state, "none"),
         word=_WORDS.get(state, state),
         why=str(p.get("why", "")),
-        text=str(p.get("text", "")),
+        # One without a task of its own has nothing to report.
+        text=str(p.get("text", "")) or ("at work when it is asked" if state == "running" else ""),
         since=p.get("since") or None,
         restarts=int(p.get("restarts") or 0),
         strikes=int(p.get("strikes") or 0),

@@ -334,6 +334,21 @@ def test_the_log_shows_the_newest_of_everybody_and_filters():
     ] == [1.0]
 
 
+@pytest.mark.parametrize(
+    ("probes", "query", "said"),
+    [
+        ([{"offset_s": 0.0, "step": 1}], {}, "The one probe earned full marks."),
+        ([{"offset_s": 0.0, "step": 1}] * 3, {}, "The last 3 probes all earned full marks."),
+        ([{"offset_s": 0.0, "step": 1}, {"offset_s": 0.3, "step": 0.04}, {}], {}, "Of the last 3 probes, 1 brought no time and 1 earned less than full marks."),
+        ([{}] * 2, {"show": "lost"}, "The last 2 probes that fit."),
+    ],
+)  # fmt: skip
+def test_the_log_says_how_many_were_less_than_good(probes, query, said):
+    asked = log.Question.parse(query)
+    rows = [{"ts": float(i), **probe} for i, probe in enumerate(probes)][::-1]
+    assert log.sentence(log.lines([(Member("a", "192.0.2.1"), rows)], asked), asked, "ok").text == said
+
+
 def test_looks_are_few_and_fresh():
     looks = Looks()
     for i in range(KEPT + 5):

@@ -15,6 +15,7 @@ from tests.plugins.web.html_check import read
 from tests.plugins.web.test_web_browser import OVERFLOW, window
 from tests.plugins.web.test_web_checks import FakeProber
 from tests.plugins.web.visiting import visited
+from tests.support.wait import wait_for
 
 
 def answering(*samples):
@@ -205,3 +206,24 @@ def test_the_preview_is_what_the_name_server_draws():
     assert inclusion(weights, 4) == pytest.approx(theirs, abs=1e-3)
     rows = [{"id": str(i), "in": True, "weight": w} for i, w in enumerate(weights[:-1])]
     assert with_one_more(rows, 10, 4).chance == pytest.approx(theirs[-1], abs=1e-3)
+
+
+@pytest.mark.parametrize("good", [True, False], ids=["good", "refused"])
+async def test_going_on_is_what_one_wants_first_only_when_an_address_gave_time(tmp_path, good):
+    sample = Sample(offset_s=0.0004, rtt_s=0.004, stratum=2, leap=0) if good else Sample(error="refused")
+    async with registry(tmp_path, answering(sample)) as visitor:
+        where = (await visitor.post("/members/add/look", {"address": "127.0.0.1:9 [::1]:9"}))[2]
+
+        async def over() -> bool:
+            return 'aria-busy="true"' not in (await visitor.get(where))[1]
+
+        await wait_for(over, "the check to end")
+        page = (await visitor.get(where))[1]
+        [first] = re.findall(r'<button type="submit"[^>]*class="primary"[^>]*>([^<]+)', page)
+        assert first == ("Next: zone and weight" if good else "Ask again")
+        assert ("None of them gives time that the pool could use" in page) is not good
+        assert ("Go on all the same" in page) is not good
+        assert read(page).complaints == []
+        preview = (await visitor.get(where.replace("/check", "/preview")))[1]
+        assert "<b>127.0.0.1</b>" in preview, "each result stands beside its address"
+        assert ('<button type="submit" class="primary">Add 2 servers' in preview) is good
