@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import field_validator
 
 from appliance.api.config import PluginConfig, setting
+from appliance.core.figures import percent
 from appliance.wire.ntp import (
     HEADER,
     HEADER_BYTES,
@@ -79,7 +80,7 @@ class Fault(PluginConfig):
         if self.drift_ppm:
             words.append(f"drifts {self.drift_ppm:g} ppm")
         if self.loss:
-            words.append(f"loses {self.loss:.0%} of the packets")
+            words.append(f"loses {percent(self.loss)} of the packets")
         if self.delay_s:
             words.append(f"{self.delay_s * 1e3:g} ms slower")
         if self.wrong_origin:

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from appliance.api.cli import admin, echo_file, emit, printable, table
+from appliance.core.figures import percent
 
 
 def register(cli: click.Group) -> None:
@@ -54,7 +55,7 @@ def _print_answer(value: dict[str, Any]) -> None:
                     row["address"],
                     "" if row["score"] is None else f"{row['score']:.1f}",
                     row["weight"],
-                    f"{row['probability']:.1%}",
+                    percent(row["probability"]),
                     row["reason"],
                 ]
                 for row in value["candidates"]

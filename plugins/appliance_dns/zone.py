@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from appliance.api.contrib import AnswerRecord
+from appliance.core.figures import percent
 from appliance.dataplane.dns_slow import chaos_sections
 from appliance.dataplane.dns_snapshot import (
     ONE,
@@ -339,7 +340,7 @@ def zone_file(zone: Zone) -> str:
             pool, drawn = zone.plan.pools[path, family], zone.tables[path, family]
             lines += [
                 f"{name_text(name)}. {choice.ttl_s} IN {type_name(rrtype)} {choice.address}"
-                f" ; in {probability / ONE:.2%} of the answers"
+                f" ; in {percent(probability / ONE)} of the answers"
                 for choice, probability in zip(pool.choices, drawn.probabilities, strict=True)
             ]
     return "\n".join(lines) + "\n"

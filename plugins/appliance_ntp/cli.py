@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from appliance.api.cli import admin, emit, printable, table
+from appliance.core.figures import percent
 from appliance_ntp import keys_cli
 from appliance_ntp.clients import SORTS
 
@@ -51,7 +52,7 @@ def _print(told: dict[str, Any]) -> None:
             [
                 row["client"],
                 f"{row['packets']:,}",
-                f"{row['share']:.1%}",
+                percent(row["share"]),
                 "" if row["rate_per_s"] is None else f"{row['rate_per_s']:.3g}",
                 f"{row['dropped'] + row['kisses']:,}",
                 dt.datetime.fromtimestamp(row["last_seen"], dt.UTC).strftime("%Y-%m-%d %H:%M:%S"),

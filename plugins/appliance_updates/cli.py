@@ -100,7 +100,7 @@ def _follow() -> dict[str, Any]:
     last = ""
     while True:
         job: dict[str, Any] = admin().get(BASE)["job"]
-        line = f"{job['share']:4.0%}  {printable(job['doing'])}"
+        line = f"{100 * job['share']:3.0f} %  {printable(job['doing'])}"
         if line != last and not wants_json():
             click.echo(line, err=True)
             last = line

@@ -79,7 +79,7 @@ def lines(shown: Console, width: int = WIDTH, height: int = HEIGHT) -> list[Line
         found += [Line(f" {text}", "31") for text in _folded(shown.trouble, width)]
     else:
         found += _reach(shown, width)
-        found += _setup(shown)
+        found += _setup(shown, width)
         found += _state(shown, width)
     room = height - 1
     if len(found) > room:
@@ -104,23 +104,28 @@ def _reach(shown: Console, width: int) -> list[Line]:
     more = len(shown.urls) - _MOST_URLS
     found += [Line(f"   and {more} more: `timeball tls show`")] if more > 0 else []
     if shown.fingerprint:
-        half = len(shown.fingerprint) // 2 + 1
-        rows = (
-            [shown.fingerprint]
-            if len(shown.fingerprint) + 3 <= width
-            else [shown.fingerprint[:half], shown.fingerprint[half:]]
-        )
-        found += [Line(" Fingerprint of its certificate (SHA-256), to compare before you trust it")]
-        found += [Line(f"   {row}") for row in rows]
+        about = " Fingerprint of its certificate (SHA-256), to compare before you trust it"
+        found += [Line(about if len(about) <= width else about.partition(",")[0])]
+        found += [Line(f"   {row}") for row in _rows(shown.fingerprint, width - 3)]
     return [*found, Line()]
 
 
-def _setup(shown: Console) -> list[Line]:
+def _rows(fingerprint: str, room: int) -> list[str]:
+    """A fingerprint whole, in rows of alike length that break behind a colon: half of one is worth nothing."""
+    pairs = fingerprint.split(":")
+    most = max(1, room // (len(pairs[0]) + 1)) if len(fingerprint) > room else len(pairs)
+    number = -(-len(pairs) // most)
+    each = -(-len(pairs) // number)
+    rows = [":".join(pairs[i : i + each]) for i in range(0, len(pairs), each)]
+    return [f"{row}:" for row in rows[:-1]] + rows[-1:]
+
+
+def _setup(shown: Console, width: int) -> list[Line]:
     if not shown.code:
         return []
     minutes, seconds = divmod(max(0, shown.code_good_for_s), 60)
     return [
-        Line(" Nobody owns this box yet. Type this code into its pages:"),
+        *(Line(f" {row}") for row in _folded("Nobody owns this box yet. Type this code into its pages:", width)),
         Line(f"   {'   '.join(shown.code.split('-')) if ' ' in shown.code else shown.code}   good for {minutes} min {seconds:02} s", "1;33"),
         Line(),
     ]  # fmt: skip

@@ -97,7 +97,7 @@ UPLOAD_BYTES = 256 * 1024
 def tls_sentence(value: Mapping[str, Any]) -> Sentence:
     """How things stand with HTTPS."""
     if value["source"] == "none" or not value["https"]:
-        why = value["not_served"] or "listen_tls is empty."
+        why = value["not_served"] or "No address is set for it: listen_tls under Settings, Web pages."
         return Sentence("degraded", "HTTPS is not served.", why)
     where = ", ".join(value["https"])
     if value["warnings"]:

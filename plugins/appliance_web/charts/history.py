@@ -11,7 +11,15 @@ from markupsafe import Markup
 from appliance_web import words
 from appliance_web.charts import frame
 from appliance_web.charts.frame import element
-from appliance_web.charts.scale import Linear, RootFromTop, Span, nice, offset_axis, offset_ticks
+from appliance_web.charts.scale import (
+    Linear,
+    RootFromTop,
+    Span,
+    nice,
+    offset_axis,
+    offset_ticks,
+    score_floor,
+)
 
 OFFSET_HEIGHT = 220.0
 SCORE_HEIGHT = 130.0
@@ -139,9 +147,10 @@ def score_chart(
 ) -> Markup:
     """The score as a step line: it holds between probes."""
     height = SCORE_HEIGHT
-    top, bottom = (limits.top, limits.bottom) if limits else (20.0, -100.0)
-    axis = RootFromTop(low=bottom, high=top + 1, height=height)
     shown = [p for p in points if span.holds(p.ts) and p.score is not None]
+    top, bottom = (limits.top, limits.bottom) if limits else (20.0, -100.0)
+    bottom = score_floor((p.score for p in shown if p.score is not None), bottom)
+    axis = RootFromTop(low=bottom, high=top + 1, height=height)
     parts = [frame.time_axis(span, height)]
     enter = limits.enter_score if limits else None
     if enter is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -92,6 +92,12 @@ def offset_axis(offsets: Sequence[float], bands: Sequence[float], height: float)
     knee = min(max(nice(middle), 1e-5), 5e-3)
     limit = nice(max([*sizes[-1:], *(b * 1.3 for b in bands), knee * 10]))
     return Arcsinh(limit=limit, knee=knee, height=height)
+
+
+def score_floor(scores: Iterable[float], bottom: float) -> float:
+    """Where the axis of the score ends below: as far down as the scores go, in few steps, so that pages of servers compare."""
+    lowest = min(scores, default=0.0)
+    return next((floor for floor in (0.0, -20.0, -50.0) if lowest >= floor > bottom), bottom)
 
 
 def offset_ticks(axis: Arcsinh, taken: Sequence[float], room: float = 13.0) -> list[float]:

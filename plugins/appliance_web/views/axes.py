@@ -7,7 +7,7 @@ from typing import Any
 
 from appliance_web.charts import Thresholds
 from appliance_web.charts.history import axis_label
-from appliance_web.charts.scale import nice, offset_axis, offset_ticks
+from appliance_web.charts.scale import nice, offset_axis, offset_ticks, score_floor
 from appliance_web.views.standing import number
 
 #: Pixels between the ends of the script's offset chart, and the least between two of its ticks.
@@ -27,7 +27,7 @@ def axes(series: Sequence[Mapping[str, Any]], lines: Thresholds | None) -> dict[
     return {
         "offset": _offset(_values(series, *_OFFSETS), lines),
         "rtt": _rtt(_values(series, "rtt_s")),
-        "score": _score(lines),
+        "score": _score(_values(series, "score"), lines),
     }
 
 
@@ -53,8 +53,9 @@ def _rtt(values: Sequence[float]) -> dict[str, Any]:
     return _axis(0.0, top, at, (axis_label(v).lstrip("+") for v in at))
 
 
-def _score(lines: Thresholds | None) -> dict[str, Any]:
+def _score(values: Sequence[float], lines: Thresholds | None) -> dict[str, Any]:
     top, bottom = (lines.top, lines.bottom) if lines else (20.0, -100.0)
+    bottom = score_floor(values, bottom)
     marked = {top, 0.0, -20.0, -50.0, bottom, *([lines.enter_score] if lines else ())}
     at = sorted(v for v in marked if bottom <= v <= top)
     return _axis(bottom, top + 1, at, (f"{v:g}".replace("-", "−") for v in at))

@@ -145,7 +145,7 @@ def test_a_packet_is_lost_exactly_when_the_dice_say_so(dice, loss):
     [
         (Fault(), "good"),
         (Fault(offset_s=0.3), "300 ms ahead"),
-        (Fault(offset_s=-0.05, loss=0.25), "50 ms behind, loses 25% of the packets"),
+        (Fault(offset_s=-0.05, loss=0.25), "50 ms behind, loses 25.0 % of the packets"),
         (Fault(silent=True, offset_s=1), "silent"),
         (Fault(leap=3, stratum=16), "not synchronised"),
         (Fault(kiss="DENY"), "answers DENY"),

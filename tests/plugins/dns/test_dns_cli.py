@@ -55,7 +55,7 @@ async def test_answer_shows_addresses_and_a_reason_for_each_member(admin: Asked)
     lines = text.splitlines()
     assert lines[0].startswith("pool.example.org A for 127.0.0.1: NOERROR, TTL 150 s, serial ")
     assert "192.0.2.1" in lines[1]
-    assert any(line.startswith("answered  192.0.2.1 ") and "100.0%" in line for line in lines)
+    assert any(line.startswith("answered  192.0.2.1 ") and "100 %" in line for line in lines)
     assert any(line.startswith("out       192.0.2.2 ") for line in lines)
     assert "\x1b" not in text, "what a member says cannot steer the terminal"
 

@@ -20,8 +20,10 @@ from appliance_web.charts.scale import (
     Span,
     offset_axis,
     offset_ticks,
+    score_floor,
     time_ticks,
 )
+from appliance_web.views import axes
 
 LIMITS = charts.Thresholds(good_s=0.025, limit_s=0.1, enter_score=10)
 DAY = 86400.0
@@ -182,3 +184,20 @@ def test_share_bars_stay_within_the_bar():
     assert math.isclose(
         float(list(parsed(charts.share_bar(0.25, "x")).iter("rect"))[1].get("width").rstrip("%")), 25
     )
+
+
+@pytest.mark.parametrize(
+    ("lowest", "floor"),
+    [(20.0, 0.0), (0.0, 0.0), (-0.1, -20.0), (-20.0, -20.0), (-31.0, -50.0), (-88.0, -100.0)],
+)
+def test_a_score_is_drawn_as_large_as_it_can_be(lowest, floor):
+    """A server that never fell below zero needs no room for −100; picture and script end at the same value."""
+    assert score_floor([20.0, lowest], -100.0) == floor
+    column = {name: [None] for name in ("offset_s", "offset_min_s", "offset_max_s", "rtt_s")}
+    found = axes.axes([{**column, "score": [lowest]}], None)["score"]
+    assert found["low"] == min(found["at"]) == floor
+
+
+def test_a_score_axis_does_not_go_below_what_the_scorer_gives():
+    assert score_floor([-5.0], -10.0) == -10.0
+    assert score_floor([], -100.0) == 0.0

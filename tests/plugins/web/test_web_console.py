@@ -50,6 +50,18 @@ def test_everything_stands_in_eighty_columns_and_twenty_four_lines():
     assert PRINT in "".join(line.strip() for line in found)
 
 
+@pytest.mark.parametrize("width", [40, 57, 64, 79, 80, 98, 132])
+def test_a_fingerprint_is_whole_on_every_screen(width):
+    found = [line.text for line in lines(FULL, width, 28)]
+    assert max(map(len, found)) <= width
+    rows = [text.strip() for text in found if "AB" in text]
+    assert "".join(rows) == PRINT
+    assert all(row.endswith(":") for row in rows[:-1]), "it breaks between bytes"
+    assert len({len(row) for row in rows[:-1]}) <= 1
+    assert "into its pages:" in " ".join(text.strip() for text in found)
+    assert "MXKE-SU92   good for 9 min 21 s" in "\n".join(found)
+
+
 def test_a_box_with_an_owner_tells_no_code():
     text = "\n".join(line.text for line in lines(Console("p", "t", ["https://x/"])))
     assert "Nobody owns" not in text
