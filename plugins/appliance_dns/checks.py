@@ -78,12 +78,13 @@ class Checks:
         note = next((notes[APEX, f] for f in families if (APEX, f) in notes), "nobody is usable")
         if not any(kept.values()) and beginning(self._codes()):
             return Finding(
-                f"nobody is answered yet: most of {registered} members are judged for the first time; until then {note}",
+                f"nobody is answered yet: most members are judged for the first time; until then {note}",
                 info=True,
                 remedy="wait: `timeball dns answer @` tells how many good probes each of them needs",
                 why="Until then clients that ask for the pool get no address.",
             )
-        text = f"none of {registered} members is usable; {note}"
+        who = f"none of {registered} members" if registered > 1 else "not even the one member"
+        text = f"{who} is usable; {note}"
         if not any(kept.values()):
             return Finding(text)
         return Finding(text, Level.DEGRADED, why="Nobody whom the monitor finds good is answered.")

@@ -54,13 +54,14 @@ class Figures:
             return None
         causes = Counter(group_of(s) for s in standings)
         told = ", ".join(f"{n} {group}" for group, n in causes.most_common())
-        return f"none of {len(standings)} members may be answered ({told})"
+        who = f"none of {len(standings)} members" if len(standings) > 1 else "not even the one member"
+        return f"{who} may be answered ({told})"
 
     async def nobody_yet(self) -> Finding | None:
         """What is missing before the pool can answer for the first time: with servers, nothing but patience."""
         standings = [s for _, s in self.standings()]
         if not standings:
-            return Finding("there is no member yet")
+            return Finding("there is no member yet", info=True)
         if not _begins(standings):
             return None
         new = sum(s.code == "new" for s in standings)
@@ -95,7 +96,7 @@ class Figures:
         inside = groups.pop("in_pool", 0)
         nobody = None if inside else await self.nobody_is_left()
         yet = None if inside or nobody else await self.nobody_yet()
-        level = "failing" if nobody else "ok" if yet is None else "none" if yet.info else "degraded"
+        level = "failing" if nobody else "ok" if yet is None else "none"
         problem = nobody or (yet and yet.text)
         return {
             "verdict": problem or f"{inside} of {len(standings)} members are in the answers",

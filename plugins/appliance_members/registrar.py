@@ -32,7 +32,7 @@ class CheckFailed(ApiError):
 
 def _failed(refused: Sequence[admission.Check], asked: int) -> CheckFailed:
     if len(refused) == 1:
-        return CheckFailed(f"{refused[0].why}. Nothing was added; force adds it all the same")
+        return CheckFailed(f"{refused[0].why}. Nothing was added; it can be forced")
     return CheckFailed(
         f"{len(refused)} of {asked} servers failed the live check; nothing was added",
         errors={endpoint(c.address, c.port): c.why for c in refused},

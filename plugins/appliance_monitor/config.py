@@ -51,11 +51,13 @@ class MonitorConfig(PluginConfig):
     )
     profile: str = setting(
         "ntppool",
+        title="Score rules",
         help='Score rules: "ntppool" (the NTP Pool since July 2025), "legacy" (before), or the profile of another plugin.',
         live=True,
         min_length=1,
     )
     extras: list[Extra] = setting(
+        title="Rules besides",
         help='Rules that the NTP Pool does not have: "leap", "root_distance", "loss". None is on by default.',
         default_factory=list,
     )
@@ -69,6 +71,7 @@ class MonitorConfig(PluginConfig):
     )
     gate: Literal["timeball", "ntppool"] = setting(
         "timeball",
+        title="Who is answered",
         help='Who is answered: "ntppool" is score >= enter_score and no more; "timeball" adds hysteresis, early leaving, '
         "slow start and the keep-floor.",
         live=True,
@@ -80,13 +83,19 @@ class MonitorConfig(PluginConfig):
         5.0, help="A member leaves the answers below this score.", live=True, ge=-100, le=20
     )
     misses: int = setting(
-        2, help="A member leaves after this many probes in a row without any answer.", live=True, ge=1, le=100
+        2,
+        title="Silent probes before it leaves",
+        help="A member leaves after this many probes in a row without any answer.",
+        live=True,
+        ge=1,
+        le=100,
     )
     slow_start: bool = setting(
         default=True, help="A member that enters gets 25 %, then 50 %, then all of its share.", live=True
     )
     min_keep: int | None = setting(
         None,
+        title="Kept at least",
         help="So many members of a family stay in the answers although they only lose packets; "
         "without a number: 30 % of those that were ever good, at least one.",
         live=True,
@@ -110,7 +119,12 @@ class MonitorConfig(PluginConfig):
         256, help="Probes at the same time, at most.", live=True, ge=1, le=4096, advanced=True
     )
     raw_days: float = setting(
-        15.0, help="How long each single probe is kept; summaries stay longer.", unit="days", ge=1, le=3650
+        15.0,
+        title="Single probes kept",
+        help="How long each single probe is kept; summaries stay longer.",
+        unit="days",
+        ge=1,
+        le=3650,
     )
     name: str = setting(
         "local",

@@ -23,7 +23,7 @@ def panel(monitor: Monitor) -> Panel:
         if monitor.trouble:
             verdict, level = f"Cannot tell: {monitor.trouble}", "degraded"
         elif not verdicts:
-            verdict, level = "No servers to watch yet.", "degraded"
+            verdict, level = "No servers to watch yet.", "none"
         else:
             verdict = f"{inside} of {len(verdicts)} servers are good enough to be answered."
             level = "ok" if inside else "none" if beginning(v.code for v in verdicts.values()) else "failing"

@@ -13,6 +13,7 @@ from appliance.api.pages import ask_confirmed, refusal
 from appliance.api.services import Frame
 from appliance.core.routes import Reply, Request
 from appliance_people.accounts import ROLES_OF_PEOPLE
+from appliance_people.browsers import called
 from appliance_people.forms import chosen, inside, read, redirect
 from appliance_people.people import People
 from appliance_people.tokens import DEFAULT_DAYS
@@ -124,7 +125,7 @@ class Pages:
         return await self._frame.page(  # type: ignore[no-any-return]
             request, "people/account.html", "Your account", here="/account", topic="security", status=status,
             same=[("CLI", "timeball token new metrics:read --label prometheus"), ("API", "GET /api/v1/sessions"), ("API", "POST /api/v1/tokens")],
-            user=user, role=request.actor.role, about=ABOUT_ROLES[request.actor.role], sessions=sessions, tokens=tokens,
+            called=called, user=user, role=request.actor.role, about=ABOUT_ROLES[request.actor.role], sessions=sessions, tokens=tokens,
             confirmed=request.actor.confirmed, why=why, fields=fields or {}, said=done, made=made, days=DEFAULT_DAYS,
             offered=[(scope, text) for scope, text in _OFFERED if request.actor.may(scope)],
             was_reset=request.query.get("notice") == "reset",

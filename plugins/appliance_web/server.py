@@ -128,6 +128,7 @@ class ServerPage:
         points = picture.points(drawn.series)
         start = member_view.beginning(points, now, chosen)
         span, limits = Span(start, now), drawn.lines
+        number = member_view.cell_count(picture.points([s]) for s in drawn.series)
         events = site.journal.latest(_EVENTS, member=found.id)
         flags = [charts.Flag(m.ts, m.kind, words.printable(m.text)) for m in drawn.marks]
         return await site.page(
@@ -138,7 +139,7 @@ class ServerPage:
             check=site.checks.get(request.query.get("check", ""), request),
             ticket=ticket,
             samples=[(s, member_view.shape(s, limits)) for s in look.samples] if look else [],
-            cell_s=(now - start) / member_view.CELLS,
+            cell_s=(now - start) / number,
             classic=classic,
             said=member_view.since(member_sentence(one, now), one, site.journal.latest(1, member=found.id, kind="verdict"), now),
             facts=member_view.facts(one, now, site.owner_name(found)),
@@ -155,7 +156,7 @@ class ServerPage:
             rtt_chart=charts.rtt_chart(points, span),
             strips=[
                 (str(s["monitor"]), charts.strip(
-                    member_view.cells(picture.points([s]), start, now, limits),
+                    member_view.cells(picture.points([s]), start, now, limits, number),
                     f"The last {chosen.label} as {words.printable(s['monitor'])} saw them, cell by cell",
                 ))
                 for s in drawn.series

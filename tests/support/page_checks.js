@@ -37,6 +37,24 @@
     const boxes = [part, ...part.labels].map((n) => n.getBoundingClientRect());
     if (!boxes.some((b) => b.height >= 23.5 && b.width >= 23.5)) bad.push(`target: ${name(part)} ${part.name} and its label are small`);
   }
+  // A tick stands beside its words, on their line and no wider than a tick; a field for much text has the room for it; an example is
+  // what one would type.
+  for (const part of document.querySelectorAll("input[type=checkbox], input[type=radio]")) {
+    const label = part.labels[0];
+    if (!seen(part) || !label || !label.contains(part)) continue;
+    const box = part.getBoundingClientRect(), range = document.createRange();
+    if (box.width > 30) bad.push(`tick: ${part.name} is ${box.width.toFixed(0)} px wide`);
+    range.selectNodeContents(label);
+    const lines = [...range.getClientRects()].filter((r) => r.width > 1 && Math.abs(r.left - box.left) > 1);
+    if (lines.length && !lines.some((r) => r.top < box.bottom && r.bottom > box.top)) bad.push(`tick: ${part.name} stands apart from its words`);
+  }
+  for (const part of document.querySelectorAll("textarea")) {
+    const room = part.parentElement.clientWidth;
+    if (seen(part) && part.offsetWidth < Math.min(0.8 * room, 400)) bad.push(`field: ${name(part)} ${part.name} uses ${part.offsetWidth} of ${room} px`);
+  }
+  for (const part of document.querySelectorAll("[placeholder]")) {
+    if (/\\x[0-9a-f]{2}/.test(part.placeholder)) bad.push(`example: ${part.name} says ${part.placeholder}`);
+  }
 
   // -- pictures -----------------------------------------------------------------------------------------------------
   for (const picture of document.querySelectorAll("svg[role=img], canvas, .uplot")) {

@@ -75,7 +75,7 @@ def _field(
     schema, nullable = _plain(schema, defs)
     marks = {**schema, **outer}  # what stands beside a reference is about this key, not about the type
     shared: dict[str, Any] = {
-        "title": _title(name, str(marks.get("x-unit", ""))),
+        "title": _own_title(name, outer) or _title(name, str(marks.get("x-unit", ""))),
         "help": " ".join(str(outer.get("description", "")).split()),
         "unit": str(marks.get("x-unit", "")),
         "required": required,
@@ -224,6 +224,12 @@ _SPELT = {
         "UTC",
     ]
 }
+
+
+def _own_title(name: str, schema: Mapping[str, Any]) -> str:
+    """The title that the author gave it; pydantic makes one of the name for all others."""
+    found = str(schema.get("title", "")) if "x-live" in schema else ""
+    return "" if found.casefold() == name.replace("_", " ").casefold() else found
 
 
 def _title(name: str, unit: str) -> str:

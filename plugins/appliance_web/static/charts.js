@@ -112,7 +112,7 @@
     here.dataset.words ||= here.querySelector("desc").textContent;
     here.replaceChildren();
     const made = new uPlot({
-      width: here.clientWidth, height, scales, axes, series, bands: spans, padding: [8, classic ? 0 : 8, 0, 0],
+      width: here.clientWidth, height, scales, axes, series, bands: spans, padding: [8, classic ? 0 : 26, 0, 0],
       cursor: { sync: { key: "server" }, drag: { setScale: false }, y: false, points: { size: 7 } },
       hooks: {
         init: [(u) => { u.kind = kind; }], drawClear: [bands], draw: kind === "offset" ? [dots, flags] : [flags], setCursor: [near],

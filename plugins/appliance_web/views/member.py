@@ -116,6 +116,11 @@ def cell(offset_s: float | None, limits: Thresholds | None) -> Shape:
 _RANK = {"none": 0, "ok": 1, "degraded": 2, "failing": 3}
 
 
+def cell_count(found: Iterable[Sequence[Point]]) -> int:
+    """How many cells suit the points of all monitors: no finer than the probes, or a good server would look full of holes."""
+    return max(1, min(CELLS, max((len(points) for points in found), default=0) * 2 // 3))
+
+
 def cells(
     found: Sequence[Point], start: float, end: float, limits: Thresholds | None, number: int = CELLS
 ) -> list[str]:

@@ -133,9 +133,7 @@ def zones(counts: Mapping[str, Count], days: Mapping[str, Sequence[str]], pool: 
         )
         name = pool if zone == "@" else f"{zone}.{pool}"
         word = (
-            f"{count.inside} of {words.plural(count.members, 'server')} in"
-            if count.members
-            else "no servers yet"
+            f"{count.inside} of {words.plural(count.members, 'server')} in" if count.members else "no servers"
         )
         found.append(Named(name, shape, word, _with_now(days.get(zone, ()), shape)))
     return found

@@ -207,10 +207,20 @@ def pool_sentence(rows: Iterable[Row] | None, monitor: str, started: float | Non
         who = "The one server is" if total == 1 else f"All {total} servers are"
         text = f"{who} in the pool{then}."
     else:
-        text = f"{inside} of {words.plural(total, 'server')} {_are(inside)} in the pool{then}"
+        one = total == 1 and not then
+        text = (
+            "The one server is not in the pool"
+            if one
+            else f"{inside} of {words.plural(total, 'server')} {_are(inside)} in the pool{then}"
+        )
         parts = [f"{troubled} {'needs' if troubled == 1 else 'need'} attention"] if troubled else []
         parts += [f"{waiting} {_are(waiting)} new"] if waiting else []
         parts += [f"{resting} {_are(resting)} set aside"] if resting else []
+        if one:
+            text += (
+                " yet: it is new" if waiting else ": it needs attention" if troubled else ": it is set aside"
+            )
+            parts = []
         text = "; ".join([text, *parts]) + "."
     if inside == 0 and waiting == total:
         return Sentence("none", text, "A new server needs a number of good probes before it is answered.")

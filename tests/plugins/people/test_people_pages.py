@@ -165,7 +165,7 @@ async def test_the_own_account_shows_sessions_and_makes_tokens(tmp_path):
             "/account/password", old_password="no", new_password="another lantern soup"
         )
         assert status == 422
-        assert "the password is wrong" in text
+        assert "The password is wrong" in text
         status, text, _ = await b.post(
             "/account/password", old_password=OWNER_PASSWORD, new_password="another lantern soup"
         )

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from appliance.api.config import PluginConfig, setting
 from appliance.core.config import ApplianceConfig
 from appliance.host import loader
 from appliance.settings.editor import plain_value
@@ -41,6 +42,14 @@ def test_titles_lose_their_unit_and_keep_their_capitals():
     found = {f.name: f.title for f in fields(MODELS["monitor"].model_json_schema())}
     assert found["interval_s"] == "Interval"
     assert {f.name: f.title for f in fields(MODELS["dns"].model_json_schema())}["ttl"] == "TTL"
+
+
+def test_a_title_of_the_authors_own_stands_in_place_of_the_one_made_of_the_name():
+    class Config(PluginConfig):
+        raw_days: float = setting(15.0, title="Single probes kept", help="x", unit="days")
+        keep_s: float = setting(15.0, help="x", unit="s")
+
+    assert [f.title for f in fields(Config.model_json_schema())][-2:] == ["Single probes kept", "Keep"]
 
 
 @pytest.mark.parametrize("name", sorted(MODELS))

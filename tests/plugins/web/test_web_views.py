@@ -71,6 +71,9 @@ NEW = {"in_pool": False, "code": "new", "score": 1.0}
         ([{}] * 5, "ok", "All 5 servers are in the pool.", "ok"),
         ([{}] * 4 + [WRONG], "ok", "4 of 5 servers are in the pool; 1 needs attention.", "degraded"),
         ([{}] + [WRONG] * 2 + [NEW, {"state": "paused", "in_pool": False}], "ok", "1 of 5 servers is in the pool; 2 need attention; 1 is new; 1 is set aside.", "degraded"),
+        ([NEW], "ok", "The one server is not in the pool yet: it is new.", "none"),
+        ([WRONG], "ok", "The one server is not in the pool: it needs attention.", "failing"),
+        ([{"state": "paused", "in_pool": False}], "ok", "The one server is not in the pool: it is set aside.", "failing"),
         ([WRONG] * 2, "ok", "0 of 2 servers are in the pool; 2 need attention.", "failing"),
         ([NEW] * 2, "ok", "0 of 2 servers are in the pool; 2 are new.", "none"),
         ([NEW] * 2 + [WRONG], "ok", "0 of 3 servers are in the pool; 1 needs attention; 2 are new.", "degraded"),
@@ -219,6 +222,14 @@ def test_a_strip_shows_the_worst_of_each_cell():
         Point(99.0, 0.0),
     ]
     assert member.cells(found, 0, 50, limits, 5) == ["degraded", "failing", "failing", "ok", "none"]
+
+
+@pytest.mark.parametrize(
+    ("points", "cells"), [((), 1), ((0,), 1), ((3,), 2), ((12, 3), 8), ((72,), 48), ((400,), 48)]
+)
+def test_a_strip_has_no_cells_finer_than_the_probes(points, cells):
+    """Or a server that answers every time would look as if it did not half of the time."""
+    assert member.cell_count([[Point(float(i))] * n for i, n in enumerate(points)]) == cells
 
 
 def test_charts_begin_where_a_young_history_does():
