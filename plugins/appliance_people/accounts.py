@@ -41,6 +41,11 @@ def new_id() -> str:
     return f"u{secrets.token_hex(5)}"
 
 
+def folded(name: str) -> str:
+    """What two spellings of one name have in common: one user, and one count of failed tries."""
+    return " ".join(name.split()).casefold()
+
+
 def checked_name(text: str) -> str:
     """A name as it is kept.
 

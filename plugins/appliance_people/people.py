@@ -6,16 +6,17 @@ Nobody is known before all was read, and the box counts as claimed until then: n
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from appliance.api.errors import ApiError, Invalid, NotFound
+from appliance.api.errors import ApiError, Invalid, NotFound, Unknown
 from appliance.api.services import Store
 from appliance.core.clock import Clock
 from appliance_people import failures, keeping, passwords, sessions
-from appliance_people.accounts import User, owners
+from appliance_people.accounts import User, folded, owners
 from appliance_people.failures import TooOften
 from appliance_people.hashing import Hashing
 from appliance_people.sessions import Session
@@ -44,6 +45,8 @@ class People:
     Attributes:
         users, sessions, tokens: everybody by id. Read only.
         throttle: failed tries.
+        one_by_one: held from the look at a user until the change is written: of two changes at one moment none is made
+            from what the other has just changed, and none is undone by it.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class People:
         self.sessions: dict[str, Session] = {}
         self.tokens: dict[str, Token] = {}
         self.throttle = Throttle()
+        self.one_by_one = asyncio.Lock()
         self.by_hash: dict[str, str] = {}
 
     async def recall(self) -> None:
@@ -124,8 +128,8 @@ class People:
 
     def find(self, key: str) -> User | None:
         """By name (in any case) or id."""
-        folded = " ".join(key.split()).casefold()
-        return next((u for u in self.users.values() if folded == u.name.casefold()), self.users.get(key))
+        wanted = folded(key)
+        return next((u for u in self.users.values() if wanted == folded(u.name)), self.users.get(key))
 
     def asked(self, key: str) -> User:
         """As `find`.
@@ -136,6 +140,16 @@ class People:
         if (user := self.find(key)) is None:
             raise NotFound(f"there is no user {key}")
         return user
+
+    def there(self, user: User) -> User:
+        """The same user as it stands now; ask with `one_by_one` held before it is changed.
+
+        Raises:
+            NotFound: it was removed meanwhile.
+        """
+        if (fresh := self.users.get(user.id)) is None:
+            raise NotFound(f"there is no user {user.name} any more")
+        return fresh
 
     # -- sessions ---------------------------------------------------------------------------------------------------
 
@@ -148,24 +162,39 @@ class People:
         found = [s for s in self.sessions.values() if s.account == account and s.lives(now, user.role)]
         return sorted(found, key=lambda s: -s.seen)
 
-    async def begin_session(self, user: User, remote: str, agent: str) -> SignedIn:
+    async def begin_session(self, user: User, remote: str, agent: str, *, password: str = "") -> SignedIn:
+        """Sign in somebody whose password was compared with that of `user`.
+
+        Args:
+            user: as it was when that began.
+            remote: where it is typed.
+            agent: what the browser says it is.
+            password: its hash as it is kept from now on; "" for the same.
+
+        Raises:
+            Unknown: the user was removed, or has another password by now.
+        """
         value, key, kept = sessions.make()
-        now = self.now()
-        session = Session(
-            key, kept, user.id, now, now, now, remote, "".join(c for c in agent if c.isprintable())[:200]
-        )
-        mine = sorted((s for s in self.sessions.values() if s.account == user.id), key=lambda s: s.seen)
-        surplus = [s.id for s in mine[: max(0, len(mine) - sessions.MOST_PER_ACCOUNT + 1)]]
-        await self.store.write(
-            keeping.together(
-                keeping.put_user(user), keeping.put_session(session), keeping.drop("session", surplus)
+        async with self.one_by_one:
+            fresh, now = self.users.get(user.id), self.now()
+            if fresh is None or fresh.password != user.password:
+                raise Unknown("the name or the password is wrong")
+            fresh = replace(fresh, password=password or fresh.password, signed_in=now)
+            session = Session(
+                key, kept, user.id, now, now, now, remote, "".join(c for c in agent if c.isprintable())[:200]
             )
-        )
-        self.users[user.id] = user
-        self.drop_sessions(surplus)
-        self.sessions[key] = session
-        self.by_hash[kept] = key
-        return SignedIn(user, session, value)
+            mine = sorted((s for s in self.sessions.values() if s.account == user.id), key=lambda s: s.seen)
+            surplus = [s.id for s in mine[: max(0, len(mine) - sessions.MOST_PER_ACCOUNT + 1)]]
+            await self.store.write(
+                keeping.together(
+                    keeping.put_user(fresh), keeping.put_session(session), keeping.drop("session", surplus)
+                )
+            )
+            self.users[user.id] = fresh
+            self.drop_sessions(surplus)
+            self.sessions[key] = session
+            self.by_hash[kept] = key
+        return SignedIn(fresh, session, value)
 
     async def end_sessions(self, ids: Sequence[str]) -> None:
         """Sign out. They are over at once, whatever the disk does: nothing can write them again behind our back."""

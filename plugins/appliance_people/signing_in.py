@@ -41,9 +41,10 @@ class SigningIn:
         """
         if line == "plain":
             raise PlainHttp
-        account, address = account_key(name), address_key(remote)
-        await self._people.admit([account, address], remote, name)
         user = self._people.find(name)
+        # The count is the account's, by whichever of its names somebody calls it.
+        account, address = account_key(user.name if user else name), address_key(remote)
+        await self._people.admit([account, address], remote, name)
         if (
             not await self._people.hashing.matches(password, user.password or None if user else None)
             or user is None
@@ -59,9 +60,7 @@ class SigningIn:
             raise Unknown("the name or the password is wrong")
         if old and (session := self._people.by_hash.get(sessions.digest(old))):
             await self._people.end_sessions([session])
-        return await self._people.begin_session(
-            replace(fresh, password=kept, signed_in=self._people.now()), remote, agent
-        )
+        return await self._people.begin_session(user, remote, agent, password=kept)
 
     async def confirm(self, actor: Actor, password: str, remote: str) -> None:
         """Take note that the person at this session gave the password again.
@@ -83,10 +82,10 @@ class SigningIn:
         """Somebody changes the own password; all other sessions end.
 
         Raises:
-            TooOften, Refused: the old one is wrong. Invalid: the new one is not taken.
+            TooOften, Invalid: the old one is wrong, or the new one is not taken.
         """
         user = self._people.users.get(actor.account)
         if user is None:
             raise Refused("you have no password here")
         await self._people.check_password(user, old, remote)
-        await self._users.set_password(user, new, keep=actor.via)
+        await self._users.set_password(user, new, keep=actor.via, instead=user.password)

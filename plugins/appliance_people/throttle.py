@@ -11,6 +11,8 @@ import ipaddress
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from appliance_people.accounts import folded
+
 #: Tries without waiting, then 1, 2, 4 ... seconds.
 FREE = {"account": 3, "address": 10}
 #: The longest wait. Somebody else's tries must not keep a person away from the own account for long.
@@ -78,7 +80,8 @@ class Throttle:
 
 
 def account_key(name: str) -> str:
-    return f"account:{name.casefold()[:200]}"
+    """Of one account, however its name is spelled."""
+    return f"account:{folded(name)[:200]}"
 
 
 def address_key(remote: str) -> str:

@@ -42,12 +42,13 @@ class Users:
                 "this is no Argon2id hash", errors={"password_hash": "a PHC string: $argon2id$v=19$..."}
             )
         kept = password_hash or await self._people.hash_new(password, name)
-        if self._people.find(name) is not None:  # somebody else was faster
-            raise Conflict(f"there is a user {name} already")
-        now = self._people.now()
-        user = User(new_id(), name, role, kept, now, now)
-        await self._people.store.write(keeping.put_user(user))
-        self._people.users[user.id] = user
+        async with self._people.one_by_one:
+            if self._people.find(name) is not None:  # somebody else was faster
+                raise Conflict(f"there is a user {name} already")
+            now = self._people.now()
+            user = User(new_id(), name, role, kept, now, now)
+            await self._people.store.write(keeping.put_user(user))
+            self._people.users[user.id] = user
         if role == "owner":
             self._people.leave_mark()
         return user
@@ -84,29 +85,43 @@ class Users:
         Raises:
             Refused: it is not `by`'s to give.
             Conflict: nobody would own the box.
+            NotFound: the user was removed meanwhile.
         """
-        self._check_gift(by, user.role)
-        self._check_gift(by, role)
-        if role != "owner":
-            self._check_last(user)
-        return await self._people.keep_user(replace(user, role=role))
+        async with self._people.one_by_one:
+            fresh = self._people.there(user)
+            self._check_gift(by, fresh.role)
+            self._check_gift(by, role)
+            if role != "owner":
+                self._check_last(fresh)
+            return await self._people.keep_user(replace(fresh, role=role))
 
-    async def set_password(self, user: User, password: str, *, notice: str = "", keep: str = "") -> User:
+    async def set_password(
+        self, user: User, password: str, *, notice: str = "", keep: str = "", instead: str = ""
+    ) -> User:
         """Set a password; every session of the user ends, but the one with the id `keep`.
 
+        Args:
+            user: whose.
+            password: checked against the rules.
+            notice: what the next sign-in shows.
+            keep: id of the session that goes on.
+            instead: the hash that it takes the place of; "" for whichever is there.
+
         Raises:
-            Invalid: it is not taken.
+            Invalid: it is not taken. NotFound: the user was removed meanwhile. Conflict: another one was set meanwhile.
         """
         kept = await self._people.hash_new(password, user.name)
-        ended = [s.id for s in self._people.sessions.values() if s.account == user.id and s.id != keep]
-        changed = replace(
-            self._people.users.get(user.id, user), password=kept, changed=self._people.now(), notice=notice
-        )
-        self._people.drop_sessions(ended)
-        await self._people.store.write(
-            keeping.together(keeping.put_user(changed), keeping.drop("session", ended))
-        )
-        self._people.users[user.id] = changed
+        async with self._people.one_by_one:
+            fresh = self._people.there(user)
+            if instead and fresh.password != instead:
+                raise Conflict("your password was set by somebody else at this moment; nothing was changed")
+            ended = [s.id for s in self._people.sessions.values() if s.account == user.id and s.id != keep]
+            changed = replace(fresh, password=kept, changed=self._people.now(), notice=notice)
+            self._people.drop_sessions(ended)
+            await self._people.store.write(
+                keeping.together(keeping.put_user(changed), keeping.drop("session", ended))
+            )
+            self._people.users[user.id] = changed
         self._people.throttle.forget(account_key(user.name))
         await self._people.write_quietly(keeping.put_tallies({account_key(user.name): None}))
         return changed
@@ -130,29 +145,32 @@ class Users:
         Raises:
             Refused, Conflict: as `change_role`.
         """
-        self._check_gift(by, user.role)
-        self._check_last(user)
-        ended = [s.id for s in self._people.sessions.values() if s.account == user.id]
-        revoked = [t.id for t in self._people.tokens.values() if t.account == user.id]
-        self._people.drop_sessions(ended)
-        await self._people.store.write(
-            keeping.together(
-                keeping.drop("user", [user.id]),
-                keeping.drop("session", ended),
-                keeping.drop("token", revoked),
+        async with self._people.one_by_one:
+            fresh = self._people.there(user)
+            self._check_gift(by, fresh.role)
+            self._check_last(fresh)
+            ended = [s.id for s in self._people.sessions.values() if s.account == user.id]
+            revoked = [t.id for t in self._people.tokens.values() if t.account == user.id]
+            self._people.drop_sessions(ended)
+            await self._people.store.write(
+                keeping.together(
+                    keeping.drop("user", [user.id]),
+                    keeping.drop("session", ended),
+                    keeping.drop("token", revoked),
+                )
             )
-        )
-        self._people.users.pop(user.id, None)
-        for key in revoked:
-            self._people.tokens.pop(key, None)
+            self._people.users.pop(user.id, None)
+            for key in revoked:
+                self._people.tokens.pop(key, None)
 
     async def seen_notice(self, account: str) -> str:
         """The sentence that waits for somebody; it is told once."""
-        user = self._people.users.get(account)
-        if user is None or not user.notice:
-            return ""
-        await self._people.keep_user(replace(user, notice=""))
-        return user.notice
+        async with self._people.one_by_one:
+            user = self._people.users.get(account)
+            if user is None or not user.notice:
+                return ""
+            await self._people.keep_user(replace(user, notice=""))
+            return user.notice
 
     def _check_gift(self, by: Actor, role: Role) -> None:
         if not may_give(by, role):
