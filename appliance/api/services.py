@@ -187,6 +187,10 @@ class Identity(Protocol):
         """
         ...
 
+    def still(self, actor: Actor) -> bool:
+        """Whether somebody who was identified a moment ago is still known by the same, and may the same."""
+        ...
+
 
 class AuditWitness(Protocol):
     """Writes down what was turned away before it reached any operation (plugin `people`)."""

@@ -11,6 +11,7 @@ from appliance.core.routes import Line
 from appliance_people import failures, keeping, sessions, tokens
 from appliance_people.failures import PlainHttp, TooOften
 from appliance_people.people import People
+from appliance_people.sessions import Session
 from appliance_people.throttle import address_key
 
 
@@ -45,6 +46,19 @@ class Recognition:
             return await self._by_token(shown.strip(), remote, way) if scheme.lower() == "bearer" else None
         value = "" if way == "plain" else sessions.shown(headers.get("cookie", ""), way)
         return await self._by_session(value) if value else None
+
+    def still(self, actor: Actor) -> bool:
+        """See `Identity`."""
+        if not actor.via:
+            return True
+        user = self._people.users.get(actor.account)
+        shown = (self._people.sessions if actor.kind == "session" else self._people.tokens).get(actor.via)
+        if user is None or shown is None or user.role != actor.role or shown.account != user.id:
+            return False
+        now = self._people.now()
+        if isinstance(shown, Session):
+            return shown.lives(now, user.role)
+        return shown.expires is None or now < shown.expires
 
     async def _by_session(self, value: str) -> Actor | None:
         session = self._people.sessions.get(self._people.by_hash.get(sessions.digest(value), ""))

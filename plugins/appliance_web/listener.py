@@ -49,6 +49,7 @@ class Door:
 
     Attributes:
         who_asks: finds out who sent a request.
+        still: whether somebody is who he was a moment ago.
         names: by which we may be called, asked for each request.
         rules: whose word about the way is believed, and what may come in the clear.
         reads: how often one visitor may look.
@@ -62,6 +63,7 @@ class Door:
     """
 
     who_asks: WhoAsks
+    still: Callable[[Actor], bool] = lambda _actor: True
     names: Callable[[], Collection[str]] = tuple
     rules: Rules = field(default_factory=Rules)
     reads: Rates = field(default_factory=lambda: Rates("reads", 1200))
@@ -218,6 +220,8 @@ class Listener:
                     raise CrossSite(f"nothing is told: {why}")
             streamed = mounted is not None and mounted.route.as_it_comes
             content = b"" if streamed else await self._body(raw, mounted, actor)
+            if not self.door.still(actor):  # what came slowly is not done for who was sent away meanwhile
+                actor = await self.door.who_asks(raw, way)
 
             async def first() -> web.StreamResponse:
                 return await answer(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 
 from aiohttp import web
 
@@ -48,6 +49,7 @@ def door(ctx: RunContext, shown: Front) -> Door:
 
     return Door(
         who_asks(ctx),
+        still=still(ctx),
         names=lambda: configured | shown.keeper.known,
         rules=Rules(read_networks(config.proxies), http_admin=config.allow_http_admin),
         reads=Rates("reads", config.reads_per_minute),
@@ -59,6 +61,16 @@ def door(ctx: RunContext, shown: Front) -> Door:
         most=config.max_connections,
         most_each=config.max_connections_per_address,
     )
+
+
+def still(ctx: RunContext | SetupContext) -> Callable[[Actor], bool]:
+    """Says whether somebody who was known a moment ago still is: what is revoked is over at once, also for what was begun."""
+
+    def ask(actor: Actor) -> bool:
+        identity = ctx.find(Identity)  # type: ignore[type-abstract]
+        return identity is None or identity.still(actor)
+
+    return ask
 
 
 def who_asks(ctx: RunContext) -> WhoAsks:

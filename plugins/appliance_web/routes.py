@@ -25,6 +25,7 @@ from appliance_web.entries import Entries
 from appliance_web.following import CheckStream
 from appliance_web.going_back import LEAVE, RESTART, ROLL_BACK, GoingBack
 from appliance_web.many import IMPORT_BYTES, Many
+from appliance_web.opening import still
 from appliance_web.pages import Pages
 from appliance_web.public_pages import PublicPages
 from appliance_web.reaching import UPLOAD_BYTES, Reaching
@@ -212,9 +213,13 @@ class EventStream:
             only = self._own(request.only) if request.only else None
             with hub.listen(request.headers.get("last-event-id", ""), only) as stream:
                 await response.prepare(raw)
-                # A reader that is gone shows itself at the next write, which is the next heartbeat at the latest.
+                # A reader that is gone shows itself at the next write, which is the next heartbeat at the latest; one whose
+                # session or token is over hears nothing more.
+                known = still(self._ctx)
                 with contextlib.suppress(ConnectionError, TimeoutError):
                     async for line in stream:
+                        if not known(request.actor):
+                            break
                         async with asyncio.timeout(WRITE_S):
                             await response.write(line)
         except TooManyStreams:
