@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +10,7 @@ from aiohttp.http_exceptions import BadHttpMessage
 from pydantic import BaseModel, ValidationError
 
 from appliance.api.errors import ApiError, Invalid
+from appliance.core.strict_json import read_json
 
 
 class NotJson(ApiError):
@@ -46,8 +46,8 @@ def json_body(content: bytes, headers: Mapping[str, str]) -> Any:
     if kind != "application/json" and not kind.endswith("+json"):
         raise NotJson(f"this operation takes application/json, not {kind[:80]}")
     try:
-        return json.loads(content)
-    except (ValueError, UnicodeDecodeError, RecursionError) as error:
+        return read_json(content)
+    except ValueError as error:
         raise ApiError(f"the body is not JSON: {error}") from None
 
 

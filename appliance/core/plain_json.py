@@ -30,10 +30,11 @@ class Told(dict[str, Any]):
 
 
 def to_json(value: Any) -> bytes:
-    """JSON with our conventions: dataclasses and models as objects, bytes as hex, no NaN."""
+    """JSON with our conventions: dataclasses and models as objects, bytes as hex, no NaN, "?" for half a character."""
     if type(value) is list and value and all(type(item) is Told for item in value):
-        return f"[{','.join([item.text() for item in value])}]".encode()
-    return _text(plain(value)).encode()
+        return f"[{','.join([item.text() for item in value])}]".encode("utf-8", "replace")
+    # A refusal quotes what came, such as bytes of a header that are no text.
+    return _text(plain(value)).encode("utf-8", "replace")
 
 
 def _text(value: Any) -> str:

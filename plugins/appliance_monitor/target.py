@@ -48,6 +48,7 @@ def _split(text: str) -> tuple[str, str]:
 def cannot_be_server(address: str) -> str | None:
     """Why no server can have this address (multicast, broadcast, unspecified), or None. Private and loopback may."""
     ip = ipaddress.ip_address(address)
+    ip = getattr(ip, "ipv4_mapped", None) or ip
     if ip.is_multicast or ip.is_unspecified or str(ip) == "255.255.255.255":
         return f"{address} is not the address of one server"
     return None

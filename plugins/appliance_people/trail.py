@@ -18,6 +18,7 @@ from appliance.api.services import Store
 from appliance.core.clock import Clock
 from appliance.core.plain_json import plain
 from appliance.core.routes import Mounted, Request
+from appliance.core.strict_json import read_json
 from appliance_people import keeping
 from appliance_people.audit import (
     BEGINNING,
@@ -220,8 +221,8 @@ def _body(request: Request) -> Any:
         if kind == "application/x-www-form-urlencoded":
             fields = parse_qs(request.content.decode(), keep_blank_values=True, max_num_fields=100)
             return {name: values[-1] for name, values in fields.items()}
-        return json.loads(request.content)
-    except (ValueError, RecursionError):
+        return read_json(request.content)
+    except ValueError:
         return {"bytes": len(request.content)}
 
 

@@ -39,9 +39,10 @@ class Place(BaseModel):
     @classmethod
     def _one_server(cls, value: str) -> str:
         ip = ipaddress.ip_address(value)
-        if ip.is_multicast or ip.is_unspecified or value == "255.255.255.255":
+        inner = (ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None) or ip
+        if inner.is_multicast or inner.is_unspecified or str(inner) == "255.255.255.255":
             raise ValueError("not the address of one server")
-        return str(ip)
+        return str(inner)
 
 
 class NewCheck(BaseModel):

@@ -21,7 +21,9 @@ _EARLY_BYTES = 256 * 1024
 class Lobby:
     """Everybody who is connected.
 
-    When it is full, whoever waits longest without a request under way has to go: idle connections lock nobody out.
+    When it is full, somebody without a request under way has to go, and where there is nobody, a stranger whose body is still
+    on its way: neither silence nor slowness locks anybody out. It is one of those of whom most are here, and of them whoever
+    came first: many connections of a few addresses push each other out, and not the one of somebody else.
 
     Attributes:
         most: connections in all.
@@ -49,14 +51,19 @@ class Lobby:
         crowded = self._by_visitor[visitor] >= self.most_each and not self._exempt(doorman.peer)
         if crowded or len(self._inside) >= self.most:
             self.turned_away += 1
-            idle = (one for one in self._inside if one.idle and (not crowded or one.visitor == visitor))
-            leaving = next(idle, None)
+            leaving = self._leaving(visitor if crowded else "")
             if leaving is None:
                 return False
             leaving.abort()
         self._inside[doorman] = None
         self._by_visitor[visitor] += 1
         return True
+
+    def _leaving(self, visitor: str) -> Doorman | None:
+        """Whose place is given to another; `visitor`: only of this one's."""
+        here = [one for one in self._inside if not visitor or one.visitor == visitor]
+        waiting = [one for one in here if one.idle] or [one for one in here if one.awaited]
+        return max(waiting, key=lambda one: self._by_visitor[one.visitor], default=None)
 
     def leave(self, doorman: Doorman) -> None:
         if doorman in self._inside:
@@ -114,6 +121,8 @@ class Doorman(asyncio.Protocol):
         self.peer = ""
         self.visitor = ""
         self.requests = 0
+        #: The body of a stranger's request is on its way.
+        self.awaited = False
 
     @property
     def inside(self) -> bool:

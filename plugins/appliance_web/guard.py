@@ -6,6 +6,8 @@ import ipaddress
 from collections.abc import Collection, Mapping
 from urllib.parse import urlsplit
 
+from multidict import MultiMapping
+
 #: On every response. No inline script or style, nothing from elsewhere, nobody may frame us. `same-origin` and not
 #: `no-referrer`: the latter makes browsers send "Origin: null" with our own forms.
 SECURITY_HEADERS: Mapping[str, str] = {
@@ -45,6 +47,22 @@ HSTS = "max-age=2592000"
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 METHODS = SAFE_METHODS | {"POST", "PATCH", "PUT", "DELETE"}
+
+#: Fields that say one thing. Two of them are two things, and of two readers each might believe another one.
+ONCE = (
+    "Authorization",
+    "Content-Encoding",
+    "Content-Type",
+    "Expect",
+    "Idempotency-Key",
+    "Origin",
+    "Sec-Fetch-Site",
+)
+
+
+def twice(headers: MultiMapping[str]) -> str:
+    """The first field that may stand there once only and does not, or ""."""
+    return next((name for name in ONCE if len(headers.getall(name, ())) > 1), "")
 
 
 def host_name(host_header: str) -> str:

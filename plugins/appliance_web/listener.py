@@ -7,7 +7,7 @@ import contextlib
 import logging
 import secrets
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -21,7 +21,7 @@ from appliance.core.http import REQUEST_ID, answer, as_response, body_of
 from appliance.core.routes import CrossSite, Mounted, Reply, RouteTable, problem
 from appliance.dataplane import handed
 from appliance.dataplane.interface import Endpoint
-from appliance_web import guard, refusals
+from appliance_web import framing, guard, refusals
 from appliance_web.answering import WAY, add_headers, as_page, finish, read_on, send, wants_page
 from appliance_web.doorman import Doorman, Lobby
 from appliance_web.limits import Allowance, Rates
@@ -121,7 +121,7 @@ class Listener:
         """
         app = web.Application(middlewares=[self._without_path])
         app.on_response_prepare.append(self._add_headers)
-        app.router.add_route("*", r"/{tail:[\s\S]*}", self._handle)
+        app.router.add_route("*", r"/{tail:[\s\S]*}", self._handle, expect_handler=framing.later)
         runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await runner.setup()
         assert runner.server is not None
@@ -208,6 +208,11 @@ class Listener:
             self._check(raw, way)
             mounted = self._table.find(raw.method, raw.rel_url.raw_path)
             actor = await self.door.who_asks(raw, way)
+            if not actor.grants:  # to sign in would help as little: there is nobody to sign in as
+                raise refusals.Unclaimed(
+                    "this box has no owner yet, and answers nothing until it has one. Set it up from a machine of its own network, "
+                    "without a proxy in between, or on the box itself: timeball user add NAME --role owner"
+                )
             if mounted is None or not mounted.path.startswith("/static/"):
                 allowance = self._count(raw, way, actor)
             elsewhere = self._keep_off_the_line(raw, way, mounted)
@@ -219,6 +224,8 @@ class Listener:
                 if why is not None:
                     raise CrossSite(f"nothing is told: {why}")
             streamed = mounted is not None and mounted.route.as_it_comes
+            if streamed and mounted is not None and actor.may(mounted.scope):
+                await framing.invite(raw)
             content = b"" if streamed else await self._body(raw, mounted, actor)
             if not self.door.still(actor):  # what came slowly is not done for who was sent away meanwhile
                 actor = await self.door.who_asks(raw, way)
@@ -243,7 +250,7 @@ class Listener:
             response = as_response(
                 problem(refusals.Broken("something went wrong inside; the log has it"), raw[REQUEST_ID])
             )
-        if not raw.content.is_eof():
+        if not raw.content.is_eof() or framing.ends_anywhere(raw):
             response.force_close()  # what follows is the rest of the body, and no request
         if allowance is not None and not response.prepared:
             response.headers.update(allowance.headers())
@@ -315,8 +322,7 @@ class Listener:
             )
         if raw.method not in guard.METHODS:
             raise refusals.NoSuchMethod(raw.method[:20], self._table.allowed(raw.rel_url.raw_path))
-        if raw.headers.get("Content-Encoding", "identity").lower() != "identity":
-            raise refusals.PackedBody("bodies are taken as they are, not compressed")
+        framing.check(raw)
 
     def _count(self, raw: web.Request, way: Way, actor: Actor) -> Allowance:
         """Take one request from the visitor's allowance.
@@ -377,13 +383,29 @@ class Listener:
         most = STRANGERS_BODY
         if mounted is not None and (actor.may(mounted.scope) or mounted.route.max_body < most):
             most = mounted.route.max_body
+        if (raw.content_length or 0) <= most:
+            await framing.invite(raw)
         try:
             async with asyncio.timeout(BODY_S + most / SLOWEST_BYTES_PER_S):
-                return await body_of(raw, most)
+                with self._awaited(raw, actor):
+                    return await body_of(raw, most)
         except TimeoutError:
             raise refusals.TooSlow("the body did not come in time") from None
         except web.RequestPayloadError:
             raise ApiError("the body is not what its head announced") from None
+
+    @contextlib.contextmanager
+    def _awaited(self, raw: web.Request, actor: Actor) -> Iterator[None]:
+        """While the body of somebody whom nobody knows is on its way, its place is the next to be given to another."""
+        doorman = None if actor.account else self.lobby.of(raw.transport)
+        if doorman is None:
+            yield
+            return
+        doorman.awaited = True
+        try:
+            yield
+        finally:
+            doorman.awaited = False
 
     def _sign_in(self, raw: web.Request, actor: Actor) -> str:
         """Where a reader goes who has to sign in first, or ""; afterwards it comes back."""

@@ -65,6 +65,20 @@ class PackedBody(ApiError):
     code = "unsupported_media_type"
 
 
+class Unclaimed(ApiError):
+    """Nobody owns the box yet, and it is set up from its own network or on the box itself."""
+
+    status = 401
+    code = "unclaimed"
+
+
+class Unexpected(ApiError):
+    """The Expect header wants something that nobody here does (RFC 9110 section 10.1.1)."""
+
+    status = 417
+    code = "expectation_failed"
+
+
 class Broken(ApiError):
     """A fault of ours."""
 

@@ -78,6 +78,10 @@ class Speaker(RequestHandler):
         """What does not even parse is answered without a word on why: it is no reader of ours who sends it."""
         if request.writer.output_size > 0:
             raise ConnectionError("the answer was begun already")
+        if isinstance(
+            exc, ConnectionError
+        ):  # it went away while it was heard: there is nobody to tell, and nothing to log
+            raise exc
         error: ApiError = Malformed("this is not a request that HTTP knows")
         if status >= 500:
             self.log_exception("answering failed", exc_info=exc)

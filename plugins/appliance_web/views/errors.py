@@ -6,7 +6,7 @@ from appliance_web.views.standing import Sentence
 
 _WORDS = {
     400: "That question could not be understood.",
-    401: "Sign in first.",
+    401: "You are not known here.",
     403: "That is not allowed from here.",
     404: "There is nothing at this address.",
     405: "That cannot be done at this address.",

@@ -44,7 +44,7 @@ async def test_a_server_that_gives_no_time_makes_the_command_fail_with_the_reaso
     assert "refused" in done.stdout
 
 
-@pytest.mark.parametrize("host", ["224.0.0.1", "1.2.3", "127.0.0.1:99999", "a:b:c"])
+@pytest.mark.parametrize("host", ["224.0.0.1", "::ffff:224.0.0.1", "1.2.3", "127.0.0.1:99999", "a:b:c"])
 async def test_what_cannot_be_a_server_is_said_before_anything_is_sent(tmp_path, host):
     done = await timeball(tmp_path, "probe", host, code=2)
     assert "Error" in done.stderr

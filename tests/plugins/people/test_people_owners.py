@@ -328,7 +328,8 @@ async def test_a_member_may_have_only_so_many_addresses_looked_at(tmp_path):
         assert statuses == [201] * 4 + [429]
         row = next(r for r in await b.rows() if r["action"] == "POST /api/v1/checks" and r["status"] == 201)
         assert (row["actor"], "127.0.9.0 port 123" in row["target"]) == ("ann", True)
-        assert (await ann.post("/api/v1/checks", {"targets": [{"address": "224.0.0.1"}]})).status == 422
+        for nobody in ("224.0.0.1", "::ffff:224.0.0.1", "::ffff:255.255.255.255"):
+            assert (await ann.post("/api/v1/checks", {"targets": [{"address": nobody}]})).status == 422
 
 
 def test_the_limit_counts_what_is_there_and_holds_for_one_holder_alone():

@@ -120,8 +120,27 @@ async def test_what_has_no_path_is_refused_in_our_words(visitor, line):
         (get(b"/help/a%0d%0aSet-Cookie:%20x=y"), 404),
         (b"GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n", 421),
         (b"GET / HTTP/1.1\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: \xff\xfe\r\n\r\n", 421),
+        (b"GET / HTTP/2.0\r\nHost: HERE\r\n\r\n", 400),
+        (b"GET / HTTP/0.9\r\nHost: HERE\r\n\r\n", 400),
+        (post(b"Sec-Fetch-Site: \xff\r\n"), 403),
+        (post(OURS + b"Content-Encoding: \xff\r\n"), 415),
+        (post(OURS + b"Content-Encoding: identity\r\nContent-Encoding: gzip\r\n"), 400),
+        (post(OURS + b"Sec-Fetch-Site: cross-site\r\n"), 400),
+        (post(OURS + b"Origin: http://HERE\r\nOrigin: http://evil.example\r\n"), 400),
+        (post(OURS + b"Content-Type: text/plain\r\n"), 400),
+        (post(OURS + b"Authorization: Bearer a\r\nAuthorization: Bearer b\r\n"), 400),
+        (post(OURS + b"Transfer-Encoding: gzip, chunked\r\n", b"2\r\n{}\r\n0\r\n\r\n"), 415),
+        (b"POST /api/v1/members HTTP/1.0\r\nHost: HERE\r\n" + OURS + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", 400),
+        (post(OURS + b"Expect: 200-ok\r\n"), 417),
+        (post(OURS + b"Expect: 100-continue\r\nContent-Length: 999999999\r\n", b""), 400),
+        (b"POST /api/v1/members HTTP/1.1\r\nHost: HERE\r\nExpect: 100-continue\r\nContent-Length: 999999999\r\n" + OURS + b"\r\n", 413),
+        (post(OURS, b"[" * 900 + b"]" * 900), 400),
+        (post(OURS, b'{"address": "127.0.0.77", "note": "\\ud800"}'), 400),
+        (post(OURS, b'{"address": "127.0.0.77", "netspeed": NaN}'), 400),
+        (post(OURS, b'{"address": "127.0.0.76", "address": "127.0.0.77", "force": true}'), 400),
     ],
-)
+)  # fmt: skip
 async def test_each_is_refused_in_words_and_changes_nothing(visitor, request_, wanted):
     before = (await visitor.get("/api/v1/members"))[1]
     status, text = await said(visitor, request_)
@@ -130,6 +149,22 @@ async def test_each_is_refused_in_words_and_changes_nothing(visitor, request_, w
     assert value["detail"]
     assert b"\nset-cookie" not in text.lower()
     assert (await visitor.get("/api/v1/members"))[1] == before
+
+
+async def test_a_body_is_asked_for_when_it_is_wanted(visitor):
+    """RFC 9110 section 10.1.1: whoever asks first is told to go on."""
+    place = visitor.base.removeprefix("http://")
+    host, port = place.split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        head, _, body = post(OURS + b"Expect: 100-continue\r\n").partition(b"\r\n\r\n")
+        writer.write(head.replace(b"HERE", place.encode()) + b"\r\n\r\n")
+        async with asyncio.timeout(60):
+            assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+            writer.write(body)
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 201 ")
+    finally:
+        writer.close()
 
 
 async def test_a_page_never_becomes_a_websocket(visitor):

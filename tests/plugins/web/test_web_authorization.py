@@ -63,3 +63,22 @@ async def test_with_people_neither_this_machine_nor_a_cookie_helps_a_wrong_token
             f"{base}/api/v1/members", headers={"Authorization": f"Bearer {token}"}
         ) as reply:
             assert reply.status == 200
+
+
+@pytest.mark.parametrize("accept", ["text/html", "application/json"])
+async def test_a_box_without_an_owner_tells_who_comes_from_afar_how_it_is_set_up(tmp_path, accept):
+    """To be told to sign in would help nobody: there is nobody to sign in as."""
+    config = '[plugins.web]\nlisten = "127.0.0.1:0"\nlisten_tls = []\n'
+    async with (
+        running(["people", "web"], config, state_dir=tmp_path) as app,
+        aiohttp.ClientSession() as session,
+    ):
+        await app.until_running()
+        for path in ("/", "/setup", "/login", "/status"):
+            head = {"X-Forwarded-For": "203.0.113.9", "Accept": accept}
+            async with session.get(address(app) + path, headers=head, allow_redirects=False) as reply:
+                text = await reply.text()
+                assert reply.status == 401
+                assert "no owner yet" in text
+                assert "timeball user add" in text
+                assert "Sign in first" not in text

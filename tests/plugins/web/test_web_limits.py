@@ -231,6 +231,32 @@ async def test_who_is_being_served_is_not_sent_away_for_newcomers(tmp_path):
         await wait_until(lambda: not visitor.app.status("web").why, "calm")
 
 
+@pytest.mark.parametrize("sources", [["127.0.0.1"], [f"127.0.5.{i}" for i in range(3)]])
+async def test_strangers_whose_bodies_do_not_come_lock_nobody_out(tmp_path, sources):
+    config = "max_connections = 12\nmax_connections_per_address = 6"
+    async with visited(tmp_path, config=config) as visitor, contextlib.AsyncExitStack() as stack:
+        for number in range(24):
+            _, writer = await stack.enter_async_context(connection(visitor, sources[number % len(sources)]))
+            writer.write(post("/api/v1/probe", "Content-Length: 40") + b"{")
+            await writer.drain()
+        for _ in range(3):
+            async with connection(visitor) as (reader, writer):
+                writer.write(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                assert (await said(reader))[0] in (200, 503)
+
+
+async def test_who_is_alone_is_not_sent_away_for_those_who_are_many(tmp_path):
+    async with (
+        visited(tmp_path, config="max_connections = 12") as visitor,
+        connection(visitor, "127.0.0.7") as (reader, writer),
+        contextlib.AsyncExitStack() as stack,
+    ):
+        for number in range(40):
+            await stack.enter_async_context(connection(visitor, f"127.0.5.{number % 3}"))
+        writer.write(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert (await said(reader))[0] in (200, 503)
+
+
 # -- requests --------------------------------------------------------------------------------------------------------
 
 
