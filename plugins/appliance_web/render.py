@@ -51,6 +51,7 @@ class Renderer:
                 "step",
                 "percent",
                 "count",
+                "size",
                 "moment",
                 "iso",
                 "leap",

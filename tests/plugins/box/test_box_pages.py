@@ -14,6 +14,7 @@ import pytest
 from appliance.core.swapping import Exchange
 from appliance_box import keeping, told
 from appliance_box.backup import sealing
+from appliance_web import machine as web_machine
 from tests.plugins.box.bed import machine
 from tests.plugins.box.test_box_preseed import KEY
 from tests.plugins.people.bed import OWNER_PASSWORD
@@ -74,6 +75,24 @@ async def test_on_a_plain_debian_it_says_what_is_not_offered_and_why(tmp_path) -
         status, text = await me.get("/box/network")
         assert status == 200
         assert "Not offered here" in text
+
+
+async def test_the_machine_is_told_in_the_units_of_the_overview_and_its_wear_is_a_share(
+    tmp_path, monkeypatch
+) -> None:
+    told_by = web_machine.read
+
+    def worn(*where, **more):
+        return told_by(*where, **more) | {
+            "life_used": 0.3,
+            "memory": {"total_bytes": 4e9, "available_bytes": 3.1e9},
+        }
+
+    monkeypatch.setattr(web_machine, "read", worn)
+    async with owner(tmp_path) as me:
+        _, text = await me.get("/box")
+        assert "about 30.0 % of its life used" in text
+        assert "3.1 GB of 4.0 GB available" in text
 
 
 async def test_an_image_shows_what_it_is_and_its_settings(tmp_path, image) -> None:
