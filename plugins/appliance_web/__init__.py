@@ -9,6 +9,7 @@ from appliance.api.services import Frame
 from appliance_web.config import WebConfig
 from appliance_web.front import Front
 from appliance_web.journal import Journal
+from appliance_web.packets import Packets
 from appliance_web.site import Site
 from appliance_web.stream import Hub
 from appliance_web.traffic import Traffic
@@ -26,7 +27,7 @@ plugin = PluginInfo(
     title="Web pages",
     api=1,
     config=WebConfig,
-    provides=(Hub, Journal, Front, Site, Frame, Traffic),
+    provides=(Hub, Journal, Front, Site, Frame, Traffic, Packets),
     after=("clock", "ntp", "members", "monitor", "dns"),
     needs=frozenset({"tcp:80", "tcp:443"}),
 )
@@ -43,6 +44,7 @@ def setup(ctx: SetupContext) -> None:
     ctx.provide(Journal, Journal())
     ctx.provide(Front, front(ctx))
     ctx.provide(Traffic, Traffic(lambda: ctx.contributions(Metric)))
+    ctx.provide(Packets, Packets(lambda: ctx.contributions(Metric)))
     site = Site(ctx, ctx.get(Journal))
     ctx.provide(Site, site)
     ctx.provide(Frame, site)  # type: ignore[type-abstract]
@@ -52,6 +54,7 @@ def setup(ctx: SetupContext) -> None:
 def routes(ctx: SetupContext) -> Iterable[Route]:
     from appliance_web.console import console_routes
     from appliance_web.machine import machine_routes
+    from appliance_web.packets import packet_routes
     from appliance_web.routes import web_routes
     from appliance_web.tls.operations import tls_routes
     from appliance_web.traffic import traffic_routes
@@ -62,6 +65,7 @@ def routes(ctx: SetupContext) -> Iterable[Route]:
         *machine_routes(ctx.state_dir),
         *tls_routes(ctx),
         *traffic_routes(ctx, ctx.get(Traffic)),
+        *packet_routes(ctx),
     )
 
 

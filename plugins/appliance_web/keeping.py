@@ -8,10 +8,10 @@ from typing import Any
 import sqlite_utils
 
 from appliance.api.contrib import Migration, Retention
-from appliance_web import repeats, traffic, zone_log
+from appliance_web import packets, repeats, traffic, zone_log
 from appliance_web.journal import KEPT, TABLE, Entry
 
-RETENTION = (Retention(TABLE, raw_days=400), traffic.RETENTION, zone_log.RETENTION)
+RETENTION = (Retention(TABLE, raw_days=400), traffic.RETENTION, zone_log.RETENTION, packets.RETENTION)
 
 
 def _create(db: sqlite_utils.Database) -> None:
@@ -24,6 +24,7 @@ MIGRATIONS = (
     Migration("0002-repeat", repeats.create),
     *traffic.MIGRATIONS,
     *zone_log.MIGRATIONS,
+    *packets.MIGRATIONS,
 )
 
 

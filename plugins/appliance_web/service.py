@@ -29,7 +29,7 @@ from appliance.core.port_holder import port_holder
 from appliance.core.routes import Request, RouteTable
 from appliance.core.tasks import spawn
 from appliance.dataplane import handed
-from appliance_web import keeping, opening, zone_log
+from appliance_web import keeping, opening, packets, zone_log
 from appliance_web.config import WebConfig
 from appliance_web.front import Front
 from appliance_web.journal import TABLE, Entry, Journal, PluginTroubles, started, told
@@ -97,6 +97,7 @@ async def serve(ctx: RunContext) -> None:
                 ctx.every(CERTIFICATES_S, lambda: _look_after(ctx, shown.keeper))
                 ctx.every(PROBES_S, watcher.tell_probes)
                 ctx.every(SAMPLE_S, lambda: _count_traffic(ctx))
+                ctx.every(packets.EVERY_S, lambda: _count_packets(ctx))
                 ctx.every(zone_log.EVERY_S, lambda: _count_zones(ctx, site))
                 ctx.every(HEALTH_S, watcher.tell_health)
                 ctx.ready()
@@ -162,6 +163,12 @@ def _count_traffic(ctx: RunContext) -> None:
     row = ctx.get(Traffic).sample(ctx.clock.monotonic_ns())
     if row is not None:
         ctx.store.append(TRAFFIC, {"ts": ctx.clock.wall_ns() / 1e9, **row})
+
+
+def _count_packets(ctx: RunContext) -> None:
+    ts = ctx.clock.wall_ns() / 1e9
+    for what, per_s in ctx.get(packets.Packets).sample(ctx.clock.monotonic_ns()).items():
+        ctx.store.append(packets.TABLE, {"ts": ts, "what": what, "per_s": per_s})
 
 
 async def _take_changes(ctx: RunContext, listener: Listener) -> None:

@@ -15,8 +15,10 @@ from appliance.core import ordering
 from appliance.core.routes import Reply, Request
 from appliance_web.site import Site
 from appliance_web.views import log as log_view
+from appliance_web.views import packets as packets_view
 from appliance_web.views import scoring
 from appliance_web.views import time as time_view
+from appliance_web.views.member import DEFAULT_RANGE, RANGES
 
 #: A list to choose from has no more servers than this.
 TO_CHOOSE = 200
@@ -40,6 +42,8 @@ class Tools:
         )
         known = time_view.clients(reply.value if reply.status == 200 else None, query, wrong)
         serving = isinstance(ntp, Mapping)
+        chosen = RANGES.get(request.query.get("range", ""), RANGES[DEFAULT_RANGE])
+        came = await site.operations.value(request, "/api/v1/traffic/packets", range=chosen.key)
         return await site.page(
             request, "time.html", "Time", here="/time", live="clock health", topic="time",
             same=time_view.same(query),
@@ -50,6 +54,9 @@ class Tools:
             clients=known,
             query=query,
             sorts=time_view.SORTS,
+            packets=packets_view.packets(came, chosen),
+            ranges=RANGES.values(),
+            chosen=chosen,
         )  # fmt: skip
 
     async def log(self, request: Request) -> Reply:

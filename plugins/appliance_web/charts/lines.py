@@ -12,6 +12,8 @@ from appliance_web.charts import frame
 from appliance_web.charts.scale import Linear, Span, nice
 
 HEIGHT = 150.0
+#: Below this height there is room for labels at the ends and in the middle alone.
+_ROOM_FOR_FOUR = 90.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ def line_chart(
     ident: str,
     height: float = HEIGHT,
     floor: float | None = None,
+    top: float | None = None,
     centred: bool = False,
     marks: Iterable[Mark] = (),
 ) -> Markup:
@@ -70,11 +73,14 @@ def line_chart(
         ident: unique in the page.
         height: pixels of the plot.
         floor: the axis begins here whatever the values.
+        top: the axis reaches at least here, so that several charts compare.
         centred: zero in the middle.
         marks: moments with a line of their own.
     """
     shown = [Curve(c.name, [s for s in c.spots if span.holds(s.ts)], c.class_) for c in curves]
     values = [v for c in shown for s in c.spots for v in (s.value, s.low, s.high) if v is not None]
+    if top is not None:
+        values.append(top)
     axis, ticks = _axis(values, height, floor=floor, centred=centred)
     parts = [frame.time_axis(span, height)]
     for value in ticks:
@@ -112,7 +118,7 @@ def _axis(
     if high - low < 1e-12:
         pad = abs(high) * 0.1 or 1e-6
         low, high = (low, high + pad) if floor is not None else (low - pad, high + pad)
-    step = nice((high - low) / 4)
+    step = nice((high - low) / (4 if height >= _ROOM_FOR_FOUR else 2))
     first, last = _floor(low / step), -_floor(-high / step)
     return Linear(first * step, last * step, height), [i * step for i in range(first, last + 1)]
 
