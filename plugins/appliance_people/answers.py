@@ -24,7 +24,7 @@ SESSIONS = list_of(obj({
 
 _TOKEN = {
     "id": TEXT, "user": TEXT, "label": TEXT, "scopes": TEXTS, "created": NUMBER, "expires": maybe(NUMBER), "expired": FLAG,
-    "addresses": TEXTS, "used": maybe(NUMBER), "used_from": TEXT,
+    "addresses": TEXTS, "used": maybe(NUMBER), "used_from": TEXT, "made_by": said(TEXT, "another user who made it, or empty"),
 }  # fmt: skip
 TOKENS = list_of(obj(_TOKEN))
 NEW_TOKEN = obj({**_TOKEN, "token": TEXT})

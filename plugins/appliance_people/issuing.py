@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from appliance.api.actor import ROLES, Actor, covers, is_grant
 from appliance.api.errors import Invalid, Refused
 from appliance_people import keeping, tokens
+from appliance_people.accounts import may_give
 from appliance_people.people import People
 from appliance_people.tokens import Token
 
@@ -41,6 +42,11 @@ class Issuing:
             Refused: it would exceed who makes it, or who has it.
         """
         user = self._people.users[account]
+        maker = by.account if by.account != account else ""
+        if by.account != account and not may_give(by, user.role):
+            raise Refused(
+                f"{user.name} may more than {by.name}, and a token of {user.name} would act under that name"
+            )
         wrong = [grant for grant in grants if not is_grant(grant)]
         if wrong or not grants:
             what = f"no such scope: {', '.join(wrong)}" if wrong else "say what it may do"
@@ -57,7 +63,7 @@ class Issuing:
         text, key, kept = tokens.make()
         now = self._people.now()
         token = Token(key, kept, account, " ".join(label.split())[:100], tuple(grants), now,
-                      None if days is None else now + days * 86400.0, places)  # fmt: skip
+                      None if days is None else now + days * 86400.0, places, maker=maker)  # fmt: skip
         await self._people.store.write(keeping.put_token(token))
         self._people.tokens[key] = token
         return text, token

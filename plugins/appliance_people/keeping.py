@@ -61,7 +61,11 @@ def _create(db: sqlite_utils.Database) -> None:
         db.conn.execute(statement)
 
 
-MIGRATIONS = (Migration("0001-people", _create),)
+def _add_makers(db: sqlite_utils.Database) -> None:
+    db.conn.execute("ALTER TABLE people__token ADD COLUMN maker TEXT NOT NULL DEFAULT ''")
+
+
+MIGRATIONS = (Migration("0001-people", _create), Migration("0002-makers-of-tokens", _add_makers))
 
 Database = sqlite_utils.Database
 Change = Callable[[Database], None]

@@ -318,4 +318,5 @@ class Operations:
             "addresses": list(token.networks),
             "used": token.used,
             "used_from": token.used_from,
+            "made_by": self._name(token.maker) if token.maker else "",
         }

@@ -34,6 +34,7 @@ class Token:
         networks: from where it works; empty: from everywhere.
         expires: epoch seconds, or None for never.
         used: when and from where it was shown last.
+        maker: id of the user who made it, where that is not who has it; it never exceeds that one either.
     """
 
     id: str
@@ -46,6 +47,7 @@ class Token:
     networks: tuple[str, ...] = ()
     used: float | None = None
     used_from: str = ""
+    maker: str = ""
 
     def moved(self, by_s: float) -> Token:
         """The same token on a clock that was set by so much."""

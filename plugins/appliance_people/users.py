@@ -140,7 +140,7 @@ class Users:
         )
 
     async def remove_user(self, by: Actor, user: User) -> None:
-        """Remove somebody with all sessions and tokens.
+        """Remove somebody with all sessions, and all tokens that are his or were made by him: he has seen them.
 
         Raises:
             Refused, Conflict: as `change_role`.
@@ -150,7 +150,7 @@ class Users:
             self._check_gift(by, fresh.role)
             self._check_last(fresh)
             ended = [s.id for s in self._people.sessions.values() if s.account == user.id]
-            revoked = [t.id for t in self._people.tokens.values() if t.account == user.id]
+            revoked = [t.id for t in self._people.tokens.values() if user.id in (t.account, t.maker)]
             self._people.drop_sessions(ended)
             await self._people.store.write(
                 keeping.together(

@@ -462,6 +462,33 @@ async def test_a_token_can_never_do_more_than_its_user_may_now(tmp_path):
         assert (await program.get("/api/v1/members")).status == 401
 
 
+async def test_a_token_made_for_somebody_else_never_exceeds_who_made_it_either(tmp_path):
+    async with box(tmp_path, plugins=("people", "members")) as b:
+        owner, admin, other = await b.owner(), await b.user("admin"), await b.user("admin", "other")
+        made = await token(admin, "servers:*", user="other")
+        assert (made["user"], made["made_by"]) == ("other", "admin")
+        program = b.visitor()
+        program.bearer = made["token"]
+        assert (await program.post("/api/v1/members", {})).status == 422
+        await owner.ask("PATCH", "/api/v1/users/admin", {"role": "viewer"})
+        assert (await program.post("/api/v1/members", {})).status == 403
+        assert (await program.get("/api/v1/members")).status == 200
+        await owner.ask("DELETE", "/api/v1/users/admin")
+        assert (await program.get("/api/v1/members")).status == 401
+        assert (await other.get("/api/v1/tokens")).value == []
+
+
+async def test_nobody_makes_a_token_in_the_name_of_somebody_who_may_more(tmp_path):
+    async with box(tmp_path) as b:
+        owner, admin = await b.owner(), await b.user("admin")
+        reply = await admin.post("/api/v1/tokens", {"scopes": ["servers:read"], "user": "ada"})
+        assert (reply.status, "ada may more than admin" in reply.value["detail"]) == (403, True)
+        assert (
+            await owner.post("/api/v1/tokens", {"scopes": ["servers:read"], "user": "admin"})
+        ).status == 201
+        assert (await owner.get("/api/v1/tokens")).value == []
+
+
 async def test_a_token_ends_is_bound_to_addresses_and_is_revoked_at_once(tmp_path):
     async with box(tmp_path, plugins=("people", "members")) as b:
         owner = await b.owner()
@@ -509,6 +536,18 @@ async def test_guessed_tokens_become_slow(tmp_path):
         thief.bearer = "timeball_" + "a" * 8 + "_" + "b" * 59
         statuses = [(await thief.get("/api/v1/members")).status for _ in range(FREE["address"] + 2)]
         assert statuses[-1] == 429
+
+
+async def test_a_right_token_is_no_guess_whoever_guesses_beside_it(tmp_path):
+    """A neighbour behind the same address could keep all programs out for a quarter of an hour."""
+    async with box(tmp_path, plugins=("people", "members")) as b:
+        thief, program = b.visitor(AFAR), b.visitor(AFAR)
+        program.bearer = (await token(await b.owner(), "servers:read"))["token"]
+        thief.bearer = "timeball_" + "a" * 8 + "_" + "b" * 59
+        for _ in range(FREE["address"] + 2):
+            await thief.get("/api/v1/members")
+        assert (await thief.get("/api/v1/members")).status == 429
+        assert (await program.get("/api/v1/members")).status == 200
 
 
 # -- the disk ----------------------------------------------------------------------------------------------------------
