@@ -61,8 +61,8 @@ def own_routes(host: Host) -> tuple[Route, ...]:
         supervised.retry_now()
         return _status(host, request.params["id"])
 
-    async def get_openapi(request: Request) -> dict[str, Any]:
-        return host.routes.openapi()
+    async def get_openapi(request: Request) -> Reply:
+        return Reply(host.routes.openapi_json())
 
     async def get_status(request: Request) -> dict[str, Any]:
         return {

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
+from markupsafe import Markup
+
 from appliance.api.errors import NotFound
 from appliance.api.pages import refusal
 from appliance.core.routes import Reply, Request, RouteTable
@@ -20,6 +22,7 @@ class About:
 
     def __init__(self, site: Site) -> None:
         self._site = site
+        self._drawn, self._drawn_of = Markup(""), b""
 
     async def plugins(self, request: Request) -> Reply:
         found: Any = await self._site.operations.value(request, "/api/v1/plugins")
@@ -51,11 +54,18 @@ class About:
 
     async def api(self, request: Request) -> Reply:
         """The API's document, made for people."""
-        document = self._site.ctx.get(RouteTable).openapi()
+        table = self._site.ctx.get(RouteTable)
+        if (
+            document := table.openapi_json()
+        ) is not self._drawn_of:  # drawn once: it is long, and anybody may ask for it
+            drawn = self._site.renderer.text(
+                "api_parts.html", {"operations": api_view.parts(table.openapi())}
+            )
+            self._drawn, self._drawn_of = Markup(drawn), document  # noqa: S704 - a template of ours, which escapes
         return await self._site.page(
             request, "api.html", "API", topic="api",
             same=[("API", "GET /api/v1/openapi.json"), ("CLI", "timeball api /api/v1/openapi.json")],
-            operations=api_view.parts(document),
+            operations=self._drawn,
         )  # fmt: skip
 
     async def contents(self, request: Request) -> Reply:

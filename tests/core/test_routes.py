@@ -260,6 +260,19 @@ async def test_an_accident_inside_tells_an_incident_number_and_nothing_else(capl
     assert "secret detail" in caplog.text
 
 
+def test_the_document_is_made_once_for_all_who_ask_and_anew_when_routes_come_or_go():
+    """It takes a quarter of a second, and strangers may ask a thousand times a minute."""
+    made = table()
+    first = made.openapi_json()
+    assert made.openapi_json() is first
+    made.openapi()["paths"].clear()
+    assert made.openapi() == json.loads(first)
+    made.mount("more", (Route("GET", "/api/v1/more", echo, "public"),))
+    assert "/api/v1/more" in made.openapi()["paths"]
+    made.unmount("more")
+    assert made.openapi_json() == first
+
+
 def test_the_document_describes_every_operation():
     document = table().openapi()
     assert document["openapi"] == "3.1.0"
