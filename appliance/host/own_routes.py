@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 from appliance.api.contrib import Route
-from appliance.api.errors import NotFound, StoreError
+from appliance.api.errors import NotFound
 from appliance.api.model import Level
 from appliance.core.routes import Reply, Request
 from appliance.host import answers
 from appliance.host.anew import anew_routes
+from appliance.host.checklists import Checklists
 from appliance.host.config_routes import config_routes
 from appliance.host.doctor import doctor_routes
 from appliance.host.how_it_runs import how_it_runs
 from appliance.host.installed_routes import installed_routes
-from appliance.kit.measure import measured, seen
-from appliance.kit.quality import Quality, as_dict, judged, read
+from appliance.kit.quality import as_dict
 
 if TYPE_CHECKING:
     from appliance.host.app import Host
-    from appliance.host.loader import Loaded
 
 
 def own_routes(host: Host) -> tuple[Route, ...]:
     """Routes that exist whatever plugins there are."""
+    checklists = Checklists(host)
 
     async def get_health(request: Request) -> Reply:
         fresh = await host.refresh_health()
@@ -42,7 +41,7 @@ def own_routes(host: Host) -> tuple[Route, ...]:
 
     async def get_plugins(request: Request) -> list[Any]:
         good = {loaded.id: loaded for loaded in host.plugins.good()}
-        found = {key: await how_good(host, loaded) for key, loaded in good.items()}
+        found = await checklists.of(good)
         return [
             {
                 **_status(host, key),
@@ -128,20 +127,6 @@ def own_routes(host: Host) -> tuple[Route, ...]:
         *config_routes(host),
         *doctor_routes(host),
     )
-
-
-async def how_good(host: Host, loaded: Loaded) -> Quality:
-    """A plugin's checklist beside what is seen of it here; one that was not set up shows its own word alone."""
-    contributed = host.shared.contributions.get(loaded.id)
-    if contributed is None:
-        return loaded.quality or read("")
-    try:
-        found = await seen(loaded.id, contributed, host.store)
-    except StoreError:
-        return loaded.quality or read("")
-    # Reading its files is work for a thread.
-    rules = await asyncio.get_running_loop().run_in_executor(host.shared.threads, measured, loaded, found)
-    return judged(loaded.quality, rules)
 
 
 def _status(host: Host, key: str) -> dict[str, Any]:

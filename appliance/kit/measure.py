@@ -44,33 +44,42 @@ class Seen:
     growing: tuple[str, ...] = ()
 
 
-async def seen(plugin_id: str, contributions: Mapping[str, Sequence[Any]], store: Store) -> Seen:
-    """Look at a plugin in a running appliance."""
-    kept = {item.table for item in contributions.get("retention", ()) if isinstance(item, Retention)}
-
-    def growing(db: sqlite_utils.Database) -> tuple[str, ...]:
-        names = db.execute(
-            "SELECT m.name FROM sqlite_master m JOIN pragma_table_info(m.name) c ON c.name = 'ts'"
-            " WHERE m.type = 'table' AND m.name LIKE ? ESCAPE '!'",
-            (plugin_id.replace("_", "!_") + "!_!_%",),
-        ).fetchall()
+async def seen(contributed: Mapping[str, Mapping[str, Sequence[Any]]], store: Store) -> dict[str, Seen]:
+    """Look at plugins in a running appliance: by each one's ID, what it contributes."""
+    growing: dict[str, list[str]] = {}
+    for table in await store.read(_append_only):
+        growing.setdefault(table.partition("__")[0], []).append(table)
+    found = {}
+    for key, contributions in contributed.items():
+        kept = {item.table for item in contributions.get("retention", ()) if isinstance(item, Retention)}
         # The summaries of a kept table are the host's own.
-        return tuple(name for (name,) in names if name not in kept and re.sub(r"_\d+$", "", name) not in kept)
+        left = [t for t in growing.get(key, ()) if t not in kept and re.sub(r"_\d+$", "", t) not in kept]
+        found[key] = Seen(contributions, tuple(left))
+    return found
 
-    return Seen(contributions, await store.read(growing))
+
+def _append_only(db: sqlite_utils.Database) -> list[str]:
+    """Plugins' tables that have a time in each row."""
+    rows = db.execute(
+        "SELECT m.name FROM sqlite_master m JOIN pragma_table_info(m.name) c ON c.name = 'ts'"
+        " WHERE m.type = 'table' AND m.name LIKE '%!_!_%' ESCAPE '!'"
+    )
+    return [name for (name,) in rows]
 
 
 def measured(loaded: Loaded, found: Seen) -> dict[str, str]:
     """Every rule that can be looked at in a running appliance."""
-    assert loaded.info is not None
-    assert loaded.module is not None
+    return {**of_contributions(loaded, found), **of_files(loaded)}
+
+
+def of_contributions(loaded: Loaded, found: Seen) -> dict[str, str]:
+    """Rules about what it adds to the appliance."""
     return {
         "config-documented": _config(loaded),
         "health-check": "" if _of(found, HealthCheck) else "it has no health check",
         "no-public-change": "; ".join(_public_changes(_of(found, Route))),
         "retention": ", ".join(f"{table} is never deleted from" for table in found.growing),
         "schemas": "; ".join(_undescribed(_of(found, Route))),
-        **_of_source(loaded),
     }
 
 
@@ -119,7 +128,8 @@ def _undescribed(routes: Iterable[Route]) -> Iterator[str]:
 # -- what its files say -----------------------------------------------------------------------------------------------
 
 
-def _of_source(loaded: Loaded) -> dict[str, str]:
+def of_files(loaded: Loaded) -> dict[str, str]:
+    """Rules about its code and its page; reads them, which is work for a thread."""
     module = loaded.module
     assert module is not None
     sources = _sources(module)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.host import loader
+from appliance.host import checklists, loader
 from appliance.kit import measure, quality
 from appliance.testing import running
 
@@ -118,3 +118,19 @@ async def test_a_claim_that_is_not_so_is_seen_by_the_running_appliance(tmp_path,
         (shown,) = await app.get("/api/v1/plugins")
     assert rule in shown["quality"]["refuted"]
     assert shown["quality"]["level"] != "gold"
+
+
+async def test_its_files_are_read_once_for_what_runs_is_what_was_imported(tmp_path, monkeypatch):
+    file = tmp_path / "appliance_plain.py"
+    head = '"""A plugin of one file, with a word about what it is for."""\n\nfrom appliance import PluginInfo\n\n'
+    file.write_text(f'{head}plugin = PluginInfo(id="plain", title="Plain", api=1)\n', encoding="utf-8")
+    module = loader.load_file(file.stem, file)
+    times = []
+    real = checklists.of_files
+    monkeypatch.setattr(checklists, "of_files", lambda loaded: times.append(loaded.id) or real(loaded))
+    async with running([module], state_dir=tmp_path / "state") as app:
+        first = await app.get("/api/v1/plugins")
+        file.write_text("def f(x): ...\n", encoding="utf-8")
+        assert await app.get("/api/v1/plugins") == first
+    assert times == ["plain"]
+    assert "readme" in first[0]["quality"]["seen"]

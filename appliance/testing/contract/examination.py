@@ -158,8 +158,8 @@ class _Examination:
             self._tell("starts", [why])
             return
         self._tell("starts", [])
-        found = await measure.seen(loaded.id, app.host.shared.contributions.get(loaded.id, {}), app.store)
-        self.measured = measure.measured(app.host.loaded(loaded.id), found)
+        found = await measure.seen({loaded.id: app.host.shared.contributions.get(loaded.id, {})}, app.store)
+        self.measured = measure.measured(app.host.loaded(loaded.id), found[loaded.id])
         folder = Path(module.__file__).parent if module.__file__ else self._state_dir
         stalls = Stalls(loaded.id, folder)
         with stalls.watching():
