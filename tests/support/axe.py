@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
-from pathlib import Path
 
 from tests.support.browser import Tab
-from tests.support.programs import REPOSITORY, cannot_run
+from tests.support.programs import npm_modules
 
 #: Levels A and AA of all versions; best practices are opinions.
 TAGS = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa")
@@ -19,16 +17,7 @@ axe.run(document, {{runOnly: {{type: 'tag', values: {tags}}}, resultTypes: ['vio
 
 @functools.cache
 def _script() -> str:
-    place = REPOSITORY / "packaging" / "axe.py"
-    spec = importlib.util.spec_from_file_location("timeball_packaging_axe", place)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    try:
-        return Path(module.fetch()).read_text(encoding="utf-8")
-    except module.NotFetched as error:
-        cannot_run(str(error))
+    return (npm_modules("axe") / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
 
 
 async def violations(tab: Tab) -> list[str]:

@@ -178,11 +178,16 @@ class Tab:
 
 
 class Browser:
-    """A running browser."""
+    """A running browser.
 
-    def __init__(self, session: aiohttp.ClientSession, address: str) -> None:
+    Attributes:
+        port: where it listens to its DevTools protocol, on 127.0.0.1.
+    """
+
+    def __init__(self, session: aiohttp.ClientSession, port: int) -> None:
         self._session = session
-        self._address = address
+        self.port = port
+        self._address = f"127.0.0.1:{port}"
 
     @asynccontextmanager
     async def tab(self) -> AsyncIterator[Tab]:
@@ -218,9 +223,9 @@ async def browser(program: str, *extra: str, home: Path | None = None) -> AsyncI
                 while not (port_file.is_file() and port_file.read_text().count("\n") >= 1):
                     assert process.returncode is None, "Chromium ended at once"
                     await asyncio.sleep(0.05)
-            port = port_file.read_text().split()[0]
+            port = int(port_file.read_text().split()[0])
             async with aiohttp.ClientSession() as session:
-                yield Browser(session, f"127.0.0.1:{port}")
+                yield Browser(session, port)
         finally:
             if process.returncode is None:
                 process.terminate()

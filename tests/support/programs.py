@@ -7,6 +7,7 @@ skipped with the reason, which `make test` prints.
 from __future__ import annotations
 
 import functools
+import importlib.util
 import os
 import re
 import shutil
@@ -51,6 +52,20 @@ def peer_packages() -> dict[str, tuple[str, ...]]:
             programs = (match[2] or "").partition(":")[0]
             packages[match[1]] = tuple(name.strip() for name in programs.split(",") if name.strip())
     return packages
+
+
+@functools.cache
+def npm_modules(name: str) -> Path:
+    """The modules that `packaging/NAME` pins, fetched with npm; a test that lacks them cannot run."""
+    spec = importlib.util.spec_from_file_location("timeball_npm", REPOSITORY / "packaging" / "npm.py")
+    assert spec is not None
+    assert spec.loader is not None
+    npm = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(npm)
+    try:
+        return Path(npm.fetch(name))
+    except npm.NotFetched as error:
+        cannot_run(f"{error}; packaging/{name} is fetched with npm: sudo make peers")
 
 
 def need(program: str) -> str:
