@@ -143,8 +143,12 @@ def _serve(config_file: Path, state: str | None, assignments: tuple[str, ...], p
 
     early = EarlySignals()
     collect_seldom()
+    from appliance.host.heap import keep_small
+    from appliance.host.late import SELDOM, import_late
     from appliance.host.late_trust import import_aiohttp
 
+    keep_small()
+    import_late(*SELDOM)
     import_aiohttp()
     from appliance.core import logs
     from appliance.core.config import BadConfig

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import gc
 import logging
 import os
-import re
 import signal
 import sys
 from collections.abc import Callable
@@ -17,7 +15,7 @@ from typing import NoReturn
 from appliance.core.config import BadConfig, Config
 from appliance.core.swapping import Exchange
 from appliance.core.tasks import spawn
-from appliance.host import privileges
+from appliance.host import heap, privileges
 from appliance.host.app import Host
 from appliance.host.last_resort import LastResort
 from appliance.host.notify import notify, watchdog_interval_s
@@ -131,7 +129,7 @@ async def _cancelled(host: Host, stopping: asyncio.Event) -> NoReturn:
 async def _settle(host: Host) -> None:
     await asyncio.sleep(SPARED_S)
     _spare_the_collector()
-    _give_back()
+    heap.give_back()
     await asyncio.sleep(SETTLED_S - SPARED_S)
     _settled(host)
     _spare_the_collector()  # members, verdicts and pages are there by now, too
@@ -167,13 +165,6 @@ def _spare_the_collector() -> None:
     """What is there now stays; do not look at it again in every collection."""
     gc.collect()
     gc.freeze()
-
-
-def _give_back() -> None:
-    """What reading and building left free in the C library's heap goes back to the system, where the library can do that."""
-    re.purge()  # patterns that were needed once; those that are kept stand in their modules
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 async def _feed_watchdog(host: Host) -> None:
