@@ -92,7 +92,7 @@ def metrics(ctx: SetupContext) -> Iterable[Metric]:
 
     def expiry() -> float:
         serving = ctx.get(Front).keeper.serving
-        return serving.life.ends_s if serving else 0.0
+        return serving.facts.ends_s if serving else 0.0
 
     return (
         Metric("web_streams", "Live pages that are open", "gauge", lambda: len(ctx.get(Hub))),

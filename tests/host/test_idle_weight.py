@@ -6,8 +6,11 @@ import json
 import re
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
+from appliance.host.late import SELDOM
+from tests.support.programs import free_port
 from tests.support.wait import wait_until
 
 #: Ten megabytes each, or the ground for more: for keys and passwords, for a captured packet, for tests.
@@ -27,8 +30,12 @@ listen = ["127.0.0.1:0"]
 zone = "pool.example.org"
 listen = ["127.0.0.1:0"]
 [plugins.web]
-listen = "127.0.0.1:0"
+listen = "127.0.0.1:{web}"
+trust_loopback = "operate"
 """
+
+#: What is asked all the time: by the box's own screen, by whoever passes by, by whoever looks after it.
+LOOKED_AT = ("/api/v1/console", "/status", "/", "/members", "/tls", "/api/v1/tls", "/doctor")
 
 
 def settled(config: Path) -> bool:
@@ -43,8 +50,8 @@ def settled(config: Path) -> bool:
 
 def test_an_idle_appliance_does_without_what_is_rarely_used(tmp_path):
     """Certificates are made by another process, at the first boot too."""
-    config, log = tmp_path / "timeball.toml", tmp_path / "log"
-    config.write_text(CONFIG.format(folder=tmp_path))
+    config, log, web = tmp_path / "timeball.toml", tmp_path / "log", free_port()
+    config.write_text(CONFIG.format(folder=tmp_path, web=web))
     for boot in ("first", "second"):
         with log.open("w") as out:
             process = subprocess.Popen(
@@ -55,6 +62,12 @@ def test_an_idle_appliance_does_without_what_is_rarely_used(tmp_path):
                     lambda: "HTTPS with the own certificate" in log.read_text(), "the web listener", 60
                 )
                 wait_until(lambda: settled(config), "every plugin", 60, interval_s=0.5)
+                for path in LOOKED_AT:
+                    request = urllib.request.Request(
+                        f"http://127.0.0.1:{web}{path}", headers={"Accept": "text/html"}
+                    )
+                    with urllib.request.urlopen(request) as answer:
+                        answer.read()
                 mapped = Path(f"/proc/{process.pid}/maps").read_text()
             finally:
                 process.terminate()
@@ -65,7 +78,7 @@ def test_an_idle_appliance_does_without_what_is_rarely_used(tmp_path):
 def test_a_start_imports_nothing_that_is_used_rarely(tmp_path):
     """Until every plugin runs and the listeners are there: whoever asks first then pays for it."""
     config, log = tmp_path / "timeball.toml", tmp_path / "log"
-    config.write_text(CONFIG.format(folder=tmp_path))
+    config.write_text(CONFIG.format(folder=tmp_path, web=0))
     with log.open("w") as out:
         process = subprocess.Popen(
             [sys.executable, "-X", "importtime", "-m", "appliance", "run", "--config", config],
@@ -81,3 +94,4 @@ def test_a_start_imports_nothing_that_is_used_rarely(tmp_path):
     assert "appliance_web.service" in imported
     assert imported.index("appliance.host.late_trust") < imported.index("aiohttp.connector")
     assert sorted(name for name in set(imported) if name.partition(".")[0] in NOT_AT_A_START) == []
+    assert [name for name in ("dateutil.parser._parser", *SELDOM) if name in imported] == []

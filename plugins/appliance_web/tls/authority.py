@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from appliance_web.tls.known import RELEASED_S, Life
+from appliance_web.tls.known import RELEASED_S, Facts, Life
 from appliance_web.tls.names import Address, Interface, Names, Network
 
 LEAF_S = 90 * 86400.0
@@ -206,6 +206,16 @@ def life(certificate: x509.Certificate) -> Life:
         begins_s=certificate.not_valid_before_utc.timestamp(),
         ends_s=certificate.not_valid_after_utc.timestamp(),
     )
+
+
+def facts(certificate: x509.Certificate) -> Facts:
+    """What people are told of it."""
+    dns, addresses = names_in(certificate)
+    held = life(certificate)
+    return Facts(
+        begins_s=held.begins_s, ends_s=held.ends_s, fingerprint=fingerprint(certificate), names=[*dns, *map(str, addresses)],
+        subject=certificate.subject.rfc4514_string(), issuer=certificate.issuer.rfc4514_string(),
+    )  # fmt: skip
 
 
 def is_valid(certificate: x509.Certificate, now_s: float) -> bool:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from appliance_web.tls.files import Files
-from appliance_web.tls.known import KNOWN, LEAF, UPLOADED, Known, Life, Source, digests, spelled
+from appliance_web.tls.known import KNOWN, LEAF, UPLOADED, Facts, Known, Source, digests, spelled
 from appliance_web.tls.names import Names
 
 if TYPE_CHECKING:
@@ -39,15 +39,14 @@ class Serving:
     Attributes:
         pem: key and chain.
         source: "local" is signed by the box's own authority, "uploaded" was brought along.
-        fingerprint: SHA-256 of the certificate, as browsers show it.
+        facts: what people are told of the certificate.
         warnings: of an uploaded one.
     """
 
     pem: bytes
     source: Source
     context: ssl.SSLContext
-    life: Life
-    fingerprint: str
+    facts: Facts
     warnings: tuple[str, ...] = field(default=())
 
     @property
@@ -64,6 +63,7 @@ class Keeper:
     Attributes:
         known: names and addresses by which the box is called, as of the last refresh.
         serving: never None once `refresh` has returned. Swapped as a whole: connections keep what they began with.
+        told: all there is to say, likewise; to read it needs no certificate.
     """
 
     def __init__(
@@ -81,6 +81,7 @@ class Keeper:
         self._made: Making | None = None
         self._found: Known | None = None
         self.serving: Serving | None = None
+        self.told: Known | None = None
         self.known: frozenset[str] = frozenset()
 
     @property
@@ -183,9 +184,7 @@ class Keeper:
     @property
     def given_out(self) -> bool:
         """Whether somebody has fetched the authority that is in use."""
-        from appliance_web.tls.authority import fingerprint
-
-        return self._mark() == fingerprint(self.authority.certificate).encode()
+        return self.told is not None and self._mark() == self.told.authority.fingerprint.encode()
 
     # -- parts ------------------------------------------------------------------------------------------------------
 
@@ -213,30 +212,31 @@ class Keeper:
 
     def _remember(self, names: Names) -> None:
         """Write down what need not be looked at again. Without it the next look takes longer, and that is all."""
-        serving, making = self.serving, self._making
-        if self._files.unwritten or serving is None:
-            return
-        from appliance_web.tls.authority import life
+        from appliance_web.tls.authority import facts, life, uncovered
 
-        self._found = Known(
-            names=spelled(names), digests=digests(self.folder), source=serving.source, fingerprint=serving.fingerprint,
-            serving=serving.life, leaf=life(making.leaf.certificate), authority=life(making.authority.certificate),
-            warnings=list(serving.warnings), missing=list(making.missing),
+        serving, making = self.serving, self._making
+        assert serving is not None
+        top = making.authority.certificate
+        self.told = Known(
+            names=spelled(names), digests=digests(self.folder), source=serving.source, serving=serving.facts,
+            leaf=life(making.leaf.certificate), authority=facts(top), warnings=list(serving.warnings), missing=uncovered(top, names),
         )  # fmt: skip
+        if self._files.unwritten:
+            return
+        self._found = self.told
         with contextlib.suppress(OSError):
-            self._files.write(KNOWN, self._found.model_dump_json().encode())
+            self._files.write(KNOWN, self.told.model_dump_json().encode())
 
     def _serves(self, source: Source) -> bool:
         return self.serving is not None and self.serving.source == source
 
     def _serve_known(self, found: Known) -> None:
-        if self.serving is not None and self.serving.fingerprint == found.fingerprint:
+        self.told = found
+        if self.serving is not None and self.serving.facts.fingerprint == found.serving.fingerprint:
             return
         pem = self._files.read(UPLOADED if found.source == "uploaded" else LEAF) or b""
         warnings = tuple(found.warnings)
-        self.serving = Serving(
-            pem, found.source, context_for(pem), found.serving, found.fingerprint, warnings
-        )
+        self.serving = Serving(pem, found.source, context_for(pem), found.serving, warnings)
         self._tell(f"HTTPS with {'an uploaded' if found.source == 'uploaded' else 'the own'} certificate")
         if found.missing:
             log.warning("the authority of this box may not vouch for %s", ", ".join(found.missing))
@@ -251,15 +251,16 @@ class Keeper:
         self._tell(f"HTTPS with {'an uploaded' if source == 'uploaded' else 'the own'} certificate")
 
     def _made_ready(self, pair: Pair, source: Source, warnings: tuple[str, ...]) -> Serving:
-        from appliance_web.tls.authority import fingerprint, life
+        from appliance_web.tls.authority import facts
 
-        pem, certificate = pair.pem(), pair.certificate
-        return Serving(pem, source, context_for(pem), life(certificate), fingerprint(certificate), warnings)
+        pem = pair.pem()
+        return Serving(pem, source, context_for(pem), facts(pair.certificate), warnings)
 
     def _tell(self, what: str) -> None:
         assert self.serving is not None
-        until = datetime.fromtimestamp(self.serving.life.ends_s, UTC).strftime("%Y-%m-%d")
-        log.info("%s, valid until %s; SHA-256 fingerprint %s", what, until, self.serving.fingerprint)
+        facts = self.serving.facts
+        until = datetime.fromtimestamp(facts.ends_s, UTC).strftime("%Y-%m-%d")
+        log.info("%s, valid until %s; SHA-256 fingerprint %s", what, until, facts.fingerprint)
 
 
 def context_for(pem: bytes) -> ssl.SSLContext:

@@ -41,6 +41,22 @@ class Life(BaseModel):
         return left_s <= min((self.ends_s - self.begins_s) / 3, RENEWED_S) or left_s > _WILD_S
 
 
+class Facts(Life):
+    """What people are told of a certificate.
+
+    Attributes:
+        subject: whose it is (RFC 4514).
+        issuer: who signed it.
+        names: DNS names and addresses that it is for.
+        fingerprint: SHA-256, as browsers show it.
+    """
+
+    subject: str
+    issuer: str
+    names: list[str]
+    fingerprint: str
+
+
 class Known(BaseModel):
     """What was found when the certificates were last looked at in earnest.
 
@@ -48,19 +64,20 @@ class Known(BaseModel):
         names: what the box was called.
         digests: SHA-256 of each file, "" where there is none.
         source: which certificate is served.
-        fingerprint: of it, as browsers show it.
+        serving: the one that is.
+        leaf: the box's own, which may be another.
+        authority: who vouches for that one.
         warnings: of an uploaded one.
-        missing: names that an authority somebody trusts may not vouch for.
+        missing: what the box is called and the authority may not vouch for.
     """
 
     model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True)
     names: list[str]
     digests: dict[str, str]
     source: Source
-    fingerprint: str
-    serving: Life
+    serving: Facts
     leaf: Life
-    authority: Life
+    authority: Facts
     warnings: list[str]
     missing: list[str]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -13,11 +13,9 @@ from appliance.api.contrib import Route
 from appliance.api.errors import ApiError, Invalid, NotFound, Unconfirmed
 from appliance.core.routes import Reply, Request
 from appliance_web.front import Front
-from appliance_web.tls.keeper import Keeper, Serving
+from appliance_web.tls.keeper import Keeper
+from appliance_web.tls.known import Facts, Known
 from appliance_web.tls.refused import MOST_BYTES, BadChain
-
-if TYPE_CHECKING:
-    from cryptography import x509
 
 
 class Renewal(BaseModel):
@@ -98,14 +96,9 @@ class Operations:
 
     def _fingerprints(self) -> dict[str, str]:
         """What is served and who vouches for it, for the audit trail."""
-        from appliance_web.tls.authority import fingerprint
-
-        keeper = _running(self._front)
-        assert keeper.serving is not None
-        return {
-            "certificate": keeper.serving.fingerprint,
-            "authority": fingerprint(keeper.authority.certificate),
-        }
+        known = _running(self._front).told
+        assert known is not None
+        return {"certificate": known.serving.fingerprint, "authority": known.authority.fingerprint}
 
     def _now_s(self) -> float:
         return self._ctx.clock.wall_ns() / 1e9
@@ -113,46 +106,38 @@ class Operations:
 
 def told(front: Front, now_s: float) -> dict[str, Any]:
     """All there is to say about HTTPS here."""
-    serving = front.keeper.serving
+    known = front.keeper.told
     found: dict[str, Any] = {
         "https": [str(endpoint) for endpoint in front.tls],
         "not_served": front.unbound,
         "source": "none",
     }
-    if serving is None:
+    if known is None:
         return found
-    from appliance_web.tls.authority import uncovered
-
-    top = front.keeper.authority.certificate
     return {
         **found,
-        "source": serving.source,
+        "source": known.source,
         "hsts": front.hsts(),
-        "certificate": _certificate(serving.pair.certificate, now_s),
-        "renewed_by_itself": serving.source == "local",
-        "warnings": [*serving.warnings, *_late(serving, now_s)],
+        "certificate": _certificate(known.serving, now_s),
+        "renewed_by_itself": known.source == "local",
+        "warnings": [*known.warnings, *_late(known, now_s)],
         "authority": {
-            **_certificate(top, now_s),
+            **_certificate(known.authority, now_s),
             "given_out": front.keeper.given_out,
-            "not_covered": uncovered(top, front.keeper.names()),
+            "not_covered": known.missing,
         },
     }
 
 
-def _certificate(certificate: x509.Certificate, now_s: float) -> Mapping[str, Any]:
-    from appliance_web.tls.authority import fingerprint, names_in
-
-    dns, addresses = names_in(certificate)
-    begins_s = certificate.not_valid_before_utc.timestamp()
-    ends_s = certificate.not_valid_after_utc.timestamp()
+def _certificate(facts: Facts, now_s: float) -> Mapping[str, Any]:
     return {
-        "subject": certificate.subject.rfc4514_string(),
-        "issuer": certificate.issuer.rfc4514_string(),
-        "names": [*dns, *map(str, addresses)],
-        "not_before": begins_s,
-        "not_after": ends_s,
-        "days_left": round((ends_s - now_s) / 86400, 1),
-        "fingerprint_sha256": fingerprint(certificate),
+        "subject": facts.subject,
+        "issuer": facts.issuer,
+        "names": facts.names,
+        "not_before": facts.begins_s,
+        "not_after": facts.ends_s,
+        "days_left": round((facts.ends_s - now_s) / 86400, 1),
+        "fingerprint_sha256": facts.fingerprint,
     }
 
 
@@ -160,9 +145,9 @@ def _certificate(certificate: x509.Certificate, now_s: float) -> Mapping[str, An
 SOON_S = 21 * 86400.0
 
 
-def _late(serving: Serving, now_s: float) -> list[str]:
-    left_s = serving.life.ends_s - now_s
-    if serving.source != "uploaded" or left_s > SOON_S:
+def _late(known: Known, now_s: float) -> list[str]:
+    left_s = known.serving.ends_s - now_s
+    if known.source != "uploaded" or left_s > SOON_S:
         return []
     return ["it has expired" if left_s <= 0 else f"it expires in {left_s / 86400:.0f} days"]
 
@@ -171,13 +156,13 @@ def trouble(front: Front, now_s: float) -> str | None:
     """What a health check says, or None."""
     if front.unbound:
         return f"HTTPS is not served at {front.unbound}"
-    serving = front.keeper.serving
-    late = _late(serving, now_s) if serving is not None else []
+    known = front.keeper.told
+    late = _late(known, now_s) if known is not None else []
     return f"the certificate of your own: {late[0]}" if late else None
 
 
 def _running(front: Front) -> Keeper:
-    if front.keeper.serving is None:
+    if front.keeper.told is None:
         raise NotFound("there is no certificate yet: HTTPS has not been started")
     return front.keeper
 

@@ -53,7 +53,7 @@ async def judged(program: Path, port: int, box: Box, path: str, to: Path) -> dic
             said, _ = await process.communicate()
         if process.returncode == 0:
             break
-        assert left and b"NO_NAVSTART" in said, said.decode()[-2000:]  # noqa: PT018 - one question
+        assert left and b"NO_NAVSTART" in said, said.decode()[-2000:]
     found = json.loads(await asyncio.to_thread(to.read_text, encoding="utf-8"))
     assert isinstance(found, dict)
     return found

@@ -152,6 +152,19 @@ def test_first_boot_makes_what_a_restart_finds(tmp_path, caplog):
     assert life_s == 90 * DAY
 
 
+def test_what_people_are_told_is_the_same_after_a_restart_that_reads_no_certificate(tmp_path):
+    box = Box(tmp_path)
+    told = box.keeper.told
+    assert told.serving == authority.facts(box.served)
+    assert told.authority == authority.facts(box.keeper.authority.certificate)
+    again = Keeper(tmp_path, lambda: box.names, lambda: box.now_s)
+    again.refresh()
+    assert (again.told, again._made) == (told, None)
+    assert not again.given_out
+    again.give_out_authority()
+    assert again.given_out
+
+
 def test_it_renews_at_two_thirds_of_its_life_and_keeps_its_authority(tmp_path):
     box = Box(tmp_path)
     box.now_s = NOW + 58 * DAY
