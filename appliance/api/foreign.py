@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
@@ -74,6 +75,11 @@ def _escaped(character: str) -> str:
     # RFC 8259 section 7: beyond the basic plane as two halves
     units = character.encode("utf-16-be", "surrogatepass").hex()
     return "".join(f"\\u{units[i : i + 4]}" for i in range(0, len(units), 4))
+
+
+def quoted(text: object) -> str:
+    """One word of a command line that people copy into a shell (POSIX XCU 2.2), whatever stands in it."""
+    return shlex.quote(printable(text, keep=""))
 
 
 def csv_cell(value: Any) -> Any:

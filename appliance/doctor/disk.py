@@ -8,6 +8,7 @@ import stat
 from pathlib import Path
 
 from appliance.api.contrib import Finding, Fix, HealthCheck
+from appliance.api.foreign import quoted
 from appliance.api.model import Level
 from appliance.doctor.surroundings import Surroundings, threaded
 
@@ -48,12 +49,12 @@ def room(folder: Path) -> Finding | None:
         return Finding(
             f"the disk is full: {_size(free)} are left", level=Level.FAILING, id="full", evidence=evidence,
             remedy="make room, or keep less: see `retention` and `raw_days` in the settings",
-            commands=(f"du -xh --max-depth=2 {place} | sort -h | tail",),
+            commands=(f"du -xh --max-depth=2 {quoted(place)} | sort -h | tail",),
         )  # fmt: skip
     if free < min(_LITTLE, size // 20 or _LITTLE):
         return Finding(
             f"the disk is nearly full: {_size(free)} are left", id="low", evidence=evidence,
-            remedy="make room, or keep less", commands=(f"du -xh --max-depth=2 {place} | sort -h | tail",),
+            remedy="make room, or keep less", commands=(f"du -xh --max-depth=2 {quoted(place)} | sort -h | tail",),
         )  # fmt: skip
     if found.f_files and found.f_favail < 1000:
         return Finding(
@@ -75,7 +76,7 @@ def too_open(folder: Path) -> list[Finding]:
             found.append(Finding(
                 f"{path} is open to others", id=path.name, evidence=(f"its mode is {mode:04o}",),
                 remedy=f"take the rights away: {mode & most:04o} is enough",
-                commands=(f"chmod {mode & most:04o} {path}",), fix=_close(path, mode, mode & most),
+                commands=(f"chmod {mode & most:04o} {quoted(path)}",), fix=_close(path, mode, mode & most),
             ))  # fmt: skip
     return found
 

@@ -11,6 +11,7 @@ import sqlite_utils
 
 from appliance.api.contrib import Fix, HealthCheck, Route
 from appliance.api.errors import NotFound, Refused
+from appliance.api.foreign import quoted
 from appliance.api.model import Level, PluginState
 from appliance.core.config import BadConfig
 from appliance.core.routes import Request
@@ -130,7 +131,7 @@ class Doctor:
                     f"{status.id}.state", level, f"{status.title} {what}" + (f": {status.why}" if status.why else ""),
                     "What this part serves and shows is not there.", (f"{status.restarts} restarts so far",),
                     "see the log of the plugin; `timeball plugin retry` tries at once",
-                    (f"timeball plugin retry {status.id}", f"journalctl -u timeball | grep '{status.id} '"),
+                    (f"timeball plugin retry {quoted(status.id)}", f"journalctl -u timeball | grep -F {quoted(status.id + ' ')}"),
                 ))  # fmt: skip
         return found
 
@@ -141,7 +142,7 @@ class Doctor:
                 f"{fault.plugin}.{fault.what}", "degraded", f"the plugin {fault.plugin}: {fault.text}",
                 "The other parts go on; this one needs its author.", (f"seen {fault.times} times" if fault.times > 1 else "seen once",),
                 fault.remedy or "tell its author; the log has more",
-                (f"journalctl -u timeball | grep '{fault.plugin}'",), fault.fix,
+                (f"journalctl -u timeball | grep -F {quoted(fault.plugin)}",), fault.fix,
             )
             for fault in self._host.faults
         ]  # fmt: skip

@@ -23,6 +23,7 @@ import pluggy
 from pydantic import ValidationError
 
 from appliance.api import hookspecs
+from appliance.api.foreign import printable
 from appliance.api.plugin import API, API_MIN, HOOKS_OF_MODULE, PluginInfo
 from appliance.core.contained import contained, in_time
 from appliance.kit.quality import Quality, of_module
@@ -132,7 +133,9 @@ def discover(
 
 def _unloaded(candidate: Candidate) -> Loaded:
     builtin = candidate.origin == "built in"
-    return Loaded(candidate.name, candidate.origin, candidate.version, builtin=builtin, candidate=candidate)
+    # It goes into logs and terminals before anybody has looked at it.
+    name = printable(candidate.name, keep="")
+    return Loaded(name, candidate.origin, candidate.version, builtin=builtin, candidate=candidate)
 
 
 def load_again(plugins: Plugins, loaded: Loaded) -> Loaded:
@@ -197,9 +200,7 @@ def _candidates(folders: Sequence[Path]) -> Iterable[Candidate]:
             named[id(point.dist)] = point.dist.name, point.dist.version
         dist, version = named[id(point.dist)] if point.dist else ("?", "")
         origin = "built in" if dist == OURS else f"{dist} {version}"
-        # It goes into logs and terminals before anybody has looked at it.
-        name = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in point.name)
-        yield Candidate(name, origin, version, point.load)
+        yield Candidate(point.name, origin, version, point.load)
     for folder in folders:
         if not folder.is_dir():
             continue
@@ -270,7 +271,7 @@ def _check(plugins: Plugins, loaded: Loaded, module: ModuleType) -> str:
     if not isinstance(info, PluginInfo):
         return 'has no PluginInfo named "plugin"'
     loaded.info = info
-    if not info.id.isidentifier() or info.id != info.id.lower():
+    if not (info.id.isascii() and info.id.isidentifier()) or info.id != info.id.lower():
         return f'its id "{info.id}" is not a lower-case word'
     if any(other.id == info.id and other is not loaded and not other.error for other in plugins.found):
         return f'the id "{info.id}" is taken by another plugin'

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from appliance.api.foreign import quoted
 from appliance.kit.installed import CannotInstall, Root, distributions
 
 
@@ -19,7 +20,7 @@ def refuse_files(folder: Path, name: str, others: Sequence[Root]) -> None:
             if both := own & _files(there[brought]):
                 raise CannotInstall(
                     f"{name} brings {min(both)}, which belongs to {brought}",
-                    f"`timeball plugin remove {other.name}` first, or have its author give his package another name",
+                    f"`timeball plugin remove {quoted(other.name)}` first, or have its author give his package another name",
                 )
 
 

@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import logging
+import shlex
+import subprocess
 import unicodedata
 
 import click
@@ -15,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.api.cli import table
-from appliance.api.foreign import csv_cell, inert, is_plain, json_text, printable, visible
+from appliance.api.foreign import csv_cell, inert, is_plain, json_text, printable, quoted, visible
 from appliance.core import columns
 from appliance.core.logs import Json, Text
 
@@ -77,6 +79,21 @@ def test_every_line_of_a_text_but_its_first_is_indented(value):
                 look(item)
 
     look(inert(value))
+
+
+@given(TEXTS)
+def test_a_shell_takes_a_quoted_text_for_one_word_and_runs_nothing(text):
+    word = quoted(text)
+    assert not obeyed(word)
+    assert shlex.split(f"grep {word}") == ["grep", printable(text, keep="")]
+
+
+def test_a_real_shell_does_so_too():
+    evil = '\'; touch pwned; $(touch pwned) `touch pwned` "$HOME" * #'
+    said = subprocess.run(
+        ["sh", "-c", f"printf %s {quoted(evil)}"], capture_output=True, text=True, check=True
+    )
+    assert said.stdout == evil
 
 
 def test_lines_of_our_own_making_stay_where_they_are():

@@ -1,6 +1,7 @@
 """The doctor of a running appliance, over API, page and command line: ordered, explained, and mending only when told to."""
 
 import json
+import shlex
 import stat
 import subprocess
 import sys
@@ -95,6 +96,23 @@ async def test_a_plugin_contributes_evidence_and_a_repair_with_a_way_back(tmp_pa
         assert (await app.ask("POST", "/api/v1/doctor/nothing/fix")).status == 404
         assert (await app.ask("POST", "/api/v1/doctor/complaining.all/fix", role="viewer")).status == 403
         assert (await app.ask("GET", "/api/v1/doctor", role="viewer")).status == 200
+
+
+async def test_names_of_strangers_in_commands_are_one_word_of_a_shell_each(tmp_path):
+    """Whoever copies what the doctor offers runs that, and not what somebody called his plugin."""
+    name = "x; touch pwned; '\x1b[2J\n$(touch pwned)"
+    async with running(
+        ["clock", "dns", ModuleType(name)], TEXT, state_dir=tmp_path / "it's a folder; reboot"
+    ) as app:
+        await app.until_running("clock")
+        (tmp_path / "it's a folder; reboot").chmod(0o777)
+        found = (await app.get("/api/v1/doctor"))["checks"]
+    lines = [shlex.split(line) for check in found for line in check["commands"]]
+    shown = "x; touch pwned; '\ufffd[2J\ufffd$(touch pwned)"
+    assert ["timeball", "plugin", "retry", shown] in lines
+    assert [
+        line for line in lines if line[0] == "chmod" and line[-1] == str(tmp_path / "it's a folder; reboot")
+    ]
 
 
 async def test_settings_in_the_files_that_are_not_in_force_are_told(tmp_path):

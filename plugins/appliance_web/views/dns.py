@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup
 
+from appliance.api.foreign import quoted
 from appliance.core import ordering
 from appliance.core.beginning import SET_ASIDE
 from appliance_web import words
@@ -219,9 +219,14 @@ def _bare(bare: Bare) -> str:
 
 def same(asked: Question, found: Zone | None) -> list[tuple[str, str]]:
     """The same question for a terminal; what a person typed is quoted for a shell."""
-    name, rrtype = shlex.quote(asked.name or "NAME"), shlex.quote(asked.rrtype)
-    client = f" --from {shlex.quote(asked.client)}" if asked.client else ""
+    name, rrtype = _argument(asked.name, "NAME"), _argument(asked.rrtype, "A")
+    client = f" --from {quoted(asked.client)}" if asked.client else ""
     lines = [("CLI", f"timeball dns answer {name} --type {rrtype}{client}")]
     if found is not None:
         lines.append(("dig", f"dig @{found.host} -p {found.port} {name} {rrtype}"))
     return lines
+
+
+def _argument(typed: str, instead: str) -> str:
+    """One word for a shell; what `timeball` or `dig` would take for an option or a server is neither name nor type."""
+    return instead if typed[:1] in ("", "-", "+", "@") and typed != "@" else quoted(typed)

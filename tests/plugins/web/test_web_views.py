@@ -294,6 +294,14 @@ def test_what_a_person_typed_is_quoted_for_the_shell():
     assert lines["dig"] == "dig @127.0.0.1 -p 53 'x; rm -rf /' 'A`B`'"
 
 
+def test_what_begins_like_an_option_is_no_name_for_the_shell():
+    there = zone.zone({"name": "pool.example.org."}, {"listen": ["0.0.0.0:53"]})
+    for evil in ("--config=/tmp/x", "@192.0.2.66", "+trace"):
+        lines = dict(dns.same(dns.Question.parse({"name": evil, "type": evil}, "pool.example.org"), there))
+        assert lines["CLI"] == "timeball dns answer NAME --type A"
+        assert lines["dig"] == "dig @127.0.0.1 -p 53 NAME A"
+
+
 @pytest.mark.parametrize(
     ("listen", "where"),
     [
