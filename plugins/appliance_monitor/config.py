@@ -53,7 +53,8 @@ class MonitorConfig(PluginConfig):
         "ntppool",
         title="Score rules",
         help='Score rules: "ntppool" (the NTP Pool since July 2025), "legacy" (before), or the profile of another plugin.',
-        live=True,
+        # Not live: a start refuses a profile that nobody has, and the change goes back; a live one would end all judging.
+        restart="plugin",
         min_length=1,
     )
     extras: list[Extra] = setting(

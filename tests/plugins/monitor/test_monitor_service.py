@@ -435,6 +435,30 @@ async def test_an_unknown_profile_is_a_matter_for_a_person(network, clock, tmp_p
         assert "ntppool" in app.status("monitor").why
 
 
+async def test_a_profile_that_nobody_has_is_taken_back_and_judging_goes_on(tmp_path):
+    text = '[plugins.clock]\nsource = "local"\n[plugins.monitor]\nname = "m"  # ours\n'
+    file = tmp_path / "config.toml"
+    async with running(
+        ["clock", "members", "monitor"], text, state_dir=tmp_path / "s", config_file=file
+    ) as app:
+        await app.until_running()
+        said = {}
+        for profile in ("ntpool", "legacy"):
+            change = (
+                await app.ask("PATCH", "/api/v1/config", body={"set": {"monitor.profile": profile}})
+            ).value["change"]
+
+            async def judged(number=change["id"]):
+                entry = await app.get(f"/api/v1/config/changes/{number}")
+                return entry if entry["state"] in ("kept", "reverted") else None
+
+            said[profile] = await wait_for(judged, "the change to be judged")
+        assert said["ntpool"]["state"] == "reverted"
+        assert "there are legacy, ntppool" in said["ntpool"]["why"]
+        assert said["legacy"]["state"] == "kept"
+        assert file.read_text() == text + 'profile = "legacy"\n'
+
+
 async def test_a_public_address_is_never_asked_twice_within_the_guard_time(network, clock, tmp_path):
     """Single looks and the schedule share one guard."""
     asked = []
