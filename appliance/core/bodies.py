@@ -64,5 +64,8 @@ def validated(model: type[BaseModel], value: Any, what: str) -> BaseModel:
         for error in invalid.errors(include_url=False):
             name = ".".join(str(part) for part in error["loc"]) or what
             unknown = error["type"] == "extra_forbidden"
-            errors[name] = f"unknown; known: {', '.join(model.model_fields)}" if unknown else error["msg"]
+            if error["type"] == "model_type":  # pydantic tells the names of our classes
+                errors[name] = "expected an object"
+            else:
+                errors[name] = f"unknown; known: {', '.join(model.model_fields)}" if unknown else error["msg"]
         raise Invalid(f"the {what} is not what this operation takes", errors=errors) from None

@@ -171,7 +171,8 @@ def _responses(mounted: Mounted, schemas: dict[str, Any]) -> dict[str, Any]:
     headers: dict[str, Any] = {"X-Request-Id": {"$ref": "#/components/headers/XRequestId"}}
     if route.method == "GET" and not route.stream:
         headers["ETag"] = {"$ref": "#/components/headers/ETag"}
-    if route.query is not None and "limit" in route.query.model_fields:
+    asked = route.query.model_fields if route.query is not None else {}
+    if "limit" in asked and ("before" in asked or "offset" in asked):
         headers["Link"] = {"$ref": "#/components/headers/Link"}
     done: dict[str, Any] = {"description": "Done", "headers": headers}
     if route.status != 204:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from appliance.api.cli import Failure, admin, emit, printable
+from appliance.api.cli import Failure, admin, emit, path_part, printable
 from appliance.api.errors import Invalid
 
 _BASE = "/api/v1/inspector"
@@ -75,6 +75,29 @@ def register(cli: click.Group) -> None:
     @inspector.command("captures", help="List the captures.")
     def captures() -> None:
         emit(admin().get(f"{_BASE}/captures"), _print_captures)
+
+    @inspector.command("save", help="Write the capture ID to a file, for `inspector read` or Wireshark.")
+    @click.argument("capture_id", metavar="ID")
+    @click.argument("target", type=click.Path(path_type=Path), default=Path())
+    def save(capture_id: str, target: Path) -> None:
+        name, content = admin().download(f"{_BASE}/captures/{path_part(capture_id)}/pcap")
+        file = target / Path(name).name if target.is_dir() else target
+        try:
+            with file.open("xb") as out:
+                file.chmod(0o600)  # other people's packets
+                out.write(content)
+        except OSError as error:
+            raise Failure(f"{file} cannot be written: {error.strerror}") from None
+        emit(
+            {"file": str(file), "bytes": len(content)},
+            lambda done: click.echo(f"{done['file']} ({len(content):,} bytes)"),
+        )
+
+    @inspector.command("discard", help="Delete the capture ID.")
+    @click.argument("capture_id", metavar="ID")
+    def discard(capture_id: str) -> None:
+        admin().delete(f"{_BASE}/captures/{path_part(capture_id)}")
+        emit({"deleted": capture_id}, lambda done: click.echo(f"the capture {done['deleted']} is deleted"))
 
     @inspector.command("read", help="Judge the capture FILE (pcap or pcapng); no appliance needs to run.")
     @click.argument("file", type=click.Path(path_type=Path))
@@ -191,7 +214,7 @@ def _print_capture(capture: dict[str, Any]) -> None:
     state = "running" if capture["running"] else "done"
     click.echo(
         f"{capture['id']}  {capture['service']} from {capture['prefix']}: {state}, {capture['packets']:,} packets, "
-        f"{capture['bytes']:,} bytes; GET {_BASE}/captures/{capture['id']}/pcap"
+        f"{capture['bytes']:,} bytes; `timeball inspector save {capture['id']}` writes it to a file"
     )
 
 

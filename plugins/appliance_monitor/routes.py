@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -257,7 +257,8 @@ class _Operations:
 
     async def log_csv(self, request: Request) -> Reply:
         rows = await self._log_rows(request)
-        return as_file(as_csv(rows, ("member", *_LOG_COLUMNS)), "log.csv")
+        file = as_file(as_csv(rows, ("member", *_LOG_COLUMNS)), "log.csv")
+        return replace(file, headers={**file.headers, **_paged(request, rows).headers})
 
     async def _rows(
         self,

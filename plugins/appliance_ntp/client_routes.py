@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
 from appliance.api.config import PluginConfig, checked
 from appliance.api.contrib import Route
+from appliance.core.paging import offsets
 from appliance.core.routes import Reply, Request
 from appliance_ntp import clients
 from appliance_ntp.service import NtpService
@@ -91,15 +92,22 @@ def client_routes(service: NtpService) -> list[Route]:
             )
         )
 
-    async def as_json(request: Request) -> dict[str, Any]:
+    def others(request: Request, found: clients.Page) -> dict[str, str]:
+        query: ClientsQuery = request.query_model
+        return offsets(
+            request.path, request.query, limit=query.limit, offset=query.offset, total=found.matching
+        )
+
+    async def as_json(request: Request) -> Reply:
         found = await page(request.query_model)
         told = clients_summary(service)
-        return told | {"matching": found.matching, "packets": found.packets, "clients": list(found.rows)}
+        told |= {"matching": found.matching, "packets": found.packets, "clients": list(found.rows)}
+        return Reply(told, headers=others(request, found))
 
     async def as_csv(request: Request) -> Reply:
         found = await page(request.query_model)
-        name = {"Content-Disposition": 'attachment; filename="clients.csv"'}
-        return Reply(clients.as_csv(found.rows), headers=name, content_type="text/csv")
+        headers = {"Content-Disposition": 'attachment; filename="clients.csv"', **others(request, found)}
+        return Reply(clients.as_csv(found.rows), headers=headers, content_type="text/csv")
 
     return [
         Route(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -13,6 +14,7 @@ from appliance.api.events import AccountRemoved
 from appliance.api.foreign import csv_cell
 from appliance.api.services import Store
 from appliance.core.bus import Bus
+from appliance.core.paging import link
 from appliance.core.routes import Reply, Request, RouteTable
 from appliance_people import bodies, keeping, passwords, sessions
 from appliance_people.accounts import User, owners
@@ -213,10 +215,13 @@ class Operations:
 
     # -- audit ------------------------------------------------------------------------------------------------------
 
-    async def list_audit(self, request: Request) -> dict[str, Any]:
+    async def list_audit(self, request: Request) -> Reply:
         rows = await self.rows(request.query_model)
-        more = len(rows) == request.query_model.limit
-        return {"rows": [asdict(row) for row in rows], "next_before": rows[-1].seq if rows and more else None}
+        older = _older(rows, request.query_model.limit)
+        return Reply(
+            {"rows": [asdict(row) for row in rows], "next_before": older and older["before"]},
+            headers=link(request.path, request.query, next=older),
+        )
 
     async def audit_csv(self, request: Request) -> Reply:
         rows = await self.rows(request.query_model)
@@ -224,7 +229,10 @@ class Operations:
         writer = csv.writer(out)
         writer.writerow(Row.__dataclass_fields__)
         writer.writerows([csv_cell(value) for value in asdict(row).values()] for row in rows)
-        return Reply(out.getvalue(), content_type="text/csv")
+        older = _older(rows, request.query_model.limit)
+        return Reply(
+            out.getvalue(), headers=link(request.path, request.query, next=older), content_type="text/csv"
+        )
 
     async def verify_audit(self, request: Request) -> dict[str, Any]:
         count, findings = await self._trail.verify()
@@ -320,3 +328,8 @@ class Operations:
             "used_from": token.used_from,
             "made_by": self._name(token.maker) if token.maker else "",
         }
+
+
+def _older(rows: Sequence[Row], limit: int) -> dict[str, int] | None:
+    """What asks for the page after these rows; None when they were the last."""
+    return {"before": rows[-1].seq} if len(rows) == limit else None

@@ -12,9 +12,11 @@ import socket
 import subprocess
 
 import pytest
+from click.testing import CliRunner
 
 from appliance.api.packets import TappedPacket
 from appliance.api.services import NtpTap, TimeSource
+from appliance.cli import build
 from appliance.core.clock import FakeClock
 from appliance.testing import running, wait_until
 from appliance_inspector.captures import MOST_FILES, Captures
@@ -172,6 +174,30 @@ async def captured(app, packets: list[bytes]) -> bytes:
     reply = await app.ask("GET", f"{BASE}/captures/{begun['id']}/pcap")
     assert reply.content_type == "application/vnd.tcpdump.pcap"
     return reply.body()
+
+
+async def test_a_capture_is_saved_and_discarded_at_the_command_line(tmp_path):
+    async with running(
+        ["ntp", "inspector"], CONFIG, state_dir=tmp_path, provide={TimeSource: Source()}, admin_socket=True
+    ) as app:
+        content = await captured(app, [client_request()] * 3)
+        (one,) = await app.get(f"{BASE}/captures")
+
+        async def run(*words):
+            state = ["--state-dir", str(tmp_path), "inspector"]
+            return await asyncio.to_thread(CliRunner().invoke, build(), [*state, *words])
+
+        listed = await run("captures")
+        assert f"timeball inspector save {one['id']}" in listed.output
+        (tmp_path / "out").mkdir()
+        for _ in range(2):  # the second must not write over the first
+            done = await run("save", one["id"], str(tmp_path / "out"))
+        assert (done.exit_code, "File exists" in done.output) == (1, True)
+        (file,) = (tmp_path / "out").iterdir()
+        assert (file.read_bytes(), file.stat().st_mode & 0o777) == (content, 0o600)
+        assert (await run("discard", one["id"])).exit_code == 0
+        assert await app.get(f"{BASE}/captures") == []
+        assert (await run("save", one["id"])).exit_code == 5
 
 
 async def test_a_capture_opens_in_tshark_with_the_right_fields(tmp_path):

@@ -65,6 +65,7 @@ inspector alerts
 inspector apply ALERT
 inspector capture 192.0.2.0/24 --seconds 1
 inspector captures
+inspector discard nothing
 inspector ignored
 inspector show ALERT
 inspector status
@@ -115,7 +116,7 @@ MADE_UP: dict[str, Any] = {
 }
 #: Why a command is not asked here.
 NOT_ASKED = {
-    "its answer is a file, for other programs": ("dns zone", "member export", "status export", "support-bundle", "tls export-ca"),
+    "its answer is a file, for other programs": ("dns zone", "inspector save", "member export", "status export", "support-bundle", "tls export-ca"),
     "it asks no appliance, or the agent of an image": (
         "backup create", "backup restore", "backup return", "backup show", "backup verify", "box show", "box confirm", "box dismiss", "box factory-reset",
         "box go-back", "box network", "box power-off", "box put-on-card", "box restart", "box set", "box ssh", "box wifi", "check", "demo",

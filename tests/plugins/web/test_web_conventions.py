@@ -11,15 +11,19 @@ import aiohttp
 import pytest
 from pydantic import BaseModel
 
-from appliance.api.contrib import Route
+from appliance.api.contrib import ProbeKind, Route
+from appliance.api.model import Sample
 from appliance.api.plugin import PluginInfo, hookimpl
 from appliance.core.conditional import current, tag, unchanged
 from appliance.core.paging import offsets
 from appliance.core.routes import Reply
+from appliance.dataplane.interface import Endpoint
 from appliance.testing import FakeClock, wait_until
 from appliance_web import repeats
 from appliance_web.repeats import Repeats
 from tests.plugins.web.visiting import Visitor, visited
+from tests.plugins.web.whole_box import whole
+from tests.support.wait import wait_for
 
 OURS = {"Sec-Fetch-Site": "same-origin", "Accept": "*/*"}
 
@@ -304,6 +308,75 @@ def test_pages_lead_to_each_other(limit, offset, total, relations):
         assert url.startswith("</api/v1/x?q=a+b&")
         found[relation.split('"')[1]] = url.rpartition("offset=")[2].rstrip(">")
     assert found == relations
+
+
+async def test_whatever_says_that_it_has_pages_leads_to_the_next(tmp_path):
+    """From the document: `Link` is not only promised."""
+    async with (
+        whole(tmp_path, "demo", history=False) as box,
+        aiohttp.ClientSession(
+            cookies=dict([box.cookie]), cookie_jar=aiohttp.CookieJar(unsafe=True)
+        ) as session,
+    ):
+        box.app.host.shared.contribute(
+            "strangers", {"probe_kinds": [ProbeKind("banner", banner, title="Banner", interval_s=2)]}
+        )
+        ntp = Endpoint.parse((await box.app.get("/api/v1/ntp"))["listen"][0])
+        for source in ("127.0.0.7", "127.0.0.8"):
+            assert await asked_for_time(source, ntp)
+        document = await box.app.get("/api/v1/openapi.json")
+        promised = [
+            path
+            for path, item in document["paths"].items()
+            if "Link" in item.get("get", {}).get("responses", {}).get("200", {}).get("headers", {})
+        ]
+        assert {
+            "/api/v1/members",
+            "/api/v1/log",
+            "/api/v1/log.csv",
+            "/api/v1/audit",
+            "/api/v1/ntp/clients",
+        } <= set(promised)
+        for path in promised:
+            url, seen = path.replace("{id}", box.member) + "?limit=1", set()
+
+            async def page(url: str) -> tuple[str, str | None]:
+                async with session.get(box.base + url) as reply:
+                    assert reply.status == 200, url
+                    following = reply.links.get("next")
+                    return await reply.text(), str(following["url"].relative()) if following else None
+
+            async def two(url=url):
+                return (await page(url))[1]
+
+            following = await wait_for(two, f"a second page of {path}")
+            seen = {(await page(url))[0], (await page(following))[0]}
+            assert len(seen) == 2, f"the next page of {path} is another one"
+
+
+async def banner(target, timeout_s):
+    return Sample(error="cut off", text="220 smtp", value=1.0)
+
+
+async def asked_for_time(source: str, ntp: Endpoint) -> bytes:
+    """The answer to one NTP request from that address."""
+    loop, arrived = asyncio.get_running_loop(), asyncio.Event()
+    said: list[bytes] = []
+
+    class Client(asyncio.DatagramProtocol):
+        def datagram_received(self, data, address):
+            said.append(data)
+            arrived.set()
+
+    transport, _ = await loop.create_datagram_endpoint(
+        Client, local_addr=(source, 0), remote_addr=(ntp.host, ntp.port)
+    )
+    try:
+        transport.sendto(bytes([0x23]) + bytes(39) + b"\x00\x00\x00\x00\x00\x00\x00\x01")
+        await asyncio.wait_for(arrived.wait(), 30)
+    finally:
+        transport.close()
+    return said[0]
 
 
 async def test_a_browser_s_second_origin_gets_no_live_stream(tmp_path):
