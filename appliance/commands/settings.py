@@ -9,7 +9,7 @@ from __future__ import annotations
 import getpass
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -139,16 +139,27 @@ def config_undo(number: int | None, dry_run: bool, wait: bool) -> None:
     """Take back the last change, or the one with this number."""
     if number is None:
         entries = _ask("GET", "/changes", lambda offline: offline.entries())
-        latest = next((e["id"] for e in entries if e["state"] != "reverted" and not e["undoes"]), None)
-        if latest is None:
+        number = _latest_in_force(entries)
+        if number is None:
             raise Failure("there is no change to take back", 5)
-        number = latest
     chosen: int = number
     body = {"dry_run": dry_run}
     answer = _ask(
         "POST", f"/changes/{chosen}/undo", lambda offline: offline.undo(chosen, dry_run=dry_run), body=body
     )
     _tell(answer, dry_run=dry_run, wait=wait)
+
+
+def _latest_in_force(entries: Sequence[Mapping[str, Any]]) -> int | None:
+    """Id of the newest change that was neither taken back by itself nor by a later one; entries come newest first."""
+    undone: set[int] = set()
+    for entry in entries:
+        if entry["state"] == "reverted" or entry["id"] in undone:
+            continue
+        if not entry["undoes"]:
+            return int(entry["id"])
+        undone.add(entry["undoes"])
+    return None
 
 
 @config_group.command("keep")

@@ -210,7 +210,7 @@ def _new_section(text: str, plan: Outline, path: Path, section: str) -> str:
     for length in range(len(path), 0, -1):
         near = [s for s in plan.statements if s.path[:length] == path[:length]]
         if near:
-            at = _line_end(text, near[-1].end)
+            at = _behind(text, plan, near[-1])
             break
     return _insert(text, at, ("\n" if text[:at].strip() else "") + section)
 
@@ -220,6 +220,24 @@ def _insert(text: str, at: int, lines: str) -> str:
     if before and not before.endswith("\n"):
         before += "\n"
     return before + lines + text[at:]
+
+
+def _behind(text: str, plan: Outline, statement: Statement) -> int:
+    """Where a table can begin after a statement without coming between it and what is said about it.
+
+    A comment directly below belongs to the statement, one directly above the next statement to that; below the last statement all
+    is about what is there already, or about the whole file.
+    """
+    end = _line_end(text, statement.end)
+    following = next((s.start for s in plan.statements if s.start > statement.end), None)
+    if following is None:
+        return len(text)
+    at = end
+    for line in text[end : text.rfind("\n", 0, following) + 1].splitlines(keepends=True):
+        if not line.strip():
+            return at
+        at += len(line)
+    return end
 
 
 def _line_end(text: str, at: int) -> int:
@@ -266,7 +284,7 @@ def _insert_element(text: str, path: Path, index: int, element: Mapping[str, Any
             return _new_section(text, plan, path, section)
         return _insert(text, text.rfind("\n", 0, following.start) + 1, section + "\n")
     before = [s for s in here if s.path[: len(path) + 1] == (*path, index - 1)]
-    return _insert(text, _line_end(text, before[-1].end), "\n" + section)
+    return _insert(text, _behind(text, plan, before[-1]), "\n" + section)
 
 
 def _are_tables(value: Any) -> bool:

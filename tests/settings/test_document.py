@@ -82,6 +82,19 @@ def test_a_new_table_stands_behind_the_nearest_and_the_other_elements_stay():
     assert comments(after) == comments(WRITTEN)
 
 
+def test_a_new_table_takes_no_comment_away_from_what_it_was_written_about():
+    """What stands below the last key was said about that, or about the file; a table between them would take it over."""
+    text = (
+        "[[plugins.members.member]]\naddress = 'a'\n# below the first\n\n# above the second\n[[plugins.members.member]]\n"
+        "address = 'b'\n# below the second\n\n# the end"
+    )
+    assert edit(text, [(("plugins", "dns", "ttl"), 5)]) == text + "\n\n[plugins.dns]\nttl = 5\n"
+    three = [{"address": "a"}, {"address": "new"}, {"address": "b"}]
+    assert edit(text, [(("plugins", "members", "member"), three)]) == text.replace(
+        "# below the first\n", '# below the first\n\n[[plugins.members.member]]\naddress = "new"\n'
+    )
+
+
 def test_line_ends_and_byte_order_mark_stay():
     strange = "\ufeff" + WRITTEN.replace("\n", "\r\n")
     after = edit(strange, [(("plugins", "dns", "max_records"), 3), (("plugins", "ntp", "listen"), ["a:1"])])

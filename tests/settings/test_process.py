@@ -87,6 +87,21 @@ def test_without_an_appliance_the_files_are_changed_and_can_be_changed_back(file
     assert files.read_text() == before
 
 
+def test_undo_after_undo_goes_further_back_and_an_undo_can_be_undone(files):
+    def config(*words):
+        done = timeball("config", *words, "--config", files)
+        assert done.returncode == 0, done.stderr
+        return files.read_text()
+
+    states = [files.read_text(), *(config("set", f"dns.ttl={ttl}") for ttl in (60, 70, 80))]
+    assert config("undo") == states[2]
+    assert config("undo") == states[1]
+    # The second undo is change 5: without it the state before counts again, and is what the next undo takes back.
+    assert config("undo", "5") == states[2]
+    assert [config("undo"), config("undo")] == [states[1], states[0]]
+    assert timeball("config", "undo", "--config", files).returncode == 5
+
+
 def test_a_key_of_the_environment_is_locked_with_exit_code_6(files):
     done = timeball(
         "config",
