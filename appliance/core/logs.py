@@ -9,6 +9,7 @@ import sys
 import time
 from typing import Literal
 
+from appliance.api.foreign import replaced
 from appliance.core.log_flood import Flood
 from appliance.core.tasks import current_plugin
 
@@ -44,7 +45,7 @@ def _message(record: logging.LogRecord) -> str:
     text = record.getMessage()
     if record.exc_info:
         text += "\n" + logging.Formatter().formatException(record.exc_info)
-    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
+    return replaced(text, lambda c: ascii(c)[1:-1], keep="\n\t")
 
 
 class Text(logging.Formatter):

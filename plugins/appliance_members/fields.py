@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from appliance.api.errors import Invalid
+from appliance.api.foreign import is_plain
 from appliance_members.addresses import canonical_host
 from appliance_members.zones import canonical_zones
 
@@ -55,7 +56,7 @@ def tags(value: Any) -> tuple[str, ...]:
         raise ValueError(f"{len(words)} tags; at most {MAX_TAGS}")
     for tag in words:
         # A tag is one word, so that lists of them survive CSV files and command lines.
-        if not tag or len(tag) > 64 or any(c.isspace() or c == "," for c in tag):
+        if not tag or len(tag) > 64 or not is_plain(tag) or any(c.isspace() or c == "," for c in tag):
             raise ValueError(f"{tag!r} is not one word of at most 64 characters")
     return words
 
@@ -67,7 +68,7 @@ def _texts(value: Any) -> list[str]:
 
 
 def line(value: Any) -> str:
-    if not isinstance(value, str) or len(value) > MAX_TEXT or not value.isprintable():
+    if not isinstance(value, str) or len(value) > MAX_TEXT or not is_plain(value):
         raise ValueError(f"must be one line of at most {MAX_TEXT} characters")
     return value.strip()
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import secrets
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from appliance.api.actor import ROLES, Actor, Role, covers
 from appliance.api.errors import Invalid
+from appliance.api.foreign import is_plain
 
 #: Roles that a person can have.
 ROLES_OF_PEOPLE: tuple[Role, ...] = ("owner", "admin", "operator", "viewer", "member")
@@ -43,7 +45,7 @@ def new_id() -> str:
 
 def folded(name: str) -> str:
     """What two spellings of one name have in common: one user, and one count of failed tries."""
-    return " ".join(name.split()).casefold()
+    return " ".join(unicodedata.normalize("NFKC", name).split()).casefold()
 
 
 def checked_name(text: str) -> str:
@@ -55,7 +57,7 @@ def checked_name(text: str) -> str:
     name = " ".join(text.split())
     if not name:
         raise Invalid("a user needs a name", errors={"name": "give a name"})
-    if len(name) > _LONGEST_NAME or not name.isprintable():
+    if len(name) > _LONGEST_NAME or not is_plain(name):
         why = f"{_LONGEST_NAME} characters at most, and none that cannot be seen"
         raise Invalid(f"this cannot be a name: {why}", errors={"name": why})
     return name

@@ -6,6 +6,7 @@ import logging
 from collections import Counter
 
 from appliance.api.errors import ApiError
+from appliance.api.foreign import printable
 from appliance_web.limits import Allowance
 
 security = logging.getLogger("timeball.web.security")
@@ -108,5 +109,5 @@ class Book:
             self._minute, self._lines = now_s, Counter()
         self._lines[code] += 1
         if self._lines[code] <= LINES:
-            shown = "".join(c if c.isprintable() else "\ufffd" for c in what[:200])
+            shown = printable(what[:200], keep="")
             security.warning("refused %s from %s: %s", code, remote or "unknown", shown)

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from appliance.api.foreign import printable
 from appliance_web.tls.authority import Pair, covers, names_in, public_bytes
 from appliance_web.tls.names import Names
 from appliance_web.tls.refused import MOST_BYTES, BadChain
@@ -181,4 +182,4 @@ def _for_servers(certificate: x509.Certificate) -> bool:
 def _called(certificate: x509.Certificate) -> str:
     """A certificate's subject as people know it, safe to print."""
     text = certificate.subject.rfc4514_string() or "one without a subject"
-    return "".join(c if c.isprintable() else "\ufffd" for c in text)[:120]
+    return printable(text, keep="")[:120]

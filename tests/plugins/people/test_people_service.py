@@ -401,7 +401,9 @@ async def test_the_last_owner_stays(tmp_path):
         assert (await owner.get(SIGN_IN)).status == 401
 
 
-@pytest.mark.parametrize("name", ["", "   ", "x" * 65, "a\nb" * 30, "\x1b[31m", "\u202eadmin"])
+@pytest.mark.parametrize(
+    "name", ["", "   ", "x" * 65, "a\nb" * 30, "\x1b[31m", "\u202eadmin", "ad\u3164a", "\u115f"]
+)
 async def test_names_that_nobody_can_have(tmp_path, name):
     async with box(tmp_path) as b:
         reply = await b.locally("POST", "/api/v1/users", {"name": name, "role": "viewer"})
@@ -415,6 +417,10 @@ async def test_one_name_is_one_user_in_every_spelling(tmp_path):
             await b.locally("POST", "/api/v1/users", {"name": " ada  LOVELACE", "role": "viewer"})
         ).status == 409
         assert (await b.visitor().post(SIGN_IN, sign_in("ADA lovelace"))).status == 200
+        # One keyboard writes a letter and its accent in one, another in two, a third as wide as its neighbours.
+        for one, other in (("Jos\u00e9", "Jose\u0301"), ("Eve", "\uff25ve")):
+            assert (await b.locally("POST", "/api/v1/users", {"name": one, "role": "viewer"})).status == 201
+            assert (await b.locally("POST", "/api/v1/users", {"name": other, "role": "viewer"})).status == 409
 
 
 # -- tokens ------------------------------------------------------------------------------------------------------------

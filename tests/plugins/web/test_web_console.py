@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.core import columns
 from appliance.core.clock import SystemClock
 from appliance.dataplane.interface import Endpoint
 from appliance.testing import running
@@ -60,6 +61,18 @@ def test_a_fingerprint_is_whole_on_every_screen(width):
     assert len({len(row) for row in rows[:-1]}) <= 1
     assert "into its pages:" in " ".join(text.strip() for text in found)
     assert "MXKE-SU92   good for 9 min 21 s" in "\n".join(found)
+
+
+def test_wide_letters_and_marks_stay_within_the_screen():
+    """A line that is too wide goes on in the next one, and pushes the first lines out of the screen."""
+    wide = Console(
+        "日本標準時" * 12, "2026-03-14 09:26:53", ["https://box.local/"], PRINT,
+        state=[("Clock", "한국" * 60, "ok"), ("Pool", "e\u0301" * 70, "ok"), ("Box", "a\u3164\u202e" * 50, "failing")],
+    )  # fmt: skip
+    found = [line.text for line in lines(wide)]
+    assert max(columns.width(line) for line in found) <= 80
+    assert not [c for line in found for c in line if c in "\u3164\u202e"]
+    assert "e\u0301" * 60 in "".join(found)
 
 
 def test_a_box_with_an_owner_tells_no_code():
