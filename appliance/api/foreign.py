@@ -68,11 +68,11 @@ def inert(value: Any, several_lines: Collection[str] = ()) -> Any:
 
 def json_text(value: Any, indent: int | None = 2) -> str:
     """JSON that a terminal can show: what is not plain is escaped, nothing is lost."""
-    return replaced(json.dumps(value, indent=indent, ensure_ascii=False), _escaped, keep="\n")
+    return replaced(json.dumps(value, indent=indent, ensure_ascii=False), escaped, keep="\n")
 
 
-def _escaped(character: str) -> str:
-    # RFC 8259 section 7: beyond the basic plane as two halves
+def escaped(character: str) -> str:
+    """One character in a JSON text by its number (RFC 8259 section 7): beyond the basic plane as two halves."""
     units = character.encode("utf-16-be", "surrogatepass").hex()
     return "".join(f"\\u{units[i : i + 4]}" for i in range(0, len(units), 4))
 

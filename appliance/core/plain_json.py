@@ -7,11 +7,14 @@ import enum
 import ipaddress
 import json
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
+
+from appliance.api.foreign import escaped
 
 
 class Told(dict[str, Any]):
@@ -37,8 +40,17 @@ def to_json(value: Any) -> bytes:
     return _text(plain(value)).encode("utf-8", "replace")
 
 
+#: What JSON may hold as it is and a terminal obeys or does not show: controls, marks of direction, halves of pairs.
+_OBEYED = re.compile(
+    "[\x7f-\x9f\xad\u0600-\u0605\u061c\u06dd\u070f\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb"
+    "\U000e0001-\U000e007f]"
+)
+
+
 def _text(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    # Nearly every text is printable, and asked that in no time.
+    return text if text.isprintable() else _OBEYED.sub(lambda found: escaped(found[0]), text)
 
 
 #: What JSON says as it is: nearly all that there is in a list of some thousand figures, so these are not asked twice.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 from appliance.api.errors import ApiError, NotFound
+from appliance.api.foreign import json_text
 from appliance.api.pages import refusal
 from appliance.core.routes import Reply, Request
 from appliance_web.actions import read_form, redirect
@@ -82,9 +82,7 @@ class DoctorPage:
             "Content-Disposition": 'attachment; filename="timeball-report.json"',
             "Cache-Control": "no-store",
         }
-        return Reply(
-            json.dumps(reply.value, indent=2, ensure_ascii=False), headers=headers, content_type="text/plain"
-        )
+        return Reply(json_text(reply.value), headers=headers, content_type="text/plain")
 
     async def _do(self, request: Request, verb: str) -> Reply:
         read_form(request)

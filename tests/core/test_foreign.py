@@ -20,9 +20,12 @@ from appliance.api.cli import table
 from appliance.api.foreign import csv_cell, inert, is_plain, json_text, printable, quoted, visible
 from appliance.core import columns
 from appliance.core.logs import Json, Text
+from appliance.core.plain_json import to_json
 
 #: Characters that terminals obey, that turn the direction of writing, or that nobody sees, besides letters that are harmless.
 NASTY = "\x00\x07\x08\t\n\r\x1b\x7f\x85\x9b\x9d\xad\u034f\u061c\u115f\u200b\u200d\u200e\u2028\u202e\u2066\u2800\u3164\ufeff\ufff9\U000e0041\U000e0101\ud800"
+#: Those of them that are neither letters nor marks.
+MARKS = "\x7f\x85\x9b\x9d\xad\u061c\u200b\u200d\u200e\u2028\u202e\u2066\ufeff\ufff9\U000e0041\ud800"
 TEXTS = st.text(st.sampled_from(NASTY + "a=+-@'\"<,é日\u0301") | st.characters(), max_size=12)
 VALUES = st.recursive(
     TEXTS | st.integers() | st.none(),
@@ -51,6 +54,15 @@ def test_what_people_write_stays_as_it_is():
 def test_json_for_a_terminal_loses_nothing(value):
     text = json_text(value)
     assert not obeyed(text.replace("\n", ""))
+    assert json.loads(text) == json.loads(json.dumps(value))
+
+
+@given(VALUES)
+def test_json_of_the_api_is_inert_in_a_terminal_and_loses_nothing(value):
+    """Somebody looks at it with curl."""
+    text = to_json(value).decode()
+    # Letters that draw nothing are left to who shows it.
+    assert not [c for c in text if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") or c in MARKS]
     assert json.loads(text) == json.loads(json.dumps(value))
 
 
