@@ -53,6 +53,7 @@ log = logging.getLogger("timeball.host")
 
 HOUSEKEEPING_S = 60.0
 HEALTH_S = 10.0
+RECENT_S = 1.0
 
 
 class Host:
@@ -89,6 +90,8 @@ class Host:
         self.guard = Guard(self.strangers, self.blame.cancels)
         self.watch = Watch(self)
         self.health: Cell[Health] = Cell(Health(Level.OK), clock=self.clock, name="health")
+        self._looking = asyncio.Lock()
+        self._looked_s = float("-inf")
         self._threads = ThreadPoolExecutor(8, thread_name_prefix="timeball-work")
         self.shared = Shared(self.clock, self.services, self.bus, self.store, self.state_dir, self._threads)
         self._admin = AdminSocket(self.state_dir / "admin.sock", self.routes) if admin else None
@@ -328,7 +331,15 @@ class Host:
         found = await health.ask(checks) + self.own_problems()
         folded = health.fold(self.statuses(), found, self.clock.wall_ns() / 1e9)
         self.health.set(folded)
+        self._looked_s = asyncio.get_running_loop().time()
         return folded
+
+    async def recent_health(self) -> Health:
+        """As it was a moment ago: who asks all the time does not make all checks work all the time."""
+        async with self._looking:
+            if asyncio.get_running_loop().time() - self._looked_s < RECENT_S:
+                return self.health.get()
+            return await self.refresh_health()
 
     def own_problems(self) -> list[Problem]:
         """What the host itself finds wrong: store, settings, event loop."""

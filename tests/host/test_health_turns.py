@@ -2,9 +2,11 @@
 
 import asyncio
 
+from appliance.api.actor import NOBODY, Actor, local
 from appliance.api.contrib import HealthCheck
 from appliance.api.events import ClockStepped
 from appliance.core.clock import FakeClock
+from appliance.core.routes import Request
 from appliance.core.tasks import spawn
 from appliance.host import health
 from appliance.testing import running, wait_until
@@ -65,3 +67,28 @@ async def test_a_running_appliance_forgets_a_problem_when_it_is_over(tmp_path, m
         wrong[0] = ""
         app.host.bus.publish(ClockStepped(1.0))
         await wait_until(lambda: not app.host.health.get().problems, "the problem to be forgotten")
+
+
+async def test_however_many_strangers_look_the_checks_work_once_and_who_is_known_sees_what_is_now(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr("appliance.host.app.HEALTH_S", 3600.0)
+    monkeypatch.setattr("appliance.host.app.RECENT_S", 3600.0)
+    asked = []
+
+    async def ping() -> str | None:
+        asked.append(1)
+        return "wrong" if len(asked) > 1 else None
+
+    async def look(actor: Actor) -> list[str]:
+        reply = await app.host.routes.dispatch(Request("GET", "/health", actor=actor))
+        return [problem.text for problem in reply.value["problems"]]
+
+    async with running([], {}, state_dir=tmp_path) as app:
+        await wait_until(lambda: app.host.health.get().as_of, "the first reading")
+        app.host.shared.contributions["mine"] = {"health_checks": [HealthCheck("x", ping, remedy="wait")]}
+        app.host._looked_s = float("-inf")  # an hour later
+        assert await asyncio.gather(*(look(NOBODY) for _ in range(50))) == [[]] * 50
+        assert len(asked) == 1
+        assert await look(local("ada")) == ["wrong"]
+        assert len(asked) == 2
