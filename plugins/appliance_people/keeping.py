@@ -109,6 +109,15 @@ def put_tallies(tallies: dict[str, Tally | None]) -> Change:
     return change
 
 
+def drop_tallies(before: float) -> Change:
+    """Delete all of which the last failure was before (epoch seconds)."""
+
+    def change(db: Database) -> None:
+        db.conn.execute("delete from people__throttle where last < ?", (before,))
+
+    return change
+
+
 def drop(table: str, ids: Iterable[str]) -> Change:
     """Delete rows by id from `user`, `session` or `token`."""
     wanted = [(key,) for key in ids]

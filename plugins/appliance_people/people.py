@@ -20,7 +20,7 @@ from appliance_people.accounts import User, folded, owners
 from appliance_people.failures import TooOften
 from appliance_people.hashing import Hashing
 from appliance_people.sessions import Session
-from appliance_people.throttle import Throttle, account_key, address_key
+from appliance_people.throttle import FORGET_S, Throttle, account_key, address_key
 from appliance_people.tokens import Token
 
 log = logging.getLogger("timeball.people")
@@ -125,6 +125,8 @@ class People:
         ]
         if over:
             await self.forget_sessions(over)
+        self.throttle.sweep(now)
+        await self.write_quietly(keeping.drop_tallies(now - FORGET_S))
 
     def find(self, key: str) -> User | None:
         """By name (in any case) or id."""
@@ -239,10 +241,12 @@ class People:
         await self.charge(keys)
 
     async def charge(self, keys: Sequence[str]) -> None:
-        self.throttle.charge(
-            keys, self.now()
-        )  # before anything is waited for: tries at one moment are all counted
-        await self.write_quietly(keeping.put_tallies({key: self.throttle.tally(key) for key in keys}))
+        # Before anything is waited for: tries at one moment are all counted.
+        forgotten = self.throttle.charge(keys, self.now())
+        # The disk keeps no more of them than the memory: strangers have as many names and addresses as they like.
+        await self.write_quietly(
+            keeping.put_tallies({key: self.throttle.tally(key) for key in [*keys, *forgotten]})
+        )
 
     async def check_password(self, user: User, password: str, remote: str) -> None:
         account, address = account_key(user.name), address_key(remote)

@@ -8,6 +8,7 @@ was right: a hundred tries at the same moment are a hundred tries.
 from __future__ import annotations
 
 import ipaddress
+import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -37,8 +38,9 @@ class Throttle:
         self._tallies: dict[str, Tally] = {}
 
     def recall(self, tallies: Mapping[str, Tally]) -> None:
-        """Take in what was stored."""
-        self._tallies = dict(tallies)
+        """Take in what was stored: the latest."""
+        latest = sorted(tallies.items(), key=lambda item: item[1].last)[-_MOST_KEYS:]
+        self._tallies = dict(latest)
 
     def tally(self, key: str) -> Tally | None:
         return self._tallies.get(key)
@@ -47,14 +49,20 @@ class Throttle:
         """Seconds until a try is looked at; 0 when at once."""
         return max((self._wait_s(key, now) for key in keys), default=0.0)
 
-    def charge(self, keys: Iterable[str], now: float) -> None:
-        """Count one failure for each key."""
+    def charge(self, keys: Iterable[str], now: float) -> list[str]:
+        """Count one failure for each key; returns the keys that had to be forgotten for it, longest unseen first."""
         for key in keys:
             known = self._tallies.pop(key, None)
             fresh = known is not None and now - known.last < FORGET_S
             self._tallies[key] = Tally(known.failures + 1 if known and fresh else 1, now)
-        while len(self._tallies) > _MOST_KEYS:
-            del self._tallies[next(iter(self._tallies))]
+        forgotten = list(itertools.islice(self._tallies, max(len(self._tallies) - _MOST_KEYS, 0)))
+        for key in forgotten:
+            del self._tallies[key]
+        return forgotten
+
+    def sweep(self, now: float) -> None:
+        """Forget what counts no more."""
+        self._tallies = {key: tally for key, tally in self._tallies.items() if now - tally.last <= FORGET_S}
 
     def passed(self, account: str, address: str) -> None:
         """It was right: the account's failures are over; the address only gets this try back, or it could buy new ones."""

@@ -8,6 +8,7 @@ import json
 import pytest
 
 from appliance.testing import running, wait_until
+from appliance_people import keeping
 from appliance_people.people import People
 from appliance_people.throttle import FREE
 from tests.plugins.people.bed import AFAR, LAN, OWNER_PASSWORD, box
@@ -208,6 +209,27 @@ async def test_failed_tries_outlive_a_restart_and_the_box_can_forgive_them(tmp_p
         done = await b.locally("POST", "/api/v1/users-unlock", {"user": "ADA"})
         assert done.value == {"unlocked": ["account:ada"]}
         assert (await b.visitor(AFAR).post(SIGN_IN, sign_in())).status == 200
+
+
+async def test_strangers_cannot_fill_the_disk_with_failed_tries(tmp_path, monkeypatch):
+    """They have as many names and addresses as they like."""
+    monkeypatch.setattr("appliance_people.throttle._MOST_KEYS", 10)
+
+    async def kept():
+        _, _, _, tallies = await b.app.store.read(keeping.everything)
+        return tallies
+
+    async with box(tmp_path) as b:
+        await b.owner()
+        for i in range(12):
+            reply = await b.visitor(f"10.4.{i}.1").post(SIGN_IN, sign_in(f"nobody{i}", "a wrong guess"))
+            assert reply.status == 401
+        assert len(await kept()) == 10
+        assert "account:nobody11" in await kept()
+        await b.clock.advance(25 * 3600)
+        await b.people.sweep()
+        assert await kept() == {}
+        assert b.people.throttle.tally("account:nobody11") is None
 
 
 async def test_a_session_that_was_planted_is_not_the_one_after_signing_in(tmp_path):
