@@ -83,6 +83,16 @@ class Head:
     hash: str = BEGINNING
 
 
+def following(newest: Row | None, noted: Head | None) -> Head:
+    """What the next row follows, found at a start: the newest row, unless the note knows a later one or another one.
+
+    Then the chain goes on behind the note, and the place where something is missing or was replaced shows for ever: to go on
+    from what is left would close the gap.
+    """
+    kept = Head(newest.seq, newest.hash) if newest else Head()
+    return noted if noted is not None and noted.seq and noted.seq >= kept.seq else kept
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One place where the chain is broken: at row `seq`, and what is wrong there."""
@@ -96,9 +106,11 @@ class Check:
 
     Args:
         head: what was noted outside the database as the newest row, or None when that note is missing.
+        newest: no row can have been written after that one. A note alone may be one behind, after a power cut.
     """
 
-    def __init__(self, head: Head | None) -> None:
+    def __init__(self, head: Head | None, *, newest: bool = False) -> None:
+        self._newest = newest
         self.findings: list[Finding] = []
         self.rows = 0
         self._head = head
@@ -135,6 +147,8 @@ class Check:
             )
         elif head.seq and self._at_head != head.hash:
             self._find(head.seq, "it is not the row that was noted when it was written")
+        elif self._newest and head.seq < self._expected - 1:
+            self._find(head.seq + 1, "somebody else has written it, and what follows it")
         return self.findings
 
     def _find(self, seq: int, what: str) -> None:

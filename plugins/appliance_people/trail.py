@@ -28,6 +28,7 @@ from appliance_people.audit import (
     Head,
     Row,
     as_text,
+    following,
     is_secret,
     masked,
     sealed,
@@ -139,9 +140,10 @@ class Trail:
     async def verify(self) -> tuple[int, list[Finding]]:
         """How many rows there are, and everything that is wrong with the chain."""
         async with self._lock:  # between a row and its note
-            head = await asyncio.to_thread(self._read_head)
+            ours = self._head
+            head = ours or await asyncio.to_thread(self._read_head)
             newest = await self._store.read(keeping.newest_row)
-        check, seq = Check(head), 0
+        check, seq = Check(head, newest=ours is not None), 0
         while newest is not None and seq < newest.seq:
             rows = [
                 r for r in await self._store.read(keeping.rows_after(seq, _AT_ONCE)) if r.seq <= newest.seq
@@ -166,7 +168,7 @@ class Trail:
             return
         if self._head is None:
             newest = await self._store.read(keeping.newest_row)
-            self._head = Head(newest.seq, newest.hash) if newest else Head()
+            self._head = following(newest, await asyncio.to_thread(self._read_head))
         head, rows = self._head, []
         for row in self._waiting:
             made = sealed(replace(row, seq=head.seq + 1), head.hash)

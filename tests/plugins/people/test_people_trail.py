@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from dataclasses import replace
 
 import pytest
 
 from appliance.api.errors import StoreError
+from appliance_people import keeping
+from appliance_people.audit import sealed
 from appliance_people.trail import STRANGERS_AT_ONCE
 from tests.plugins.people.bed import AFAR, LAN, OWNER_PASSWORD, box
 
@@ -199,6 +202,22 @@ async def test_what_somebody_with_the_database_in_his_hands_did_is_found(tmp_pat
         value = (await b.locally("GET", "/api/v1/audit/verify")).value
         assert not value["whole"]
         assert said in value["findings"][0]["what"]
+    # Whoever looks signs in first, which is a row: it must not close the gap.
+    for _ in range(2):
+        async with box(tmp_path) as b:
+            await b.locally("POST", "/api/v1/users", {"name": "late", "role": "viewer"})
+            assert not (await b.locally("GET", "/api/v1/audit/verify")).value["whole"]
+
+
+async def test_a_row_that_somebody_else_added_is_found(tmp_path):
+    """It follows the chain as it should; only who writes the chain knows that it is none of his."""
+    async with box(tmp_path) as b:
+        await b.owner()
+        (newest,) = await b.app.store.read(keeping.rows_after(0, 10))
+        forged = sealed(replace(newest, seq=2, actor="eve", action="POST /api/v1/users"), newest.hash)
+        await b.app.store.write(keeping.add_rows([forged]))
+        value = (await b.locally("GET", "/api/v1/audit/verify")).value
+        assert value["findings"] == [{"seq": 2, "what": "somebody else has written it, and what follows it"}]
 
 
 async def test_rows_wait_for_a_disk_that_is_full_and_what_was_done_is_done(tmp_path):
