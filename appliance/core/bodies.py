@@ -29,7 +29,11 @@ def reading_form() -> Iterator[None]:
     """
     try:
         yield
-    except (ValueError, AssertionError, BadHttpMessage) as error:  # aiohttp's reader raises each of them
+    except BadHttpMessage:  # its words are about bytes, and quote them
+        raise ApiError(
+            "the body is no form (multipart/form-data): the head of a part is none, or too long"
+        ) from None
+    except (ValueError, AssertionError) as error:  # aiohttp's reader raises both
         raise ApiError(f"the body is no form (multipart/form-data): {error}") from None
 
 

@@ -259,6 +259,8 @@ async def _received(raw: web.Request, file: Path) -> str:
             async with asyncio.timeout(_SILENT_S):
                 passphrase = (await part.read(decode=True))[:4096].decode("utf-8", "replace")
         elif part.name == "file":
+            if await asyncio.to_thread(file.exists):
+                raise Invalid("more than one file came", errors={"file": "choose one backup"})
             await _spooled(_chunks(part), file, folder)
     if not await asyncio.to_thread(file.exists):
         raise Invalid("no file came", errors={"file": "choose the backup's file"})

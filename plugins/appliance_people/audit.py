@@ -106,10 +106,11 @@ class Check:
 
     Args:
         head: what was noted outside the database as the newest row, or None when that note is missing.
-        newest: no row can have been written after that one. A note alone may be one behind, after a power cut.
+        newest: what the one writer wrote last, where it has written since the start. The note may be behind the chain, after
+            a power cut; this is not.
     """
 
-    def __init__(self, head: Head | None, *, newest: bool = False) -> None:
+    def __init__(self, head: Head | None, newest: Head | None = None) -> None:
         self._newest = newest
         self.findings: list[Finding] = []
         self.rows = 0
@@ -147,8 +148,8 @@ class Check:
             )
         elif head.seq and self._at_head != head.hash:
             self._find(head.seq, "it is not the row that was noted when it was written")
-        elif self._newest and head.seq < self._expected - 1:
-            self._find(head.seq + 1, "somebody else has written it, and what follows it")
+        if self._newest is not None and self._newest.seq < self._expected - 1:
+            self._find(self._newest.seq + 1, "somebody else has written it, and what follows it")
         return self.findings
 
     def _find(self, seq: int, what: str) -> None:

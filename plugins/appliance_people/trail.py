@@ -140,10 +140,9 @@ class Trail:
     async def verify(self) -> tuple[int, list[Finding]]:
         """How many rows there are, and everything that is wrong with the chain."""
         async with self._lock:  # between a row and its note
-            ours = self._head
-            head = ours or await asyncio.to_thread(self._read_head)
+            ours, head = self._head, await asyncio.to_thread(self._read_head)
             newest = await self._store.read(keeping.newest_row)
-        check, seq = Check(head, newest=ours is not None), 0
+        check, seq = Check(head, ours), 0
         while newest is not None and seq < newest.seq:
             rows = [
                 r for r in await self._store.read(keeping.rows_after(seq, _AT_ONCE)) if r.seq <= newest.seq
