@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from appliance.api.cli import call_options
+from appliance.api.foreign import inert
 from appliance.commands import authors, installing
 from appliance.commands.ask import api, plugin_group
 from appliance.commands.doctor import doctor
@@ -77,7 +78,8 @@ def _add_commands_of_plugins(root: click.Group) -> None:
                 collect.call(plugins, loaded, "commands", cli=root)
             except Exception as error:  # noqa: BLE001 - one plugin's broken command must not take the others away
                 click.echo(
-                    f"warning: the commands of the plugin {loaded.id} cannot be used: {error}", err=True
+                    inert(f"warning: the commands of the plugin {loaded.id} cannot be used: {error}"),
+                    err=True,
                 )
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from appliance.api.cli import call_options, emit, printable, wants_json
+from appliance.api.foreign import inert
 
 if TYPE_CHECKING:
     from appliance.core.config import Config, Layer
@@ -249,7 +250,7 @@ def _begin(sources: Sources) -> Starts | None:
         return None
     starts = Starts(folder)
     if why := starts.begin(newest(folder)):
-        click.echo(f"safe mode: only the appliance's own plugins run, because {why}", err=True)
+        click.echo(inert(f"safe mode: only the appliance's own plugins run, because {why}"), err=True)
     return starts
 
 
@@ -265,7 +266,7 @@ def _give_up(sources: Sources, why: str, *, at_once: bool = False) -> bool:
         return False
     if entry is not None:
         click.echo(
-            f"change {entry.id} of the configuration ({', '.join(entry.keys)}) was taken back: {why}",
+            inert(f"change {entry.id} of the configuration ({', '.join(entry.keys)}) was taken back: {why}"),
             err=True,
         )
     return entry is not None
@@ -320,7 +321,7 @@ def check(assignments: tuple[str, ...]) -> None:
         sys.exit(EX_CONFIG)
     broken = [p for p in plugins.found if p.error]
     for loaded in broken:
-        click.echo(f"warning: the plugin {loaded.id} ({loaded.origin}) {loaded.error}", err=True)
+        click.echo(inert(f"warning: the plugin {loaded.id} ({loaded.origin}) {loaded.error}"), err=True)
     emit({"ok": True, "problems": []}, lambda _: click.echo(f"{options['config']}: all good"))
 
 

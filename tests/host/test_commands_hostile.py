@@ -61,3 +61,30 @@ def test_a_path_without_its_slash_is_told_before_anything_is_sent(tmp_path):
     done = invoke("api", "members", "--state-dir", str(tmp_path))
     assert done.exit_code == 2
     assert "as in /api/v1/members" in done.stderr
+
+
+def test_what_a_broken_plugin_says_of_itself_moves_no_cursor_and_forges_no_line(
+    tmp_path, monkeypatch, capsys
+):
+    """Whoever looks whether a stranger's plugin can be used sees its words before anybody trusted it."""
+    evil = "\x1b]0;x\x07\x9b2J\u202e\nall good"
+    plugins = tmp_path / "s" / "plugins"
+    plugins.mkdir(parents=True)
+    (plugins / "loud.py").write_text(f"raise RuntimeError({evil!r})\n", encoding="utf-8")
+    (plugins / "shrill.py").write_text(
+        "from appliance import PluginInfo, hookimpl\nplugin = PluginInfo(id='shrill', title='s', api=1)\n"
+        f"@hookimpl\ndef commands(cli):\n    raise RuntimeError({evil!r})\n",
+        encoding="utf-8",
+    )
+    config = tmp_path / "c.toml"
+    config.write_text(f'[appliance]\nplugin_dirs = ["{plugins}"]\n', encoding="utf-8")
+    monkeypatch.setenv("TIMEBALL_STATE_DIR", str(tmp_path / "s"))
+    # CliRunner would take colours, and with them escapes, out of what no terminal sees.
+    monkeypatch.setattr("click.utils.should_strip_ansi", lambda *_: False)
+    done = invoke("check", "--config", str(config))
+    # The tree of commands is made before any of them runs: what it says of `shrill` goes to the test's own stream.
+    said = [*capsys.readouterr().err.splitlines(), *done.output.splitlines()]
+    assert [line for line in said if "loud" in line]
+    assert [line for line in said if "the commands of the plugin shrill" in line]
+    assert said.count("    all good") == 2, said
+    assert not [line for line in said if line.startswith("all good") or set(line) & set("\x1b\x07\x9b\u202e")]
