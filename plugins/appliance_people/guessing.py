@@ -12,10 +12,10 @@ import re
 from collections import Counter
 from collections.abc import Collection
 
-from appliance_people.words import KEYBOARDS, NAMES, PRODUCT, WORDS
+from appliance_people.words import KEYBOARDS, LOVED, NAMES, PRODUCT, WORDS
 
 _LEET = str.maketrans("013457@$!|+", "oieastasilt")
-_WORDS = frozenset(word for word in (*PRODUCT, *WORDS, *NAMES) if len(word) >= 3)
+_WORDS = frozenset(word for word in (*PRODUCT, *WORDS, *LOVED, *NAMES) if len(word) >= 3)
 _WORD_BITS = math.log2(len(_WORDS))
 _LETTER_BITS = math.log2(26)
 _LONGEST_PIECE = 24

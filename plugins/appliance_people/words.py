@@ -82,6 +82,52 @@ omar fatima aisha hassan ibrahim priya rahul amit sanjay deepak krishna ganesh w
 maggie molly lucy daisy bailey sophie chloe zoe sadie bella max sam ben tom tim jim bob dan don ron ken ray
 """)
 
+#: What people love, fear, eat, drive, watch and cheer: each of these with a 1 behind it is in everybody's list.
+LOVED = _words("""
+accordion achilles adidas aerosmith ajax alejandra alligator amsterdam anakin antelope aphrodite apricot aragorn architect
+argentina armadillo artemis artichoke asparagus astronaut athens athlete atlanta austria avalanche avocado bacardi badger
+badminton baguette bangkok barbarian barbecue bartender battlefield beaver beethoven beetle beijing belgium benfica besiktas
+beyonce bicycle billiards bioshock blackberry blackcurrant blackhawks blacksmith blowjob blueberry bobcat bocajuniors
+bodyguard bond007 boxing boyfriend brisbane britney broccoli broncos brussels budapest budweiser buffalo buffy bugatti
+bugsbunny bulbasaur bulgaria bulls bumblebee burberry burrito butcher butterscotch callofduty camel cappuccino caramel
+cardinals carpenter cartoon caterpillar cauliflower celtics ceramic champagne chanel charizard cheerleader cheeseburger
+cheesecake cheetah chemistry chestnut chevrolet chevy chewbacca chihuahua chile chilli chipmunk chrysler cinnamon citroen
+clarinet cleveland climbing coconut coldplay colgate cologne colombia columbia contraseña converse copenhagen corinthians
+corolla corona cougar counterstrike coyote cranberry croatia crocodile croissant cucumber cupcake cyclist daenerys daffyduck
+dalmatian darthvader deftones denmark dentist detective detroit dexter diablo doberman dodge dodgers dolphins donkey doughnut
+dragonfly dresden drummer dublin ducati dumbledore economics ecuador edinburgh electrician electronics enterprise ericsson
+espresso estonia evanescence everton excalibur fallout farmer fencing fenerbahce ferret feyenoord fiat finland firefighter
+firefox fireman fisherman flamengo flamingo florence flyers foofighters frankfurt galadriel galatasaray gamecube gangster
+gardener gazelle gecko geography gingerbread giraffe girlfriend glasgow goalkeeper goldfinger gollum goodyear gorilla
+gorillaz grandfather grandma grandmother grandpa grapefruit grasshopper greece greenday greyhound gryffindor gucci guitarist
+gumdrop gunsnroses gymnast gymnastics hades halflife hamburg hamburger hamster handball harmonica hazelnut hedgehog heineken
+heisenberg hendrix hermione hertha hippopotamus history hogwarts horseback houston hulkamania hummingbird hungary hyena
+hyundai iceland iggypop iguana infantry instagram ireland ironmaiden istanbul jackdaniels jaguar jakarta jamaica jayz jeep
+jellybean jellyfish jerusalem juggler kangaroo karate kawasaki kenya ketchup khaleesi kickboxing klingon knicks knitting
+kurtcobain labrador ladybug ladygaga lamborghini lancia lannister lasagna latvia legolas leia leipzig lemonade leopard lexus
+librarian lifeguard linkedin linkinpark lisbon lobster logitech lollipop losangeles macaroni macbook madonna magician
+malaysia mandarin manila mapleleafs marathon margarita marley marshmallow martini maserati mathematics maximus mcdonalds
+mechanic medusa megadeth megaman melbourne memphis miami milan milkshake millennium minister mitsubishi mockingbird
+moneypenny mongoose montreal mordor morocco mosquito motocross motorhead mozart mozzarella muenchen mulder munich mushroom
+musician mustard napoli navigator ncc1701 nederland netherlands netscape newcastle nickelback nightingale nike noodles norway
+nutella nvidia oakland oatmeal obiwan octopus odysseus officer offspring omelette orchestra orlando oslo ostrich overwatch
+pacman painter palmeiras pancake pancakes pantera papaya paramedic paratrooper parmesan parrot peacock peanut pelican penguin
+penguins penthouse peppermint pepperoni pepsi peru peugeot philadelphia philippines philosophy photographer photography
+physics picard pineapple pinkfloyd pinterest piranha pistachio pittsburgh platypus plumber poland policeman polska pontiac
+popcorn porcupine porridge portland porto portugal poseidon prada prague president pretzel professor programmer pumpkin
+raccoon racing radiohead rammstein ramones redskins redsox referee reindeer renault rhinoceros rihanna risotto riverplate
+roblox rolex rollerblade rollingstones romania rottweiler running sabbath sacramento salamander sandiego sandwich santana
+santiago santos sauerkraut sausage saxophone schalke scientist scully sculptor seahawks seahorse seattle secretary sepultura
+serbia sergeant shakira shanghai sherlock singapore skateboard skating skiing skydiver skype skyrim slayer slovakia slovenia
+slytherin snapchat sniper snowboard sonic spaghetti spartacus spock sporting spotify spurs starbucks starcraft stingray
+stockholm stones stormtrooper stuttgart subaru submarine supergirl superstar surfing sweden swimmer swimming switzerland
+sydney sylvester tangerine tarantula telegram tesla tetris tiktok tiramisu tokyo tomato topgun toronto tottenham trainer
+triumph trombone trumpet tupac ukraine undertaker valentina vancouver vanilla venezuela venice versace vienna vietnam viking
+violinist vivaldi vodafone voldemort volvo voyager vulcan vulture waffle waitress walmart walrus warriors warsaw watermelon
+watson weasel werder whatsapp wikipedia winterfell woodpecker wordpress wrestling xbox yoga zebra zelda zimbabwe zucchini
+zurich
+""")
+
 #: Keyboards as rows, upper and lower neighbours shifted as they stand: German, French, English layouts.
 KEYBOARDS = (
     ("1234567890-=", "qwertyuiop[]", "asdfghjkl;'", "zxcvbnm,./"),

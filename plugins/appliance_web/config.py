@@ -99,7 +99,13 @@ class WebConfig(PluginConfig):
         help='"auto" tells browsers to insist on HTTPS for 30 days once a certificate of your own is served.',
         advanced=True,
     )
-    max_streams: int = setting(64, help="Live pages that may be open at once.", ge=1, le=1000, advanced=True)
+    max_streams: int = setting(
+        64,
+        help="Live pages that may be open at once; one visitor has half of them at most.",
+        ge=1,
+        le=1000,
+        advanced=True,
+    )
     max_connections: int = setting(
         256,
         restart="plugin",

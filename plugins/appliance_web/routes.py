@@ -35,6 +35,7 @@ from appliance_web.site import Site
 from appliance_web.stream import Hub, TooManyStreams
 from appliance_web.tools import Tools
 from appliance_web.use_page import UsePage
+from appliance_web.way import address_of, neighbourhood
 from appliance_web.wizard import Wizard
 
 #: A stream whose reader takes nothing for so long is ended.
@@ -211,7 +212,8 @@ class EventStream:
         )
         try:
             only = self._own(request.only) if request.only else None
-            with hub.listen(request.headers.get("last-event-id", ""), only) as stream:
+            who = request.actor.account or neighbourhood(address_of(request.remote))
+            with hub.listen(request.headers.get("last-event-id", ""), only, who) as stream:
                 await response.prepare(raw)
                 # A reader that is gone shows itself at the next write, which is the next heartbeat at the latest; one whose
                 # session or token is over hears nothing more.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -88,6 +88,7 @@ class Hub:
         self._number = 0
         self._kept: deque[Event] = deque(maxlen=KEPT)
         self._streams: set[Stream] = set()
+        self._of_each: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._streams)
@@ -129,27 +130,34 @@ class Hub:
             stream.close()
 
     @contextmanager
-    def listen(self, last_id: str = "", only: Callable[[str], bool] | None = None) -> Iterator[Stream]:
+    def listen(
+        self, last_id: str = "", only: Callable[[str], bool] | None = None, who: str = ""
+    ) -> Iterator[Stream]:
         """A place in the audience, with what came after `last_id` already in the queue.
 
         Args:
             last_id: of the last event that the listener had, or "".
             only: see `Stream.only`.
+            who: listens. Nobody has more than half of the places, so that others find one.
 
         Raises:
-            TooManyStreams: `most` listen already.
+            TooManyStreams: `most` listen already, or half of them are this one's.
         """
-        if len(self._streams) >= self.most:
+        if len(self._streams) >= self.most or (who and self._of_each[who] >= max(self.most // 2, 1)):
             raise TooManyStreams
         stream = Stream(only)
         stream.offer(b"retry: 3000\n\n", b"")
         for line in self._missed(last_id, only):
             stream.offer(line, self._reset())
         self._streams.add(stream)
+        self._of_each[who] += 1
         try:
             yield stream
         finally:
             self._streams.discard(stream)
+            self._of_each[who] -= 1
+            if not self._of_each[who]:
+                del self._of_each[who]
 
     def _missed(self, last_id: str, only: Callable[[str], bool] | None) -> list[bytes]:
         """What came after `last_id`, or a single "reset" when that can no longer be told."""

@@ -17,6 +17,7 @@ password Password1 P@ssw0rd! passwort123 12345678 123456789 87654321 qwertyuiop 
 aaaaaaaa abcdefgh abcabcabc 19851231 31121985 2024-2025 timeball timeball123 raspberry1 raspberrypi ntppool1 Summer2024! michael1
 johnsmith1985 iloveyou iloveyou2 letmein123 trustno1 adminadmin admin.admin administrator changeme1 football99 dragon123 drowssap
 superman1 hunter42hunter42 monkeymonkey baseball qazwsxedc 1q2w3e4r welcome2025 test1234 guestguest Jennifer!
+ncc1701d cheerleader lamborghini Mitsubishi1 skateboard chihuahua1 pikachu1 Juventus1! darthvader metallica1 philadelphia
 """)
 GOOD = [
     "correcthorsebatterystaple",

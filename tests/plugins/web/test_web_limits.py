@@ -217,7 +217,7 @@ async def test_two_hundred_idle_connections_lock_nobody_out(tmp_path):
 
 
 async def test_who_is_being_served_is_not_sent_away_for_newcomers(tmp_path):
-    async with visited(tmp_path, config="max_connections = 8\nmax_streams = 8") as visitor:
+    async with visited(tmp_path, config="max_connections = 8\nmax_streams = 16") as visitor:
         streams = []
         for _ in range(8):
             streams.append(await visitor.session.get(visitor.base + "/api/v1/events"))

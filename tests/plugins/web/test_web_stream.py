@@ -98,6 +98,18 @@ async def test_places_are_limited_and_given_back():
         assert len(hub) == 1
 
 
+async def test_nobody_takes_all_places():
+    hub = Hub("e", most=4)
+    with hub.listen(who="ada"), hub.listen(who="ada"):
+        with pytest.raises(TooManyStreams), hub.listen(who="ada"):
+            pass
+        with hub.listen(who="eve"), hub.listen(who="eve"):
+            assert len(hub) == 4
+        assert len(hub) == 2
+    with hub.listen(who="ada"), hub.listen(who="ada"):
+        assert len(hub) == 2
+
+
 def test_hostile_text_cannot_forge_an_event():
     hub = Hub("e")
     with hub.listen() as stream:
