@@ -86,5 +86,5 @@ NAMES: Final = list_of(
     obj({"name": TEXT, "addresses": TEXTS, "error": TEXT, "looked_at": maybe(_EPOCH), "members": TEXTS})
 )
 LOOKED_UP: Final = obj({
-    "host": TEXT, "addresses": list_of(obj({**_PLACE, "family": _FAMILY, "name": TEXT, "member": maybe(TEXT)})),
+    "host": TEXT, "addresses": list_of(obj({**_PLACE, "family": _FAMILY, "name": TEXT, "member": maybe(TEXT), "trusted": FLAG})),
 })  # fmt: skip

@@ -34,6 +34,7 @@ async def addresses_of(host: str, registrar: Registrar) -> dict[str, Any]:
                 "family": 6 if ":" in address else 4,
                 "name": order.name,
                 "member": known[address, order.port].id if (address, order.port) in known else None,
+                "trusted": registrar.trusts(address),
             }
             for address in found
         ],

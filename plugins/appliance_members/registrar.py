@@ -115,14 +115,13 @@ class Registrar:
         if refused and (not partial or len(refused) == len(checks)):
             raise _failed(refused, len(checks))
         config: Config = self._ctx.config
-        trusted = trust.parse_networks(config.verify.trusted_networks)
         now = self.roster.now()
         entries = [
             replace(
                 entry,
                 added_at=now,
                 verified_by="admin"
-                if (console and config.verify.trust_console) or trust.lies_in(entry.address, trusted)
+                if (console and config.verify.trust_console) or self.trusts(entry.address)
                 else "",
                 evidence=f"{'forced: ' if check.forced else ''}{check.why}",
             )
@@ -136,6 +135,11 @@ class Registrar:
             tuple(checks),
             tuple(endpoint(e.address, e.port) for e in present),
         )
+
+    def trusts(self, address: str) -> bool:
+        """Whether a server at that address needs no proof of whose it is."""
+        config: Config = self._ctx.config
+        return trust.lies_in(address, trust.parse_networks(config.verify.trusted_networks))
 
     async def _candidates(self, orders: Sequence[Order]) -> list[Entry]:
         """One entry for each address, without id; every name is looked up."""

@@ -40,7 +40,7 @@ class Draft:
     Attributes:
         who: whose it is; nobody else sees it.
         typed: what was typed into the first step.
-        found: addresses as /api/v1/lookup tells them: address, port, family, name, member.
+        found: addresses as /api/v1/lookup tells them: address, port, family, name, member, trusted.
         chosen: places in `found` that shall be added.
         form: fields of the step "place", as typed.
         method: how it is shown whose server it is.
@@ -57,6 +57,11 @@ class Draft:
     method: str = "later"
     check: str = ""
     tickets: list[Mapping[str, Any]] = field(default_factory=list)
+
+    @property
+    def trusted(self) -> bool:
+        """Whether all that shall be added lies in networks that are trusted."""
+        return bool(self.wanted) and all(one.get("trusted") for one in self.wanted)
 
     @property
     def wanted(self) -> list[Mapping[str, Any]]:
@@ -128,7 +133,8 @@ class Wizard:
             _, errors = member_body({"address": "-", **draft.form})
             if errors:
                 return await self._page(request, draft, step, "", errors=errors, status=422)
-            return redirect(_at(draft, "owner"))
+            # Where nothing has to be proven there is nothing to ask.
+            return redirect(_at(draft, "preview" if draft.trusted else "owner"))
         if step == "owner":
             draft.method = form.get("method", "later") if form.get("method") in METHODS else "later"
             return redirect(_at(draft, "preview"))

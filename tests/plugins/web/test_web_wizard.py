@@ -25,9 +25,9 @@ def answering(*samples):
 
 
 @asynccontextmanager
-async def registry(tmp_path, prober=None):
+async def registry(tmp_path, prober=None, *, trusted=""):
     provide = {Prober: prober or answering()}
-    nobody_is_trusted = "[plugins.members.verify]\ntrusted_networks = []\n"
+    nobody_is_trusted = f"[plugins.members.verify]\ntrusted_networks = [{trusted}]\n"
     async with visited(
         tmp_path, None, plugins=("web", "members"), provide=provide, config=nobody_is_trusted
     ) as visitor:
@@ -160,12 +160,12 @@ async def test_a_badge_says_the_state_and_may_stand_on_other_pages(tmp_path):
 @pytest.mark.parametrize("scripts", [True, False])
 async def test_the_steps_work_with_and_without_a_script(tmp_path, scripts):
     async with (
-        window(tmp_path / "state", None, plugins=("web", "members"), provide={Prober: answering()}) as (
-            visitor,
-            chromium,
-        ),
+        window(
+            tmp_path / "state", None, plugins=("web", "members"), provide={Prober: answering()},
+            config="[plugins.members.verify]\ntrusted_networks = []\n",
+        ) as (visitor, chromium),
         chromium.tab() as tab,
-    ):
+    ):  # fmt: skip
         await visitor.app.until_running("members")
         await tab.look(width=320, scripts=scripts)
         await tab.open(visitor.base + "/members/add")
@@ -227,3 +227,24 @@ async def test_going_on_is_what_one_wants_first_only_when_an_address_gave_time(t
         preview = (await visitor.get(where.replace("/check", "/preview")))[1]
         assert "<b>127.0.0.1</b>" in preview, "each result stands beside its address"
         assert ('<button type="submit" class="primary">Add 2 servers' in preview) is good
+
+
+async def test_nobody_is_asked_whose_a_server_in_a_trusted_network_is(tmp_path):
+    async with registry(tmp_path, trusted='"127.0.0.0/8"') as visitor:
+        at = (await visitor.post("/members/add/look", {"address": "127.0.0.1:9 [::1]:9"}))[2].rpartition("/")[
+            0
+        ]
+        await visitor.post(f"{at}/check", {"take-0": "yes", "take-1": "yes"})
+        assert "Next: ownership" in (await visitor.get(f"{at}/place"))[1]
+        assert (await visitor.post(f"{at}/place", {}))[2] == f"{at}/owner", "one of them has to be proven"
+        await visitor.post(f"{at}/check", {"take-0": "yes"})
+        assert "Next: the answers" in (await visitor.get(f"{at}/place"))[1]
+        assert (await visitor.post(f"{at}/place", {}))[2] == f"{at}/preview"
+        page = (await visitor.get(f"{at}/owner"))[1]
+        assert "Nothing to prove: it lies in a network that this pool trusts." in page
+        assert 'type="radio"' not in page
+        assert read(page).complaints == []
+        assert "vouched" not in (await visitor.get(f"{at}/preview"))[1]
+        await visitor.post(f"{at}/preview", {})
+        (member,) = await members(visitor)
+        assert member["state"] == "active"
