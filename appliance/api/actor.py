@@ -42,8 +42,8 @@ ABOUT_ROLES: Mapping[Role, str] = {
     "owner": "Everything, the other owners and restoring a backup included.",
     "admin": "Everything but the owners themselves and restoring a backup.",
     "operator": "Looks at everything that is no secret, and runs the pool: servers, probes, alerts.",
-    "viewer": "Looks at everything that is no secret; changes nothing but the own account.",
-    "member": "The own servers: adds, watches, changes and removes them, and sees nobody else's. And the own account.",
+    "viewer": "Looks at everything that is no secret; changes nothing but their own account.",
+    "member": "Their own servers: adds, watches, changes and removes them, and sees nobody else's. And their own account.",
     "public": "Whoever does not sign in: health, the manual, and the pool's public scores.",
 }
 

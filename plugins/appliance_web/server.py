@@ -165,6 +165,7 @@ class ServerPage:
             sightings=sightings.rows(await site.operations.value(request, "/api/v1/sightings/latest", member=found.id)),
             events=events,
             may_change=request.actor.may_own("servers:write"),
+            may_configure=request.actor.may("config:write"),
             may_give=request.actor.may("servers:write"),
             owner=site.owner_name(found),
             may_vouch=request.actor.may("servers:vouch"),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 
+import aiohttp
 import pytest
 
 from tests.plugins.web import fake_pool
 from tests.plugins.web.html_check import read
 from tests.plugins.web.visiting import visited
+from tests.plugins.web.whole_box import whole
 
 PAGES = (
     "/",
@@ -192,3 +194,13 @@ async def test_plugin_cards_that_fail_hang_or_lie_do_not_take_the_page_along(tmp
         assert "did not answer in time" in text
         assert "the log says why" in text
         assert "secret detail" not in text
+
+
+async def test_a_server_that_the_file_declares_leads_whoever_may_change_the_file_to_where_that_is_done(
+    tmp_path,
+):
+    link = '<a href="/settings/members/list/member">change it there</a>'
+    async with whole(tmp_path, "demo", history=False) as box, aiohttp.ClientSession() as session:
+        for cookies, leads in ((dict([box.cookie]), True), ({}, False)):
+            async with session.get(f"{box.base}/members/{box.member}", cookies=cookies) as reply:
+                assert (link in await reply.text()) is leads
