@@ -10,6 +10,7 @@ import gzip
 import http.client
 import json
 import re
+import selectors
 import signal
 import socket
 import statistics
@@ -20,11 +21,13 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from _common import ROOT, Row, main
+from _common import ROOT, Row, cpu_s, main
 
 MEMBERS, ROUNDS = 500, 100
 #: How long the event stream is looked at: half a round of probes.
 STREAM_S = 30.0
+#: So many pages stay open at once.
+TABS = 50
 PATHS = (
     "/",
     "/members",
@@ -75,7 +78,7 @@ def appliance(folder: Path, web: int, member_port: int) -> Iterator[int]:
         f'[appliance]\nstate_dir = "{folder}"\n[plugins.clock]\nsource = "local"\n'
         f'[plugins.ntp]\nlisten = ["127.0.0.1:{free_port(socket.SOCK_DGRAM)}"]\n'
         f'[plugins.dns]\nlisten = ["127.0.0.1:{free_port(socket.SOCK_DGRAM)}"]\n[plugins.monitor]\ninterval_s = 60\nsamples = 1\n'
-        f'[plugins.web]\nlisten = "127.0.0.1:{web}"\nlisten_tls = []\ntrust_loopback = "operate"\nreads_per_minute = 100000\n{entries}'
+        f'[plugins.web]\nlisten = "127.0.0.1:{web}"\nlisten_tls = []\ntrust_loopback = "operate"\nreads_per_minute = 100000\nmax_streams = 100\n{entries}'
     )
     command = [str(Path(sys.executable).with_name("timeball")), "run", "--config", str(config)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT) as child:
@@ -114,6 +117,26 @@ def wait_until_there(port: int) -> http.client.HTTPConnection:
 def main_thread_ms(pid: int) -> float:
     """Processor time of a process's first thread so far, as the scheduler counts it."""
     return int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text(encoding="ascii").split()[0]) / 1e6
+
+
+def share_of_tabs(port: int, pid: int) -> float:
+    """Processor time, as a share of a core, that so many open pages cost beside what is spent without them."""
+    spent = {0: 0.0, TABS: 0.0}
+    for number in (0, TABS, 0, TABS):
+        with contextlib.ExitStack() as stack, selectors.DefaultSelector() as waiting:
+            for _ in range(number):
+                sock = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
+                sock.sendall(b"GET /api/v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+                assert sock.recv(65536).startswith(b"HTTP/1.1 200"), (
+                    "a page more than the appliance lets live"
+                )
+                waiting.register(sock, selectors.EVENT_READ)
+            begun, before = time.monotonic(), cpu_s(pid)
+            while (left := begun + STREAM_S - time.monotonic()) > 0:
+                for key, _ in waiting.select(left):
+                    assert key.fileobj.recv(65536), "the stream of a page ended"  # type: ignore[union-attr]
+            spent[number] += (cpu_s(pid) - before) / (time.monotonic() - begun) / 2
+    return spent[TABS] - spent[0]
 
 
 def stream_rate(port: int) -> tuple[float, int]:
@@ -164,6 +187,12 @@ def measure() -> Iterable[Row]:
             f"{rate / 1000:.2f} kB/s",
             "at most 1 kB/s",
             note=f"{events} events in {STREAM_S:.0f} s, probed every 60 s",
+        )
+        yield Row(
+            f"{TABS} open pages, {MEMBERS} members",
+            f"{share_of_tabs(web, pid):.2%} of a core",
+            "at most 3 %",
+            note="beside the same time without them",
         )
 
 
