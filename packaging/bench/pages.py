@@ -8,22 +8,20 @@ from __future__ import annotations
 import contextlib
 import gzip
 import http.client
-import json
 import re
 import selectors
-import signal
 import socket
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
-from _common import ROOT, Row, cpu_s, main
+from _box import box
+from _common import Row, cpu_s, main
 
 MEMBERS, ROUNDS = 500, 100
+ADDRESSES = tuple(f"127.9.{i // 256}.{i % 256}" for i in range(1, MEMBERS + 1))
 #: How long the event stream is looked at: half a round of probes.
 STREAM_S = 30.0
 #: So many pages stay open at once.
@@ -43,52 +41,6 @@ PATHS = (
 )
 
 
-def free_port(kind: int) -> int:
-    with socket.socket(socket.AF_INET, kind) as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
-@contextlib.contextmanager
-def members(port: int) -> Iterator[None]:
-    """500 good servers on 127.9.0.1 and on."""
-    spec = {"port": port, "members": [{"address": "127.9.0.1", "count": MEMBERS}]}
-    command = [sys.executable, "-m", "appliance_demo.simulator", json.dumps(spec)]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    ) as child:
-        assert child.stdout is not None
-        assert b'"members": 500' in child.stdout.readline(), "the simulated members did not start"
-        try:
-            yield
-        finally:
-            child.terminate()
-            child.wait(10)
-
-
-@contextlib.contextmanager
-def appliance(folder: Path, web: int, member_port: int) -> Iterator[int]:
-    """Run it; its process ID."""
-    entries = "".join(
-        f'[[plugins.members.member]]\naddress = "127.9.{i // 256}.{i % 256}"\nport = {member_port}\n'
-        for i in range(1, MEMBERS + 1)
-    )
-    config = folder / "config.toml"
-    config.write_text(
-        f'[appliance]\nstate_dir = "{folder}"\n[plugins.clock]\nsource = "local"\n'
-        f'[plugins.ntp]\nlisten = ["127.0.0.1:{free_port(socket.SOCK_DGRAM)}"]\n'
-        f'[plugins.dns]\nlisten = ["127.0.0.1:{free_port(socket.SOCK_DGRAM)}"]\n[plugins.monitor]\ninterval_s = 60\nsamples = 1\n'
-        f'[plugins.web]\nlisten = "127.0.0.1:{web}"\nlisten_tls = []\ntrust_loopback = "operate"\nreads_per_minute = 100000\nmax_streams = 100\n{entries}'
-    )
-    command = [str(Path(sys.executable).with_name("timeball")), "run", "--config", str(config)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT) as child:
-        try:
-            yield child.pid
-        finally:
-            child.send_signal(signal.SIGTERM)
-            child.wait(15)
-
-
 def get(connection: http.client.HTTPConnection, path: str) -> tuple[int, bytes, bytes]:
     """Status, what travelled, and what it says."""
     connection.request("GET", path, headers={"Accept": "text/html", "Accept-Encoding": "gzip"})
@@ -99,19 +51,6 @@ def get(connection: http.client.HTTPConnection, path: str) -> tuple[int, bytes, 
         body,
         gzip.decompress(body) if reply.getheader("Content-Encoding") == "gzip" else body,
     )
-
-
-def wait_until_there(port: int) -> http.client.HTTPConnection:
-    """A connection, once every member is in the pool: a pool whose members are silent costs something else."""
-    for _ in range(3000):
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-        with contextlib.suppress(OSError, http.client.HTTPException):
-            status, _, text = get(connection, "/api/v1/members")
-            if status == 200 and text.count(b'"in_pool":true') >= MEMBERS:
-                return connection
-        connection.close()
-        time.sleep(0.1)  # noqa: TID251 - between two looks
-    raise SystemExit("the members were not all in the pool within five minutes")
 
 
 def main_thread_ms(pid: int) -> float:
@@ -153,13 +92,13 @@ def stream_rate(port: int) -> tuple[float, int]:
 
 
 def measure() -> Iterable[Row]:
-    web, member_port = free_port(socket.SOCK_STREAM), free_port(socket.SOCK_DGRAM)
+    whole = box(ADDRESSES)
     with (
         tempfile.TemporaryDirectory() as folder,
-        members(member_port),
-        appliance(Path(folder), web, member_port) as pid,
-    ):
-        connection = wait_until_there(web)
+        whole.simulated(),
+        whole.running(Path(folder), "[plugins.monitor]\ninterval_s = 60\nsamples = 1\n", "reads_per_minute = 100000\nmax_streams = 100\n") as child,
+    ):  # fmt: skip
+        connection, web, pid = whole.until_all_are_in(), whole.web, child.pid
         found = re.search(rb'href="/members/(m-[a-z0-9]+)"', get(connection, "/members")[2])
         assert found is not None, "no member on the page of members"
         for path in PATHS:
