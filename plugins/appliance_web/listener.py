@@ -10,7 +10,6 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote
 
 from aiohttp import web
 
@@ -21,7 +20,7 @@ from appliance.core.http import REQUEST_ID, answer, as_response, body_of
 from appliance.core.routes import CrossSite, Mounted, Reply, RouteTable, problem
 from appliance.dataplane import handed
 from appliance.dataplane.interface import Endpoint
-from appliance_web import framing, guard, refusals
+from appliance_web import framing, guard, leading, refusals
 from appliance_web.answering import WAY, add_headers, as_page, finish, read_on, send, wants_page
 from appliance_web.doorman import Doorman, Lobby
 from appliance_web.limits import Allowance, Rates
@@ -215,7 +214,7 @@ class Listener:
                 )
             if mounted is None or not mounted.path.startswith("/static/"):
                 allowance = self._count(raw, way, actor)
-            elsewhere = self._keep_off_the_line(raw, way, mounted)
+            elsewhere = leading.off_the_line(raw, way, mounted, self.tls_endpoints)
             if elsewhere is not None:
                 return elsewhere
             foreign = guard.foreign(raw.method, way.scheme, way.host, raw.headers) or ""
@@ -255,13 +254,10 @@ class Listener:
         if allowance is not None and not response.prepared:
             response.headers.update(allowance.headers())
         by_header = "Authorization" in raw.headers  # signing in would not help: the header would come along
-        if (
-            response.status == 401
-            and not by_header
-            and wants_page(raw)
-            and (where := self._sign_in(raw, actor))
-        ):
-            return as_response(Reply("", 303, {"Location": where, "Cache-Control": "no-store"}, "text/plain"))
+        if response.status == 401 and not by_header and wants_page(raw):
+            elsewhere = leading.to_sign_in(raw, actor, self._table)
+            if elsewhere is not None:
+                return elsewhere
         if response.status >= 400 and wants_page(raw) and isinstance(response, web.Response):
             return as_page(response, self._error_page)
         return response
@@ -340,38 +336,6 @@ class Listener:
             )
         return allowance
 
-    def _keep_off_the_line(
-        self, raw: web.Request, way: Way, mounted: Mounted | None
-    ) -> web.StreamResponse | None:
-        """Over plain HTTP other machines get what anybody may read; a reader is sent on to HTTPS.
-
-        Raises:
-            HttpsRequired: sending it on would come too late, or there is nowhere to.
-        """
-        if way.line != "plain" or mounted is None or mounted.route.in_the_clear:
-            return None
-        secure = self._https_url(way, raw.rel_url.raw_path_qs)
-        if not secure:
-            raise refusals.HttpsRequired(
-                "this is not done over plain HTTP, where everybody on the way can read it, and HTTPS is not served here. Set "
-                "listen_tls under [plugins.web], or open it on the box itself (ssh -L 8080:localhost:80)"
-            )
-        if raw.method in ("GET", "HEAD") and mounted.route.page:
-            where = "/status" if mounted.path == "/" else secure
-            return as_response(Reply("", 302, {"Location": where, "Cache-Control": "no-store"}, "text/plain"))
-        raise refusals.HttpsRequired(
-            f"this is not done over plain HTTP, where everybody on the way can read it: use {secure}. A token or password "
-            f"that was just sent should be replaced"
-        )
-
-    def _https_url(self, way: Way, path: str = "/") -> str:
-        """Where the reader finds the same over HTTPS; "" when that is not served."""
-        if not self.tls_endpoints:
-            return ""
-        name, port = guard.host_name(way.host), self.tls_endpoints[0].port
-        host = f"[{name}]" if ":" in name else name
-        return f"https://{host}{'' if port == 443 else f':{port}'}{path}"
-
     async def _body(self, raw: web.Request, mounted: Mounted | None, actor: Actor) -> bytes:
         """The body, as far as this actor may send one there.
 
@@ -406,14 +370,6 @@ class Listener:
             yield
         finally:
             doorman.awaited = False
-
-    def _sign_in(self, raw: web.Request, actor: Actor) -> str:
-        """Where a reader goes who has to sign in first, or ""; afterwards it comes back."""
-        if raw.method not in ("GET", "HEAD") or self._table.find("GET", "/login") is None:
-            return ""
-        if actor.may("setup:run"):
-            return "/setup"
-        return f"/login?next={quote(raw.rel_url.raw_path_qs, safe='/')}" if actor.may("public") else ""
 
     def _is_proxy(self, peer: str) -> bool:
         return trusted(address_of(peer), self.door.rules.proxies)
