@@ -7,26 +7,24 @@ import contextlib
 import logging
 import secrets
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 from aiohttp import web
 
 from appliance.api.actor import NOBODY, Actor
 from appliance.api.errors import ApiError
-from appliance.api.services import AuditWitness
 from appliance.core.http import REQUEST_ID, answer, as_response, body_of
 from appliance.core.routes import CrossSite, Mounted, Reply, RouteTable, problem
 from appliance.dataplane import handed
 from appliance.dataplane.interface import Endpoint
 from appliance_web import framing, guard, leading, refusals
 from appliance_web.answering import WAY, add_headers, as_page, finish, read_on, send, wants_page
+from appliance_web.door import Door
 from appliance_web.doorman import Doorman, Lobby
-from appliance_web.limits import Allowance, Rates
-from appliance_web.repeats import Repeats
+from appliance_web.limits import Allowance
 from appliance_web.speaker import Speaker
-from appliance_web.way import Rules, Way, address_of, neighbourhood, trusted, way_of
+from appliance_web.way import Way, address_of, neighbourhood, trusted, way_of
 
 BODY_S = 20.0
 #: A larger body may take longer, but no slower than this.
@@ -38,41 +36,6 @@ log = logging.getLogger("timeball.web")
 access = logging.getLogger("timeball.web.access")
 
 ErrorPage = Callable[[int, str], str]
-#: Raises ApiError when what somebody shows of himself is wrong.
-WhoAsks = Callable[[web.Request, Way], Awaitable[Actor]]
-
-
-@dataclass(slots=True)
-class Door:
-    """The rules at the door.
-
-    Attributes:
-        who_asks: finds out who sent a request.
-        still: whether somebody is who he was a moment ago.
-        names: by which we may be called, asked for each request.
-        rules: whose word about the way is believed, and what may come in the clear.
-        reads: how often one visitor may look.
-        changes: how often one visitor may change something.
-        context: for the next TLS handshake.
-        repeats: answers by Idempotency-Key.
-        witness: writes down who was turned away, asked each time; None: nobody does.
-        hsts: whether browsers are told to insist on HTTPS, asked for each answer.
-        most: connections.
-        most_each: connections of one address.
-    """
-
-    who_asks: WhoAsks
-    still: Callable[[Actor], bool] = lambda _actor: True
-    names: Callable[[], Collection[str]] = tuple
-    rules: Rules = field(default_factory=Rules)
-    reads: Rates = field(default_factory=lambda: Rates("reads", 1200))
-    changes: Rates = field(default_factory=lambda: Rates("changes", 120))
-    context: Callable[[], ssl.SSLContext] | None = None
-    repeats: Repeats | None = None
-    witness: Callable[[], AuditWitness | None] = lambda: None
-    hsts: Callable[[], bool] = lambda: False
-    most: int = 256
-    most_each: int = 96
 
 
 class Listener:

@@ -13,9 +13,9 @@ from appliance.api.errors import Unknown
 from appliance.api.services import AuditWitness, Identity, TimeSource
 from appliance_web import visitors
 from appliance_web.config import WebConfig
+from appliance_web.door import Door, WhoAsks
 from appliance_web.front import Front
 from appliance_web.limits import Rates
-from appliance_web.listener import Door, WhoAsks
 from appliance_web.repeats import Repeats
 from appliance_web.tls import names
 from appliance_web.tls.keeper import Keeper
