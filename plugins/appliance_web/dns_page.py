@@ -57,6 +57,7 @@ class DnsPage:
                 zone, running=running, begins=is_beginning(site.rows(None, recent=False) or ())
             ),
             zone=zone,
+            may_configure=request.actor.may("config:write"),
             running=running,
             asked=asked,
             told=told,

@@ -49,6 +49,7 @@ class Tools:
             same=time_view.same(query),
             said=time_view.sentence(ntp, known),
             serving=serving,
+            may_configure=request.actor.may("config:write"),
             facts=time_view.facts(ntp) if serving else (),
             outcomes=time_view.outcomes(ntp) if serving else (),
             clients=known,

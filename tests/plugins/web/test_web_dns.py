@@ -48,6 +48,22 @@ async def test_a_question_with_draws_is_one_address_that_can_be_shared(tmp_path)
         assert "answers drawn" not in text
 
 
+async def test_of_many_candidates_the_first_are_seen_and_the_others_folded_away(tmp_path):
+    clock, members = SystemClock(), [member(n) for n in range(1, 31)]
+    services = {
+        Members: Registry(clock, *members),
+        ScoreBoard: Board(clock, *(good(m.id) for m in members), stale_after_s=1e9),
+    }
+    async with visited(tmp_path, None, config=CONFIG, plugins=("web", "dns"), provide=services) as visitor:
+        await visitor.app.until_running("dns")
+        _, text, _ = await visitor.get("/dns")
+        shown, fold, folded = text.partition("<summary>18 more candidates, each with its reason</summary>")
+        assert fold
+        assert shown.count('class="member" href="/members/m') == 12
+        assert folded.count('class="member" href="/members/m') == 18
+        assert read(text).complaints == []
+
+
 async def test_the_zone_can_be_taken_along_as_a_file(tmp_path):
     async with visited(tmp_path, None, config=CONFIG, plugins=("web", "dns"), provide=pool()) as visitor:
         await visitor.app.until_running("dns")
