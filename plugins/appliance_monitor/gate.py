@@ -206,6 +206,11 @@ def _why_out(standing: Standing, policy: GatePolicy) -> tuple[str, str]:
     score = f"score {standing.score:.1f}"
     if standing.last_step <= 0:
         return "low_score", f"out: {score} is below {policy.enter:g}: {standing.last_why}"
+    if standing.score < policy.enter and steady(standing.last_step) <= policy.enter:
+        never = (
+            f"does not reach {policy.enter:g} as long as its answers are like the last: {standing.last_why}"
+        )
+        return "low_score", f"out: {score}, which {never}"
     more = _probes_missing(standing, policy)
     if standing.was_inside:
         return "low_score", f"out: coming back, {score}, {more}"
@@ -216,8 +221,6 @@ def _probes_missing(standing: Standing, policy: GatePolicy) -> str:
     """How long the way in still is when all goes on as in the last probe."""
     if standing.score >= policy.enter:
         return "one more true answer lets it in"
-    if steady(standing.last_step) <= policy.enter:
-        return f"which does not reach {policy.enter:g} as long as its answers are like the last: {standing.last_why}"
     if policy.enter >= steady(1.0):
         return f"below {policy.enter:g}"
     more = good_probes_until(standing.score, policy.enter)

@@ -62,6 +62,14 @@ def test_a_new_member_enters_with_its_fourteenth_good_probe():
     assert standing.inside
 
 
+def test_a_newcomer_whose_answers_lead_nowhere_is_no_newcomer_any_more():
+    """As long as it is called new, people are told to wait."""
+    stuck = Standing("m", score=6.0, last_ts=9.0, last_step=0.4, last_why="offset 80 ms")
+    assert (shown(stuck).code, shown(replace(stuck, last_step=1.0)).code) == ("low_score", "new")
+    assert "does not reach 10" in shown(stuck).reason
+    assert "offset 80 ms" in shown(stuck).reason
+
+
 def test_a_silent_member_leaves_after_two_probes_under_both_gates():
     for policy in (POLICY, PLAIN):
         once = probed(SETTLED, SILENT, policy=policy)
