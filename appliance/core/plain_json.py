@@ -40,9 +40,9 @@ def to_json(value: Any) -> bytes:
     return _text(plain(value)).encode("utf-8", "replace")
 
 
-#: What JSON may hold as it is and a terminal obeys or does not show: controls, marks of direction, halves of pairs.
+#: What JSON may hold as it is and a terminal obeys or does not show: controls and marks of direction. Halves of pairs are no text: "?" stands for them.
 _OBEYED = re.compile(
-    "[\x7f-\x9f\xad\u0600-\u0605\u061c\u06dd\u070f\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb"
+    "[\x7f-\x9f\xad\u0600-\u0605\u061c\u06dd\u070f\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     "\U000e0001-\U000e007f]"
 )
 

@@ -36,7 +36,7 @@ RULES = read_rules(SHIPPED)
 SEEDS = range(10)
 #: One in so many of ordinary packets, and of those that are not; the last: what is not ordinary is a flood, too.
 RATES, FLOODED = ((1, 1), (10, 1), (100, 1)), (10, 10)
-STATE = ClockState(0, 2, b"BNCH", 0, 0.001, 0.0005, 15e-6, 0)
+STATE = ClockState(0, 2, b"BNCH", 0, 0.001, 0.0005, 0.0, 0)
 ASK = bytes([0x23]) + bytes(39) + b"\x12\x34\x56\x78\x9a\xbc\xde\xf0"
 BURST = 16
 SECONDS = 2.0

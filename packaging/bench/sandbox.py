@@ -14,7 +14,7 @@ from appliance.dataplane import ntp_decide
 from appliance.dataplane.interface import Endpoint, NtpPolicy
 from appliance.dataplane.native import NativeNtpServer
 
-STATE = ClockState(0, 2, b"BNCH", 0, 0.001, 0.0005, 15e-6, 0)
+STATE = ClockState(0, 2, b"BNCH", 0, 0.001, 0.0005, 0.0, 0)
 ASK = bytes([0x23]) + bytes(39) + b"\x12\x34\x56\x78\x9a\xbc\xde\xf0"
 PACKETS = 30_000
 

@@ -59,11 +59,12 @@ def test_json_for_a_terminal_loses_nothing(value):
 
 @given(VALUES)
 def test_json_of_the_api_is_inert_in_a_terminal_and_loses_nothing(value):
-    """Somebody looks at it with curl."""
+    """Somebody looks at it with curl. Halves of a pair are no text, and strict readers refuse them: "?" stands for each."""
     text = to_json(value).decode()
     # Letters that draw nothing are left to who shows it.
     assert not [c for c in text if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") or c in MARKS]
-    assert json.loads(text) == json.loads(json.dumps(value))
+    whole = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
+    assert json.loads(text) == json.loads(whole)
 
 
 @given(TEXTS)

@@ -28,7 +28,7 @@ from tests.support.netns import Namespace, Network, network
 from tests.support.threads import processor_s
 from tests.support.wait import wait_until
 
-STATE = ClockState(0, 2, b"TEST", 0, 0.001, 0.0005, 15e-6, 0)
+STATE = ClockState(0, 2, b"TEST", 0, 0.001, 0.0005, 0.0, 0)
 ASK = {"ntp": bytes([0x23]) + bytes(39) + b"\x12\x34\x56\x78\x9a\xbc\xde\xf0", "dns": query("0").to_wire()}
 PORT = {"ntp": 123, "dns": 53}
 WILDCARDS = ("0.0.0.0", "::")
@@ -248,7 +248,7 @@ from appliance.dataplane.interface import Endpoint, NtpPolicy
 from appliance.dataplane.native import NativePlane
 from appliance.dataplane.reference import PythonPlane
 plane = NativePlane(workers=1) if sys.argv[1] == "native" else PythonPlane()
-state = ClockState(0, 2, b"TEST", 0, 0.001, 0.0005, 15e-6, 0)
+state = ClockState(0, 2, b"TEST", 0, 0.001, 0.0005, 0.0, 0)
 server = plane.serve_ntp([Endpoint("127.0.0.1", 0)], state, NtpPolicy())
 print(server.endpoints[0].port, flush=True)
 for _ in sys.stdin:
@@ -335,7 +335,7 @@ def test_no_reply_is_stale_once_a_new_clock_state_was_set(plane: str, workers: i
                 sock.send(ASK["ntp"])
             refid = round_.to_bytes(4)
             step_s = 100.0 * (round_ % 2)
-            server.set_clock(ClockState(0, 2, refid, 0, 0.001, 0.0005, 15e-6, 0, correction_s=step_s))
+            server.set_clock(ClockState(0, 2, refid, 0, 0.001, 0.0005, 0.0, 0, correction_s=step_s))
             for number, sock in enumerate(clients):
                 sock.recv(100)
                 sock.send(ASK["ntp"][:40] + (1000 * round_ + number + 1).to_bytes(8))

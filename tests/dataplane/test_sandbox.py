@@ -26,7 +26,7 @@ from tests.support.native import need_native
 from tests.support.programs import REPOSITORY
 from tests.support.threads import packet_threads, rights
 
-STATE = ClockState(0, 2, b"TEST", 0, 0.001, 0.0005, 15e-6, 0)
+STATE = ClockState(0, 2, b"TEST", 0, 0.001, 0.0005, 0.0, 0)
 ASK = bytes([0x23]) + bytes(39) + b"\x12\x34\x56\x78\x9a\xbc\xde\xf0"
 HERE = (Endpoint("127.0.0.1", 0), Endpoint("127.0.0.1", 0))
 
@@ -267,7 +267,7 @@ from appliance.api.model import ClockState
 from appliance.dataplane.interface import Endpoint, NtpPolicy
 from appliance.dataplane.native import NativePlane
 from tests.support.threads import packet_threads, rights
-state = ClockState(0, 2, b"TEST", 0, 0.001, 0.0005, 15e-6, 0)
+state = ClockState(0, 2, b"TEST", 0, 0.001, 0.0005, 0.0, 0)
 plane = NativePlane(workers=1)
 server = plane.serve_ntp([Endpoint("127.0.0.1", 0)], state, NtpPolicy())
 filters = (packet_threads("ntp")[0] / "status").read_text().partition("Seccomp_filters:")[2].split()[0]

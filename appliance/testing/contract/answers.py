@@ -11,7 +11,7 @@ from typing import Any
 from appliance.api.contrib import Finding, HealthCheck, Metric, Panel, Route
 
 _METRIC = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
-_LEVELS = ("ok", "degraded", "failing")
+_LEVELS = ("ok", "degraded", "failing", "none")
 
 
 def public_changes(routes: Iterable[Route]) -> Iterator[str]:

@@ -82,8 +82,11 @@ def test_every_axis_holds_all_values_and_says_what_stands_at_its_ticks():
     assert {-0.1, -0.005, 0, 0.005, 0.1} <= set(offset["at"])
     assert offset["words"][offset["at"].index(0.005)] == "+5 ms"
     assert (rtt["high"], rtt["words"]) == (0.02, ["0", "10 ms", "20 ms"])
-    assert (score["low"], score["high"]) == (-100, 21)
-    assert score["words"] == ["−100", "−50", "−20", "0", "10", "20"]
+    assert (score["low"], score["high"], score["words"]) == (0, 21, ["0", "10", "20"])
+    fallen = axes(picture.series_of_rows({"ts": i, "score": v} for i, v in enumerate((20, -51))), lines)[
+        "score"
+    ]
+    assert (fallen["low"], fallen["words"]) == (-100, ["−100", "−50", "−20", "0", "10", "20"])
     for one in found.values():
         assert len(one["at"]) == len(one["words"])
         assert one["at"] == sorted(one["at"])
