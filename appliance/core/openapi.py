@@ -41,8 +41,8 @@ _PROBLEM = {
     },
 }
 
-#: What any operation may answer besides.
-_ALWAYS = (400, 421, 429, 500, 503)
+#: What any operation may answer besides: also a public one refuses a token that nobody knows, and heads that no operation sees.
+_ALWAYS = (400, 401, 417, 421, 429, 431, 500, 503)
 _HEADERS = {
     "XRequestId": {"description": "Names this request in the log", "schema": {"type": "string"}},
     "ETag": {"description": "Names the state that was read", "schema": {"type": "string"}},
@@ -102,7 +102,7 @@ def document(routes: Sequence[Mounted]) -> dict[str, Any]:
             "parameters": _KEPT_PARAMETERS,
             "responses": {
                 f"Problem{status}": _problem(status)
-                for status in sorted({*_ALWAYS, 401, 403, 404, 405, 406, 408, 409, 412, 413, 415, 422})
+                for status in sorted({*_ALWAYS, 403, 404, 405, 406, 408, 409, 412, 413, 415, 422})
             },
             "securitySchemes": _SECURITY,
         },
@@ -189,7 +189,7 @@ def _refusals(mounted: Mounted) -> Iterable[int]:
     route = mounted.route
     found = {*_ALWAYS, *route.refuses}
     if mounted.scope != "public":
-        found |= {401, 403}
+        found.add(403)
     if "{" in mounted.path:
         found |= {404, 422}
     if route.query is not None:
