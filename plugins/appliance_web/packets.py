@@ -5,13 +5,13 @@ The rates come from the counters that the time service publishes; a kind of whic
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from appliance.api.contrib import Metric, Migration, Retention, Rollup, Route
 from appliance.core.routes import Reply, Request
-from appliance.store.series import Series, read_series
-from appliance_web.traffic import RANGES_S, TrafficQuery
+from appliance.store.series import read_series
+from appliance_web.traffic import RANGES_S, TrafficQuery, points_of
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -148,27 +148,11 @@ def packet_routes(ctx: SetupContext) -> tuple[Route, ...]:
     )  # fmt: skip
 
 
-def read(
-    db: sqlite_utils.Database, start: float, end: float, points: int
-) -> dict[str, list[Mapping[str, Any]]]:
+def read(db: sqlite_utils.Database, start: float, end: float, points: int) -> dict[str, list[dict[str, Any]]]:
     """Points of each kind of which something came in that window, in the order of `KINDS`."""
     found = {}
     for what in KINDS:
         series = read_series(db, RETENTION, (what,), start, end, points)
         if any(series.n):
-            found[what] = _points(series)
+            found[what] = points_of(series)
     return found
-
-
-def _points(series: Series) -> list[Mapping[str, Any]]:
-    band = series.values["per_s"]
-    return [
-        {
-            "ts": ts,
-            "n": series.n[i],
-            "per_s": band.mean[i],
-            "per_s_min": band.min[i],
-            "per_s_max": band.max[i],
-        }
-        for i, ts in enumerate(series.ts)
-    ]

@@ -146,7 +146,7 @@ def traffic_routes(ctx: SetupContext, traffic: Traffic) -> tuple[Route, ...]:
             "from_ts": start,
             "to_ts": now,
             "latest": {column: list(values) for column, values in traffic.latest.items()},
-            "points": _points(series),
+            "points": points_of(series),
         }
 
     async def as_csv(request: Request) -> Reply:
@@ -173,7 +173,8 @@ def _read(db: sqlite_utils.Database, start: float, end: float, points: int) -> S
     return read_series(db, RETENTION, (), start, end, points)
 
 
-def _points(series: Series) -> list[dict[str, Any]]:
+def points_of(series: Series) -> list[dict[str, Any]]:
+    """Points as the API tells them: each value's mean under its own name, and its least and greatest beside it."""
     return [
         {"ts": ts, "n": series.n[i]}
         | {

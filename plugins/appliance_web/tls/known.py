@@ -6,6 +6,7 @@ facts, written whenever something was made, are enough to serve.
 
 from __future__ import annotations
 
+import binascii
 import hashlib
 from pathlib import Path
 from typing import Literal
@@ -97,7 +98,21 @@ class Known(BaseModel):
             and not self.leaf.is_due(max(now_s, RELEASED_S))
             and self.authority.holds(max(now_s, RELEASED_S))
             and self.digests == digests(folder)
+            and self.authority.fingerprint == fingerprint_in(folder / AUTHORITY)
+            and self.serving.fingerprint
+            == fingerprint_in(folder / (UPLOADED if self.source == "uploaded" else LEAF))
         )
+
+
+def fingerprint_in(file: Path) -> str:
+    """SHA-256 of the first certificate of a PEM file, as browsers show it; "" when there is none. People compare it: it is not taken on trust."""
+    begins, ends = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
+    try:
+        inner = file.read_text(encoding="ascii").partition(begins)[2].partition(ends)[0]
+        content = binascii.a2b_base64(inner)
+    except (OSError, ValueError):
+        return ""
+    return hashlib.sha256(content).digest().hex(":").upper()
 
 
 def spelled(names: Names) -> list[str]:

@@ -165,6 +165,17 @@ def test_what_people_are_told_is_the_same_after_a_restart_that_reads_no_certific
     assert again.given_out
 
 
+@pytest.mark.parametrize("whose", ["serving", "authority"])
+def test_a_fingerprint_that_is_not_the_certificates_is_never_told(tmp_path, whose):
+    """People compare it with what their browser shows."""
+    box = Box(tmp_path)
+    right, file = getattr(box.keeper.told, whose).fingerprint, tmp_path / "known.json"
+    file.write_text(
+        file.read_text().replace(right, "AA" + right[2:] if right[:2] != "AA" else "BB" + right[2:])
+    )
+    assert getattr(box.again().told, whose).fingerprint == right
+
+
 def test_it_renews_at_two_thirds_of_its_life_and_keeps_its_authority(tmp_path):
     box = Box(tmp_path)
     box.now_s = NOW + 58 * DAY
