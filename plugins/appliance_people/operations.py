@@ -118,8 +118,9 @@ class Operations:
 
     async def end_session(self, request: Request) -> Reply:
         session = self._people.sessions.get(request.params["id"])
-        if session is None or not self._may_touch(request.actor, session.account):
+        if session is None or not self._may_see(request.actor, session.account):
             raise NotFound("there is no such session of yours")
+        self._users.check_rank(request.actor, session.account)
         request.note.target = f"{self._name(session.account)} {session.id}"
         await self._people.end_sessions([session.id])
         return Reply(None, 204)
@@ -153,8 +154,9 @@ class Operations:
 
     async def revoke_token(self, request: Request) -> Reply:
         token = self._people.tokens.get(request.params["id"])
-        if token is None or not self._may_touch(request.actor, token.account):
+        if token is None or not self._may_see(request.actor, token.account):
             raise NotFound("there is no such token of yours")
+        self._users.check_rank(request.actor, token.account)
         request.note.target = f"{self._name(token.account)} {token.id}"
         request.note.before = self._token(token)
         await self._issuing.revoke(token)
@@ -201,6 +203,8 @@ class Operations:
         keys = [account_key(body.user)] if body.user else []
         keys += [address_key(body.address)] if body.address else []
         request.note.target = " ".join(keys)
+        if body.user and (user := self._people.find(body.user)) is not None:
+            self._users.check_rank(request.actor, user.id)
         return {"unlocked": [key for key in keys if await self._people.unlock(key)]}
 
     async def list_roles(self, request: Request) -> dict[str, Any]:
@@ -284,7 +288,8 @@ class Operations:
             raise Conflict("say whose token it is, such as --user NAME")
         return found[0].id
 
-    def _may_touch(self, actor: Actor, account: str) -> bool:
+    def _may_see(self, actor: Actor, account: str) -> bool:
+        """Whether somebody is told that there is such a thing of the account's."""
         return account == actor.account or actor.may("users:write")
 
     def _name(self, account: str) -> str:

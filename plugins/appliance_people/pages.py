@@ -12,7 +12,7 @@ from appliance.api.errors import ApiError, NotFound
 from appliance.api.pages import ask_confirmed, refusal
 from appliance.api.services import Frame
 from appliance.core.routes import Reply, Request
-from appliance_people.accounts import ROLES_OF_PEOPLE
+from appliance_people.accounts import ROLES_OF_PEOPLE, may_give
 from appliance_people.browsers import called
 from appliance_people.forms import chosen, inside, read, redirect
 from appliance_people.people import People
@@ -194,6 +194,7 @@ class Pages:
             request, "people/users.html", "People", here="/users", topic="security", status=status,
             same=[("CLI", "timeball user list"), ("CLI", "timeball user add NAME --role operator"), ("API", "GET /api/v1/users")],
             users=users, roles=[(role, ABOUT_ROLES[role]) for role in ROLES_OF_PEOPLE], writes=request.actor.may("users:write"),
+            gives=[role for role in ROLES_OF_PEOPLE if may_give(request.actor, role)],
             me=request.actor.account, confirmed=request.actor.confirmed, why=why, fields=fields or {}, form=form or {},
             said=done, made=made, made_for=made_for,
         )  # fmt: skip

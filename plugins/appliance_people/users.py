@@ -96,23 +96,34 @@ class Users:
             return await self._people.keep_user(replace(fresh, role=role))
 
     async def set_password(
-        self, user: User, password: str, *, notice: str = "", keep: str = "", instead: str = ""
+        self,
+        user: User,
+        password: str,
+        *,
+        by: Actor | None = None,
+        notice: str = "",
+        keep: str = "",
+        instead: str = "",
     ) -> User:
         """Set a password; every session of the user ends, but the one with the id `keep`.
 
         Args:
             user: whose.
             password: checked against the rules.
+            by: who does it to somebody else; None for the user.
             notice: what the next sign-in shows.
             keep: id of the session that goes on.
             instead: the hash that it takes the place of; "" for whichever is there.
 
         Raises:
             Invalid: it is not taken. NotFound: the user was removed meanwhile. Conflict: another one was set meanwhile.
+            Refused: meanwhile the user may more than `by`.
         """
         kept = await self._people.hash_new(password, user.name)
         async with self._people.one_by_one:
             fresh = self._people.there(user)
+            if by is not None:
+                self._check_gift(by, fresh.role)
             if instead and fresh.password != instead:
                 raise Conflict("your password was set by somebody else at this moment; nothing was changed")
             ended = [s.id for s in self._people.sessions.values() if s.account == user.id and s.id != keep]
@@ -136,6 +147,7 @@ class Users:
         return await self.set_password(
             user,
             password,
+            by=by,
             notice=f"Your password was set anew by {by.name}. If you did not ask for that, find out who did.",
         )
 
@@ -172,6 +184,22 @@ class Users:
             await self._people.keep_user(replace(user, notice=""))
             return user.notice
 
+    def check_rank(self, by: Actor, account: str) -> None:
+        """Nobody acts upon somebody who may more than he: not on the account, nor on its sessions, tokens and failed tries.
+
+        Args:
+            by: who acts; on what is his own he always may.
+            account: whose it is; one that is not there any more has no rank.
+
+        Raises:
+            Refused: the account may more than `by`.
+        """
+        user = self._people.users.get(account)
+        if user is not None and account != by.account and not may_give(by, user.role):
+            raise Refused(
+                f"{user.name} is {_a(user.role)}, which is more than {by.name} may: {user.name} does that, or another {user.role}"
+            )
+
     def _check_gift(self, by: Actor, role: Role) -> None:
         if not may_give(by, role):
             raise Refused(
@@ -183,3 +211,7 @@ class Users:
             raise Conflict(
                 f"{user.name} is the only owner; make another one first: timeball user add NAME --role owner"
             )
+
+
+def _a(role: Role) -> str:
+    return f"an {role}" if role[0] in "ao" else f"a {role}"
