@@ -1,30 +1,40 @@
-"""Argon2id off the loop: in threads, few at a time, and no long queue of strangers in front of the owner."""
+"""Argon2id beside the appliance: in processes, few at a time, and no long queue of strangers in front of the owner."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+import asyncio
+import contextlib
+import json
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from appliance.api.errors import ApiError
 from appliance_people import passwords
 
-T = TypeVar("T")
+log = logging.getLogger("timeball.people")
 
-#: Waiting for one of the two threads; more are sent away. At a fifth of a second each the last one waits some seconds.
+#: Each takes 32 MiB and a core for about a tenth of a second.
+MOST_AT_WORK = 2
+#: Waiting for one of the two; more are sent away. At a fifth of a second each the last one waits some seconds.
 MOST_WAITING = 16
+#: No card is so slow: something is wrong with it.
+PATIENCE_S = 30.0
 
-#: Runs a function that blocks in a thread: the plugin's `to_thread`, which lets two run at a time.
-InThread = Callable[..., Awaitable[T]]
+PROGRAM = Path(__file__).with_name("argon2.py")
 
 
 class Busy(ApiError):
-    """Too many passwords are being looked at."""
+    """Too many passwords are being looked at, or none can be."""
 
     status = 503
     code = "busy"
 
-    def __init__(self) -> None:
-        super().__init__("too many people are signing in at this moment; try again in some seconds")
+    def __init__(
+        self, why: str = "too many people are signing in at this moment; try again in some seconds"
+    ) -> None:
+        super().__init__(why)
         self.headers = {"Retry-After": "5"}
 
 
@@ -40,23 +50,61 @@ class Hashing:
         self.words = tuple(words)
         self.done = 0
         self._waiting = 0
-        self.in_thread: InThread[object] | None = None
+        self._turns = asyncio.Semaphore(MOST_AT_WORK)
 
     async def hashed(self, password: str) -> str:
-        return await self._run(passwords.hashed, password)
+        """The password as it is kept: a PHC string with a salt of its own.
+
+        Raises:
+            Busy: not now.
+        """
+        return str(await self._run(password, passwords.PARAMETERS))
 
     async def matches(self, password: str, kept: str | None) -> bool:
-        """As `passwords.matches`: the same work when `kept` is None."""
-        self.done += 1
-        return await self._run(passwords.matches, password, kept)
+        """Whether `kept` was made from `password`: the same work for an account that does not exist (None).
 
-    async def _run(self, fn: Callable[..., T], *arguments: object) -> T:
-        if self.in_thread is None:
-            raise Busy
+        Raises:
+            Busy: not now.
+        """
+        self.done += 1
+        found = await self._run(password, {"kept": kept or passwords.NOBODYS})
+        return found is True and bool(kept)
+
+    async def _run(self, password: str, more: Mapping[str, object]) -> object:
         if self._waiting >= MOST_WAITING:
             raise Busy
         self._waiting += 1
+        work = {"password": passwords.spelled(password).hex(), **more}
         try:
-            return await self.in_thread(fn, *arguments)  # type: ignore[return-value]
+            async with self._turns, asyncio.timeout(PATIENCE_S):
+                return json.loads(await _done(json.dumps(work).encode()))
+        except (OSError, TimeoutError, ValueError) as error:
+            why = f"no result within {PATIENCE_S:.0f} s" if isinstance(error, TimeoutError) else error
+            log.error("a password could not be looked at: %s", why)
+            raise Busy("passwords cannot be looked at in this moment; the box's log tells why") from error
         finally:
             self._waiting -= 1
+
+
+async def _done(work: bytes) -> bytes:
+    """What the program makes of `work`. Whoever does not wait for it ends it.
+
+    Raises:
+        OSError: it could not be started, or failed.
+    """
+    # -P: what lies beside the program is no library of it. Its standard input nobody else reads, unlike its arguments.
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-P", PROGRAM, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        result, said = await process.communicate(work)
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+    if process.returncode:
+        last = said.decode(errors="replace").strip().rpartition("\n")[2][:200]
+        raise OSError(f"{PROGRAM.name} ended with status {process.returncode}: {last}")
+    return result

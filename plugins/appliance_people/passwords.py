@@ -1,21 +1,16 @@
-"""Passwords: what is taken (ASVS 5.0 section 6.2) and how it is kept (Argon2id, RFC 9106).
+"""Passwords: what is taken (ASVS 5.0 section 6.2), and in which form it is kept (Argon2id, RFC 9106).
 
-The functions that hash block for about a tenth of a second: call them in a thread.
+The hashes are made in `hashing`.
 """
 
 from __future__ import annotations
 
-import functools
 import re
 import secrets
 import unicodedata
 from collections.abc import Collection
-from typing import TYPE_CHECKING
 
 from appliance_people.guessing import guess_bits
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 LEAST = 8
 ADVISED = 15
@@ -24,10 +19,10 @@ MOST = 256
 ENOUGH_BITS = 31.0
 
 #: A card with 512 MB of memory must stand two of these at once: twice the memory that OWASP asks for at the least, two passes.
-MEMORY_KIB = 32 * 1024
-PASSES = 2
-LANES = 1
-_PREFIX = f"$argon2id$v=19$m={MEMORY_KIB},t={PASSES},p={LANES}$"
+PARAMETERS = {"memory_kib": 32 * 1024, "passes": 2, "lanes": 1}
+_PREFIX = "$argon2id$v=19$m={memory_kib},t={passes},p={lanes}$".format_map(PARAMETERS)
+#: Nothing is known that makes this hash, with a salt and 32 bytes of zeros: compared with where there is no account.
+NOBODYS = f"{_PREFIX}{'A' * 22}${'A' * 43}"
 _PHC = re.compile(
     r"\$argon2id\$v=19\$m=(\d{1,7}),t=(\d{1,3}),p=(\d{1,2})\$[A-Za-z0-9+/]{11,64}\$[A-Za-z0-9+/]{22,128}"
 )
@@ -53,26 +48,6 @@ def refusal(password: str, about: Collection[str] = ()) -> str | None:
     return None
 
 
-def hashed(password: str) -> str:
-    """The password as it is kept: a PHC string with a salt of its own. Blocks."""
-    return _argon2(secrets.token_bytes(16)).derive_phc_encoded(_bytes(password))
-
-
-def matches(password: str, kept: str | None) -> bool:
-    """Whether `kept` was made from `password`. Blocks, as long for an account that does not exist (None). Blocks."""
-    # Imported where it is used: the library takes ten megabytes, and on most days nobody signs in.
-    from cryptography.exceptions import InvalidKey
-    from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
-
-    # Also for an account that exists: the first sign-in of all pays for it, whoever tries, and tells nothing.
-    nobodys = _nobodys()
-    try:
-        Argon2id.verify_phc_encoded(_bytes(password), kept or nobodys)
-    except InvalidKey:
-        return False
-    return kept is not None
-
-
 def outdated(kept: str) -> bool:
     """Whether `kept` was made with other parameters than today's."""
     return not kept.startswith(_PREFIX)
@@ -92,22 +67,11 @@ def generated() -> str:
     return "-".join("".join(secrets.choice(UNAMBIGUOUS) for _ in range(5)) for _ in range(4)).lower()
 
 
-def _argon2(salt: bytes) -> Argon2id:
-    from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
-
-    return Argon2id(salt=salt, length=32, iterations=PASSES, lanes=LANES, memory_cost=MEMORY_KIB)
-
-
-@functools.cache
-def _nobodys() -> str:
-    """A hash that no password has, compared with where there is no account: it takes the same time."""
-    return hashed(secrets.token_hex(32))
-
-
 def _normal(password: str) -> str:
     """One form for what keyboards and systems write in several (NIST SP 800-63B section 3.1.1.2)."""
     return unicodedata.normalize("NFKC", password)
 
 
-def _bytes(password: str) -> bytes:
+def spelled(password: str) -> bytes:
+    """What is hashed of a password, however its characters were typed."""
     return _normal(password).encode("utf-8", "surrogatepass")

@@ -33,8 +33,6 @@ async def serve(ctx: RunContext) -> None:
     """The plugin's life."""
     config: PeopleConfig = ctx.config
     people, claim, trail = ctx.get(People), ctx.get(Claim), ctx.get(Trail)
-    people.hashing.in_thread = ctx.to_thread
-    ctx.on_stop(lambda: setattr(people.hashing, "in_thread", None))
     await people.recall()
     settings = await _take_preseed(ctx, config)
     await claim.begin()

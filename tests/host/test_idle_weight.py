@@ -38,6 +38,34 @@ trust_loopback = "operate"
 LOOKED_AT = ("/api/v1/console", "/status", "/", "/members", "/tls", "/api/v1/tls", "/doctor")
 
 
+PASSWORD = "a quiet lantern soup"
+
+
+def ask(web: int, path: str, body: dict[str, str] | None = None, cookie: str = "") -> str:
+    """Ask for a page, or do something; returns the cookie that came with the answer, if any."""
+    headers = {"Accept": "text/html", "Sec-Fetch-Site": "same-origin", "Cookie": cookie}
+    if body is not None:
+        headers |= {"Content-Type": "application/json", "Accept": "application/json"}
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{web}{path}", json.dumps(body).encode() if body else None, headers
+    )
+    with urllib.request.urlopen(request) as answer:
+        answer.read()
+        return str(answer.headers["Set-Cookie"] or "").partition(";")[0]
+
+
+def sign_in(web: int, config: Path, boot: str) -> str:
+    """Claim the box, and later sign in."""
+    if boot == "first":
+        told = subprocess.run(
+            [sys.executable, "-m", "appliance", "setup", "code", "--config", config], capture_output=True, text=True, check=True
+        )  # fmt: skip
+        ask(web, "/api/v1/setup/claim", {"code": told.stdout.strip(), "name": "ada", "password": PASSWORD})
+    cookie = ask(web, "/api/v1/session", {"name": "ada", "password": PASSWORD})
+    assert cookie
+    return cookie
+
+
 def settled(config: Path) -> bool:
     """Whether every plugin does its work."""
     asked = subprocess.run(
@@ -49,7 +77,7 @@ def settled(config: Path) -> bool:
 
 
 def test_an_idle_appliance_does_without_what_is_rarely_used(tmp_path):
-    """Certificates are made by another process, at the first boot too."""
+    """Certificates are made and passwords compared by other processes, at the first boot too."""
     config, log, web = tmp_path / "timeball.toml", tmp_path / "log", free_port()
     config.write_text(CONFIG.format(folder=tmp_path, web=web))
     for boot in ("first", "second"):
@@ -62,12 +90,9 @@ def test_an_idle_appliance_does_without_what_is_rarely_used(tmp_path):
                     lambda: "HTTPS with the own certificate" in log.read_text(), "the web listener", 60
                 )
                 wait_until(lambda: settled(config), "every plugin", 60, interval_s=0.5)
-                for path in LOOKED_AT:
-                    request = urllib.request.Request(
-                        f"http://127.0.0.1:{web}{path}", headers={"Accept": "text/html"}
-                    )
-                    with urllib.request.urlopen(request) as answer:
-                        answer.read()
+                for cookie in ("", sign_in(web, config, boot)):
+                    for path in LOOKED_AT:
+                        ask(web, path, cookie=cookie)
                 mapped = Path(f"/proc/{process.pid}/maps").read_text()
             finally:
                 process.terminate()

@@ -1,4 +1,4 @@
-"""What is taken for a password, and how it is kept."""
+"""What is taken for a password, and which kept forms are known."""
 
 from __future__ import annotations
 
@@ -78,21 +78,6 @@ def test_more_behind_it_makes_no_password_easier_than_its_first_part_was(a, b):
     assert guess_bits(a + b) >= min(guess_bits(a), guess_bits((a + b)[: len(a) + len(b)])) - 1e-9
 
 
-def test_a_kept_password_is_matched_in_every_spelling_of_its_characters():
-    kept = passwords.hashed("caf\u00e9 au lait")
-    assert kept.startswith("$argon2id$v=19$m=32768,t=2,p=1$")
-    assert passwords.matches("cafe\u0301 au lait", kept)
-    assert not passwords.matches("cafe au lait", kept)
-    assert passwords.hashed("caf\u00e9 au lait") != kept
-    assert not passwords.outdated(kept)
-    assert passwords.outdated(kept.replace("m=32768", "m=19456"))
-
-
-def test_where_there_is_no_account_the_same_work_is_done_and_nothing_matches():
-    assert not passwords.matches("", None)
-    assert not passwords.matches("anything", None)
-
-
 @pytest.mark.parametrize(
     "text",
     [
@@ -108,9 +93,10 @@ def test_what_is_no_argon2id_hash_is_told(text):
 
 
 def test_a_hash_made_elsewhere_is_taken_unless_it_would_cost_a_gigabyte():
-    kept = passwords.hashed("made elsewhere")
+    kept = f"$argon2id$v=19$m=19456,t=3,p=1${'c2FsdHNhbHQ' * 2}${'A' * 43}"
     assert passwords.is_hash(kept)
-    assert not passwords.is_hash(kept.replace("m=32768", "m=1048576"))
+    assert passwords.outdated(kept)
+    assert not passwords.is_hash(kept.replace("m=19456", "m=1048576"))
 
 
 def test_generated_passwords_are_good_ones():

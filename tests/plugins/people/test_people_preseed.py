@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance_people import passwords, preseed
+from appliance_people import preseed
+from appliance_people.hashing import Hashing
 from tests.plugins.people.bed import OWNER_PASSWORD, box
 from tests.support.wait import wait_for
 
@@ -43,7 +44,7 @@ async def test_the_owner_of_the_file_can_sign_in_and_its_password_is_gone_from_t
 
 async def test_a_hash_made_elsewhere_does_as_well(tmp_path):
     file = tmp_path / "timeball.toml"
-    file.write_text(f'[owner]\npassword_hash = "{passwords.hashed(OWNER_PASSWORD)}"\n')
+    file.write_text(f'[owner]\npassword_hash = "{await Hashing().hashed(OWNER_PASSWORD)}"\n')
     async with box(tmp_path / "state", config(file)) as b:
         assert (
             await b.visitor().post("/api/v1/session", {"name": "owner", "password": OWNER_PASSWORD})
