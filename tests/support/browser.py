@@ -122,6 +122,13 @@ class Tab:
             "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => Promise.allSettled(document.getAnimations().filter((a) => a.effect.getComputedTiming().endTime < 2000).map((a) => a.finished)).then(() => done(true)))))"
         )
 
+    async def complete(self) -> None:
+        """Wait until what a page brings after its first picture is there: charts that zoom in the place of drawings."""
+        await self.until(
+            "!document.getElementById('library') || !!document.getElementById('history').dataset.drawn"
+        )
+        await self.settled()
+
     async def world(self, name: str) -> int:
         """A world of our own beside the page's scripts: the same document, other globals. It ends with the page."""
         tree = await self.ask("Page.getFrameTree")

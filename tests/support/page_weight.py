@@ -76,6 +76,7 @@ async def weigh(tab: Tab, url: str, *, cold: bool = True, slower: float = 1.0) -
         await tab.ask("Network.setCacheDisabled", cacheDisabled=cold)
         await tab.ask("Emulation.setCPUThrottlingRate", rate=slower)
         await tab.open(url)
+        await tab.complete()
         while under_way:
             await tab.settled()
         seen = await tab.evaluate(_OBSERVED)

@@ -3,10 +3,9 @@
 "use strict";
 (() => {
   const section = document.getElementById("history"), node = (kind) => section.querySelector(`[data-plot=${kind}]`);
-  if (!section || !window.uPlot || !node("offset")) return;
   const tools = section.querySelector(".zoom"), both = tools.querySelector("[name=classic]");
   const SHORTEST_S = 10, DASHES = [[], [7, 4], [2, 3], [10, 3, 2, 3]], COLUMNS = ["offset_s", "offset_min_s", "offset_max_s", "rtt_s", "score"];
-  let data = null, whole = null, at = null, plots = [], zoomed = false, asked = 0;
+  let data, whole, at, plots = [], zoomed = false, asked = 0;
 
   // -- words and colours: the same as on the server ------------------------------------------------------------------
   const look = (name) => getComputedStyle(document.body).getPropertyValue("--" + name).trim();
@@ -168,5 +167,10 @@
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", build);
   document.addEventListener("timeball:fresh", () => { if (data && !zoomed && !document.hidden) load(); });
   document.addEventListener("timeball:zone", build);
-  load();
+
+  // -- the library: asked for after the first picture, so that none of it waits; where it is missing, the drawings stay ----
+  const brought = (node) => new Promise((onload, onerror) => document.head.append(Object.assign(node, { onload, onerror })));
+  addEventListener("load", () => requestAnimationFrame(() => requestAnimationFrame(async () => {
+    try { await Promise.all([...document.getElementById("library").content.cloneNode(true).children].map(brought)); load(); } catch { /* one is missing */ }
+  })));
 })();

@@ -41,7 +41,7 @@ async def judge(tab: Tab, base: str, path: str, *, widths: tuple[int, ...] = WID
     for dark in (False, True) if len(widths) > 1 else (True,):
         await tab.look(width=widths[0], dark=dark)
         await tab.open(base + path)
-        await tab.settled()
+        await tab.complete()
         for width in widths:
             await tab.look(width=width, dark=dark)
             if width < 500:  # what is folded away must be in order too

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from appliance_web.assets import FOLDER
+from appliance_web.assets import FOLDER, Assets
 from tests.plugins.web.test_web_browser import OVERFLOW, window
 from tests.support.programs import cannot_run
+from tests.support.wait import wait_for
 
 SERVER = "/members/m00001"
+#: How much was moved about since the page began (CLS).
+MOVED = (
+    "new Promise((done) => { let sum = 0; new PerformanceObserver((list) => { for (const e of list.getEntries()) if (!e.hadRecentInput) sum += e.value; })"
+    ".observe({type: 'layout-shift', buffered: true}); requestAnimationFrame(() => setTimeout(() => done(sum), 100)); })"
+)
 DRAWN = "document.querySelector('#history').dataset.drawn"
 
 
@@ -53,6 +59,7 @@ async def test_the_charts_take_over_without_a_complaint_and_without_moving_anyth
         await drawn(tab)
         assert await tab.evaluate("document.querySelectorAll('.plot canvas').length") == 3
         assert await tab.evaluate("document.querySelectorAll('.plot svg').length") == 0
+        assert await tab.evaluate(MOVED) < 0.001
         labels = await tab.evaluate(
             "[...document.querySelectorAll('.uplot')].map((e) => e.getAttribute('aria-label'))"
         )
@@ -145,6 +152,62 @@ async def test_without_the_library_the_page_asks_for_nothing_that_is_not_there(t
         await tab.open(visitor.base + SERVER)
         assert await tab.evaluate("document.querySelectorAll('.plot svg.chart').length") == 3
         assert tab.complaints == []
+
+
+async def test_the_library_comes_after_the_page_and_nothing_of_it_before(tmp_path, library):
+    """What it is for needs the drawings first; a telephone on a slow network shows them without waiting for it."""
+    async with window(tmp_path / "state") as (visitor, chromium), chromium.tab() as tab:
+        asked: list[str] = []
+
+        def watch(method, params):
+            if method == "Network.requestWillBeSent":
+                asked.append(params["request"]["url"])
+            elif method == "Page.loadEventFired":
+                asked.append("loaded")
+
+        tab.watchers.append(watch)
+        await tab.look(width=360)
+        await tab.open(visitor.base + SERVER)
+        await drawn(tab)
+        late = {address.rpartition("/")[2] for address in asked[asked.index("loaded") :]}
+        early = {address.rpartition("/")[2] for address in asked[: asked.index("loaded")]}
+        assert {name for name in late if name.startswith("uplot.")} == {
+            Assets().url(name).rpartition("/")[2] for name in ("uplot.js", "uplot.css")
+        }
+        assert not [name for name in early if name.startswith("uplot.")]
+        assert not [name for name in late if name.startswith("charts.")]
+        ended, begun = await tab.evaluate(
+            "[performance.getEntriesByType('navigation')[0].loadEventEnd, performance.getEntriesByType('resource').filter((e) => e.name.includes('/uplot.')).map((e) => e.startTime)]"
+        )
+        assert len(begun) == 2
+        assert min(begun) >= ended
+
+
+@pytest.mark.parametrize("missing", ["uplot.js", "uplot.css"])
+async def test_where_a_part_of_the_library_does_not_come_the_drawings_stay(tmp_path, library, missing):
+    """Without its script there is nothing to draw with, and without its stylesheet it would draw in the wrong places."""
+    address = Assets().url(missing)
+    asked: dict[str, str] = {}
+    ended: set[str] = set()
+
+    def watch(method, params):
+        if method == "Network.requestWillBeSent":
+            asked[params["requestId"]] = params["request"]["url"]
+        elif method in ("Network.loadingFinished", "Network.loadingFailed"):
+            ended.add(asked[params["requestId"]].rpartition("/")[2].partition(".")[0] + method[15:])
+
+    async with window(tmp_path / "state") as (visitor, chromium), chromium.tab() as tab:
+        tab.watchers.append(watch)
+        await tab.look()
+        await tab.ask("Network.setBlockedURLs", urls=[f"*{address}"])
+        await tab.open(visitor.base + SERVER)
+        await wait_for(lambda: {"uplotFinished", "uplotFailed"} <= ended, "both parts to come or not to come")
+        await tab.settled()
+        assert not [url for url in asked.values() if "/chart?" in url]
+        assert await tab.evaluate("document.querySelectorAll('.plot svg.chart').length") == 3
+        assert await tab.evaluate("document.querySelectorAll('.plot canvas').length") == 0
+        assert await tab.evaluate("getComputedStyle(document.querySelector('.zoom')).visibility") == "hidden"
+        assert not [line for line in tab.complaints if address not in line]
 
 
 async def test_hostile_text_in_marks_and_monitors_stays_text(tmp_path, library):
