@@ -273,6 +273,7 @@ class Retention:
         key: columns that make a series.
         values: numeric columns; each roll-up row keeps n, min, mean and max of each (nulls do not count).
         rollups: tables "<table>_<bucket_s>".
+        spread: those of `values` of which roll-ups keep also how they are spread, so that charts have median and quantiles.
     """
 
     table: str
@@ -280,6 +281,7 @@ class Retention:
     key: tuple[str, ...] = ()
     values: tuple[str, ...] = ()
     rollups: tuple[Rollup, ...] = ()
+    spread: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

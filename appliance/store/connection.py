@@ -12,6 +12,8 @@ from typing import Any, Final
 
 import sqlite_utils
 
+from appliance.store import spread
+
 MEMORY: Final = ":memory:"
 
 BUSY_TIMEOUT_MS: Final = (
@@ -102,6 +104,7 @@ def open_writer(path: Path | str) -> sqlite_utils.Database:
         conn.execute("PRAGMA foreign_keys=ON")
         conn.execute("PRAGMA temp_store=MEMORY")  # a full or read-only /tmp is not our problem
         conn.execute("PRAGMA cache_size=-4096")  # KiB
+        spread.install(conn)  # what roll-ups count with
         conn.execute(
             "SELECT count(*) FROM sqlite_master"
         ).fetchone()  # the first real read: is it a database at all?

@@ -1,8 +1,8 @@
 """Roll-ups: what remains of a series when its rows are gone.
 
 A roll-up table `<table>_<bucket_s>` has one row for each key and bucket: `n` rows in all, and `<value>_n`, `_min`, `_mean`,
-`_max` of each value (nulls do not count). Rows are taken in the order in which they arrived (rowid), not by their time stamp:
-the position reached is stored in the same transaction as the merged buckets. So each row is rolled exactly once whatever
+`_max` of each value (nulls do not count), and `<value>_spread` of those whose spread is kept (see `spread`; of one value a few
+bytes). Rows are taken in the order in which they arrived (rowid), not by their time stamp: the position reached is stored in the same transaction as the merged buckets. So each row is rolled exactly once whatever
 happens (kill -9, a clock that steps, rows that come late or from the future), and nothing here asks what time it is.
 
 That asks two things of a raw table: it has rowids (not WITHOUT ROWID), and only this store deletes its newest rows (or its key
@@ -29,6 +29,9 @@ CREATE TABLE IF NOT EXISTS _rollups (
 ) WITHOUT ROWID
 """
 
+#: What the column is called that keeps how a value is spread: behind the value's name.
+SPREAD: Final = "_spread"
+
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -45,6 +48,11 @@ def check(plugin: str, retention: Retention) -> None:
             raise ValueError(f"{retention.table}: {name!r} is not a plain lower-case name")
     if retention.raw_days <= 0:
         raise ValueError(f"{retention.table}: raw_days must be above 0")
+    for name in retention.spread:
+        if name not in retention.values:
+            raise ValueError(
+                f"{retention.table}: the spread of {name!r} is asked for, which is none of its values"
+            )
     sizes = [rollup.bucket_s for rollup in retention.rollups]
     if sizes != sorted(set(sizes)) or any(size < 1 for size in sizes):
         raise ValueError(f"{retention.table}: bucket sizes must be different, above 0, the smallest first")
@@ -145,6 +153,11 @@ def _merge_sql(retention: Retention, rollup: Rollup) -> str:
             ),
             f"{high} = max(coalesce({high}, excluded.{high}), coalesce(excluded.{high}, {high}))",
         ]
+    for value in retention.spread:
+        kept = quoted(value + SPREAD)
+        columns.append(kept)
+        picked.append(f"spread({quoted(value)})")
+        merged.append(f"{kept} = spread_sum({kept}, excluded.{kept})")
     group = ", ".join(str(number) for number in range(1, len(keys) + 2))
     return (
         f"INSERT INTO {quoted(rollup_table(retention, rollup))} ({', '.join(columns)}) "  # noqa: S608 - names are checked
@@ -162,6 +175,7 @@ def _make_table(
     primary = ", ".join([*map(quoted, retention.key), "bucket"])
     # No type on the figures: integers stay as short as they are.
     figures = [quoted(value + end) for value in retention.values for end in ("_n", "_min", "_mean", "_max")]
+    figures += [quoted(value + SPREAD) for value in retention.spread]
     columns = ", ".join([*keys, "bucket INTEGER NOT NULL", "n INTEGER NOT NULL", *figures])
     db.conn.execute(
         f"CREATE TABLE IF NOT EXISTS {quoted(name)} ({columns}, PRIMARY KEY ({primary})) WITHOUT ROWID"

@@ -39,14 +39,20 @@ SCORES: Final = list_of(obj({
 }))  # fmt: skip
 
 _ABOUT: Final = {"member": TEXT, "monitor": TEXT, "bucket_s": maybe(NUMBER), "step_s": NUMBER}
+_MEAN: Final = "of several probes the mean"
+_MEDIAN: Final = "null where nothing was measured, and where a part was summarised before medians were kept"
+_TENTH: Final = "a tenth of the probes lies {}; null as the median"
 _POINT: Final = obj({
-    "ts": _TS, "n": said(COUNT, "probes in it; 0 marks a gap"), "offset_s": maybe(NUMBER), "offset_min_s": maybe(NUMBER),
-    "offset_max_s": maybe(NUMBER), "rtt_s": maybe(NUMBER), "rtt_min_s": maybe(NUMBER), "rtt_max_s": maybe(NUMBER),
+    "ts": _TS, "n": said(COUNT, "probes in it; 0 marks a gap"), "offset_s": said(maybe(NUMBER), _MEAN), "offset_min_s": maybe(NUMBER),
+    "offset_max_s": maybe(NUMBER), "offset_p10_s": said(maybe(NUMBER), _TENTH.format("below")),
+    "offset_median_s": said(maybe(NUMBER), _MEDIAN), "offset_p90_s": said(maybe(NUMBER), _TENTH.format("above")), "rtt_s": maybe(NUMBER), "rtt_min_s": maybe(NUMBER), "rtt_max_s": maybe(NUMBER),
     "score": maybe(NUMBER),
 })  # fmt: skip
 _COLUMN: Final = list_of(maybe(NUMBER))
 _COLUMNS: Final = obj({
-    "ts": list_of(_TS), "n": list_of(COUNT), "offset_s": _COLUMN, "offset_min_s": _COLUMN, "offset_max_s": _COLUMN,
+    "ts": list_of(_TS), "n": list_of(COUNT), "offset_s": said(_COLUMN, _MEAN), "offset_min_s": _COLUMN, "offset_max_s": _COLUMN,
+    "offset_p10_s": said(_COLUMN, _TENTH.format("below")), "offset_median_s": said(_COLUMN, _MEDIAN),
+    "offset_p90_s": said(_COLUMN, _TENTH.format("above")),
     "rtt_s": _COLUMN, "score": _COLUMN,
 })  # fmt: skip
 HISTORY: Final[Schema] = {

@@ -11,11 +11,18 @@ from appliance.api.foreign import csv_cell
 from appliance.store.series import Series
 
 RANGES_S = {"1h": 3600, "6h": 21_600, "1d": 86_400, "7d": 604_800, "30d": 2_592_000, "1y": 31_536_000}
-COLUMNS = ("ts", "offset_s", "offset_min_s", "offset_max_s", "rtt_s", "rtt_min_s", "rtt_max_s", "score", "n")
+COLUMNS = (
+    "ts", "offset_s", "offset_min_s", "offset_max_s", "rtt_s", "rtt_min_s", "rtt_max_s", "score", "n", "offset_p10_s",
+    "offset_median_s", "offset_p90_s",
+)  # fmt: skip
 
 
 def points(series: Series) -> list[dict[str, Any]]:
-    """One object for each point, oldest first; `n` 0 marks a gap. The score of a summary is its lowest."""
+    """One object for each point, oldest first; `n` 0 marks a gap. The score of a summary is its lowest.
+
+    Of a summary `offset_s` is the mean. The median and the ends of the middle eight tenths beside it are None where a part of
+    the probes was summarised before they were kept.
+    """
     offset, rtt, score = (series.values[name] for name in ("offset_s", "rtt_s", "score"))
     return [
         {
@@ -24,6 +31,9 @@ def points(series: Series) -> list[dict[str, Any]]:
             "offset_s": offset.mean[i],
             "offset_min_s": offset.min[i],
             "offset_max_s": offset.max[i],
+            "offset_p10_s": offset.p10[i],
+            "offset_median_s": offset.median[i],
+            "offset_p90_s": offset.p90[i],
             "rtt_s": rtt.mean[i],
             "rtt_min_s": rtt.min[i],
             "rtt_max_s": rtt.max[i],
@@ -42,6 +52,9 @@ def columns(series: Series) -> dict[str, list[Any]]:
         "offset_s": _rounded(offset.mean, 9),
         "offset_min_s": _rounded(offset.min, 9),
         "offset_max_s": _rounded(offset.max, 9),
+        "offset_p10_s": _rounded(offset.p10, 9),
+        "offset_median_s": _rounded(offset.median, 9),
+        "offset_p90_s": _rounded(offset.p90, 9),
         "rtt_s": _rounded(rtt.mean, 7),
         "score": _rounded(score.min, 3),
     }

@@ -39,13 +39,17 @@ _MOST_REMEMBERED = 2000
 
 
 def retention(raw_days: float) -> Retention:
-    """How long probes live: each one for `raw_days`, five-minute summaries a week, hourly ones 400 days, daily ones for ever."""
+    """How long probes live: each one for `raw_days`, five-minute summaries a week, hourly ones 400 days, daily ones for ever.
+
+    Of the offsets the summaries keep how they are spread: one wild probe moves a mean and no median.
+    """
     return Retention(
         PROBES,
         raw_days=raw_days,
         key=("member",),
         values=("offset_s", "rtt_s", "score"),
         rollups=(Rollup(300, 7), Rollup(3600, 400), Rollup(86400, None)),
+        spread=("offset_s",),
     )
 
 
