@@ -52,6 +52,7 @@ PREPARED: Final = obj({
     "box": said(FLAG, "it holds settings of the box"),
 })  # fmt: skip
 BACKUP: Final = obj({
+    "last": said(maybe(obj({"at": _EPOCH, "sealed": FLAG})), "the last one that was made here"),
     "database_bytes": COUNT, "prepared": maybe(PREPARED), "way_back": said(FLAG, "the state from before the last restore is there"),
     "restored": maybe(obj({"phase": one_of("ready", "filling", "trial", "done", "returned"), "about": TEXT})),
 })  # fmt: skip

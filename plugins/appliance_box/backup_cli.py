@@ -21,7 +21,7 @@ from appliance.core.clock import SystemClock
 from appliance.core.swapping import Exchange
 from appliance_box.agent import SOCKET
 from appliance_box.agent.client import ask
-from appliance_box.backup import BadArchive, Progress, gathering, making, quiet, restoring
+from appliance_box.backup import BadArchive, Progress, gathering, lasting, making, quiet, restoring
 from appliance_box.backup.sealing import check_passphrase
 from appliance_box.backup_operations import shown
 from appliance_box.image import read_image
@@ -75,6 +75,7 @@ def create(target: Path, seal: bool, without_box: bool, passphrase_file: Any) ->
     )
     with _told(), _progress() as progress:
         manifest = making.make(source, file, passphrase=passphrase, progress=progress)
+    lasting.note(state_dir(), lasting.Last(now_s, sealed=bool(passphrase)))
     size = file.stat().st_size
     value = {
         "file": str(file),

@@ -23,7 +23,7 @@ from appliance.api.services import HostView
 from appliance.core.bodies import reading_form
 from appliance.core.swapping import Exchange
 from appliance_box import answers, bodies
-from appliance_box.backup import BadArchive, gathering, making, restoring
+from appliance_box.backup import BadArchive, gathering, lasting, making, restoring
 from appliance_box.backup.manifest import Manifest
 from appliance_box.backup.sealing import check_passphrase
 from appliance_box.image import read_image
@@ -78,7 +78,9 @@ class Backups:
         """Whether one can be made, what waits, and whether there is a way back."""
         exchange = Exchange(self._state)
         plan = exchange.plan()
+        last = await asyncio.to_thread(lasting.read, self._state)
         return {
+            "last": last and {"at": last.made_s, "sealed": last.sealed},
             "database_bytes": await asyncio.to_thread(gathering.room_needed, self._state),
             "prepared": None if self._prepared is None else described(self._prepared),
             "restored": None if plan is None else {"phase": plan.phase, "about": plan.about},
@@ -107,13 +109,15 @@ class Backups:
         try:
             async with self._one_at_a_time():
                 await asyncio.to_thread(making.make, source, file, passphrase=body.passphrase)
-            return await _sent(request.raw, file, name)
+            sent = await _sent(request.raw, file, name)
         except BadArchive as bad:
             raise NotTaken(bad) from None
         except OSError as error:
             raise Conflict(f"the backup cannot be written: {error.strerror}") from None
         finally:
             file.unlink(missing_ok=True)
+        await asyncio.to_thread(lasting.note, self._state, lasting.Last(now_s, sealed=bool(body.passphrase)))
+        return sent
 
     async def _box_settings(self) -> Mapping[str, Any] | None:
         with contextlib.suppress(ApiError):

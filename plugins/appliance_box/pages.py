@@ -18,6 +18,10 @@ from appliance_box import forms
 from appliance_box.backup_operations import LARGEST
 
 _CONFIRM_S = 60
+#: A backup older than this is told as old.
+_OLD_S = 31 * 86400.0
+#: What these find wrong is wrong with the box, not with the pool.
+_OF_THE_BOX = ("box", "host", "store", "settings", "updates")
 
 
 class Pages:
@@ -32,10 +36,11 @@ class Pages:
     async def box(self, request: Request, *, why: str = "", said: str = "", status: int = 200) -> Reply:
         about = await self._get(request, "/api/v1/box")
         machine = await self._frame.ask(request, "GET", "/api/v1/machine")
+        health = (await self._frame.ask(request, "GET", "/api/v1/health")).value
         return await self._frame.page(  # type: ignore[no-any-return]
             request, "box/box.html", "Box", here="/box", topic="box", status=status,
             same=[("CLI", "timeball box show"), ("CLI", "timeball support-bundle"), ("API", "GET /api/v1/box")],
-            about=about, machine=machine.value if machine.status == 200 else None, why=why, said=said or _SAID.get(request.query.get("said", ""), ""),
+            about=about, wrong=[one for one in health["problems"] if one["source"] in _OF_THE_BOX], machine=machine.value if machine.status == 200 else None, why=why, said=said or _SAID.get(request.query.get("said", ""), ""),
             may_admin=request.actor.may("box:admin"), may_bundle=request.actor.may("config:read"),
             may_backup=request.actor.may("backup:create"), may_plugins=request.actor.may("plugins:write"),
             may_updates=request.actor.may("updates:read"),
@@ -63,7 +68,7 @@ class Pages:
             request, "box/backup.html", "Backup", here="/box", topic="backup", status=status,
             same=[("CLI", "timeball backup create ."), ("CLI", "timeball backup verify FILE"), ("CLI", "timeball backup restore FILE"),
                   ("API", "POST /api/v1/backup"), ("API", "POST /api/v1/backup/restore")],
-            found=found, why=why, said=said or _SAID.get(request.query.get("said", ""), ""),
+            found=found, old_s=_OLD_S, why=why, said=said or _SAID.get(request.query.get("said", ""), ""),
             may_restore=request.actor.may("backup:restore"), ask_password=not request.actor.confirmed,
         )  # fmt: skip
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import click
 
     from appliance.api.context import RunContext, SetupContext
-    from appliance.api.contrib import Migration, Route
+    from appliance.api.contrib import HealthCheck, Migration, Route
 
 plugin = PluginInfo(
     id="people",
@@ -76,6 +76,13 @@ def routes(ctx: SetupContext) -> Iterable[Route]:
     frame.add_templates(ctx.id, Path(__file__).parent / "templates")
     pages = (*page_routes(Pages(frame, ctx.get(People))), *setup_routes(SetupPages(frame)))
     return (*api_routes(operations), *pages)
+
+
+@hookimpl
+def health_checks(ctx: SetupContext) -> Iterable[HealthCheck]:
+    from appliance_people.checks import checks
+
+    return checks(ctx.get(Trail))
 
 
 @hookimpl

@@ -43,6 +43,7 @@ _NOT_TEXT = {"seq": COUNT, "ts": NUMBER, "status": COUNT}
 AUDIT = obj({
     "rows": list_of(obj({field.name: _NOT_TEXT.get(field.name, TEXT) for field in fields(Row)})),
     "next_before": maybe(INTEGER),
+    "verified": maybe(obj({"at": NUMBER, "whole": FLAG, "rows": COUNT})),
 })  # fmt: skip
 VERIFIED = obj({
     "whole": FLAG, "rows": COUNT,

@@ -222,8 +222,14 @@ class Operations:
     async def list_audit(self, request: Request) -> Reply:
         rows = await self.rows(request.query_model)
         older = _older(rows, request.query_model.limit)
+        verified = self._trail.verified
         return Reply(
-            {"rows": [asdict(row) for row in rows], "next_before": older and older["before"]},
+            {
+                "rows": [asdict(row) for row in rows],
+                "next_before": older and older["before"],
+                "verified": verified
+                and {"at": verified.at_s, "whole": not verified.findings, "rows": verified.rows},
+            },
             headers=link(request.path, request.query, next=older),
         )
 

@@ -202,6 +202,9 @@ class Pages:
     # -- audit ------------------------------------------------------------------------------------------------------
 
     async def audit(self, request: Request) -> Reply:
+        check = None
+        if request.query.get("verify"):
+            check = (await self._frame.ask(request, "GET", "/api/v1/audit/verify")).value
         query = {
             name: request.query[name] for name in ("before", "actor", "words") if request.query.get(name)
         }
@@ -212,14 +215,11 @@ class Pages:
             error = ApiError(*refusal(reply)[:1])
             error.status = reply.status
             raise error
-        check = None
-        if request.query.get("verify"):
-            check = (await self._frame.ask(request, "GET", "/api/v1/audit/verify")).value
         keep = "&".join(f"{name}={quote(query[name])}" for name in ("actor", "words") if name in query)
         return await self._frame.page(  # type: ignore[no-any-return]
             request, "people/audit.html", "Audit", here="/audit", topic="security",
             same=[("CLI", "timeball audit list"), ("CLI", "timeball audit verify"), ("API", "GET /api/v1/audit"), ("CSV", "GET /api/v1/audit.csv")],
-            rows=reply.value["rows"], older=reply.value["next_before"], query=query, keep=keep, check=check,
+            verified=reply.value["verified"], rows=reply.value["rows"], older=reply.value["next_before"], query=query, keep=keep, check=check,
         )  # fmt: skip
 
 

@@ -22,6 +22,8 @@ from appliance_people.users import Users
 
 _FLUSH_S = 5.0
 _REFUSALS_S = 1.0
+#: Whether the audit trail is due to be verified; the first time some minutes after the start, which has enough to do.
+_VERIFY_S = 300.0
 _SWEEP_S = 3600.0
 _TOLD_S = 2.0
 _PRESEED = local("preseed")
@@ -38,6 +40,7 @@ async def serve(ctx: RunContext) -> None:
     await claim.begin()
     ctx.every(_FLUSH_S, trail.flush)
     ctx.every(_REFUSALS_S, trail.write_refusals)
+    ctx.every(_VERIFY_S, trail.verify_when_due)
     ctx.every(_SWEEP_S, people.sweep)
     ctx.spawn("steps of the clock", _follow_steps(ctx, people))
     if not people.claimed:

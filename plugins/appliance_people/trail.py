@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import sqlite3
 from collections import deque
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -40,14 +41,35 @@ from appliance_people.turned_away import MINUTE_S, Line, Refusal, Room, TurnedAw
 STRANGERS_AT_ONCE, STRANGERS_A_MINUTE = 60, 2.0
 #: Rows that wait while the database cannot be written; older ones are still in the system's journal.
 _WAITING = 1000
+#: The whole chain is verified by itself so often: a thousand rows take some hundredths of a second, in a thread.
+_VERIFIED_EVERY_S = 86400.0
 #: Rows that are verified together: some hundredths of a second.
 _AT_ONCE = 2000
 
 log = logging.getLogger("timeball.audit")
 
 
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What the last look at the whole chain found.
+
+    Attributes:
+        at_s: epoch seconds.
+        rows: how many there were.
+        findings: everything that was wrong.
+    """
+
+    at_s: float
+    rows: int
+    findings: tuple[Finding, ...]
+
+
 class Trail:
-    """The one writer of the chain."""
+    """The one writer of the chain.
+
+    Attributes:
+        verified: the last look at the whole chain since the start, or None.
+    """
 
     def __init__(self, store: Store, clock: Clock, folder: Path) -> None:
         self._store = store
@@ -56,6 +78,8 @@ class Trail:
         self._waiting: deque[Row] = deque(maxlen=_WAITING)
         self._lock = asyncio.Lock()
         self._head: Head | None = None
+        self.verified: Verified | None = None
+        self._verify_after_s = 0.0
         self._strangers = Room(STRANGERS_AT_ONCE, STRANGERS_A_MINUTE)
         self._unrecorded = 0
         self._turned_away = TurnedAway()
@@ -151,7 +175,19 @@ class Trail:
                 break
             await asyncio.to_thread(_follow, check, rows)
             seq = rows[-1].seq
-        return check.rows, check.end()
+        self.verified = Verified(self._clock.wall_ns() / 1e9, check.rows, tuple(check.end()))
+        self._verify_after_s = self._now_s() + _VERIFIED_EVERY_S
+        return check.rows, list(self.verified.findings)
+
+    async def verify_when_due(self) -> None:
+        """Verify the chain if that was last done a day ago, or never since the start. What cannot be read now is tried again."""
+        if self._now_s() < self._verify_after_s:
+            return
+        with contextlib.suppress(StoreError, sqlite3.Error):  # told by the store, as a problem of its own
+            before = self.verified
+            _, findings = await self.verify()
+            if findings and (before is None or not before.findings):
+                log.error("the audit trail is not whole: row %d: %s", findings[0].seq, findings[0].what)
 
     async def _try(self) -> None:
         """Write what waits; what cannot be written now waits on, and what was done stays done."""

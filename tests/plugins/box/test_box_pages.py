@@ -11,9 +11,10 @@ from contextlib import asynccontextmanager, closing
 import aiohttp
 import pytest
 
+from appliance.api.model import Level, Problem
 from appliance.core.swapping import Exchange
 from appliance_box import keeping, told
-from appliance_box.backup import sealing
+from appliance_box.backup import lasting, sealing
 from appliance_web import machine as web_machine
 from tests.plugins.box.bed import machine
 from tests.plugins.box.test_box_preseed import KEY
@@ -208,14 +209,18 @@ async def test_a_backup_comes_down_and_goes_up_again(tmp_path, passphrase) -> No
         assert status == 200
         assert body.startswith(sealing.MAGIC if passphrase else b"\x1f\x8b")
         box = me.box.app.host.state_dir / "box"
-        assert list(box.iterdir()) == [], "nothing is left lying about"
+        await wait_for(lambda: lasting.read(box.parent), "the note of when it was made")
+        assert [one.name for one in box.iterdir()] == ["last-backup.json"], "nothing else is left lying about"
+        _, text = await me.get("/box/backup")
+        assert "The last backup was made just now" in text
+        assert ("It is sealed" if passphrase else "It is not sealed") in text
         form = aiohttp.FormData()
         form.add_field("passphrase_of_file", passphrase)
         form.add_field("file", body, filename="b.tar.gz")
         status, text = await me.post("/box/restore", form)
         assert status == 200
         assert b"This backup waits for your word" in text
-        assert list(box.iterdir()) == []
+        assert [one.name for one in box.iterdir()] == ["last-backup.json"]
         again = []
         me.box.app.host.changes.restart = lambda: again.append(1)
         status, text = await me.post("/box/restore/apply", {"do": "yes", "config": "yes"})
@@ -230,6 +235,44 @@ async def test_a_backup_comes_down_and_goes_up_again(tmp_path, passphrase) -> No
         assert db.execute("SELECT count(*) FROM people__user").fetchone()[0] == 1
     async with whole(tmp_path, "empty", history=False) as box:
         assert box.cookie is None, "the restored box has its owner"
+
+
+async def test_how_old_the_last_backup_is_stands_on_top(tmp_path) -> None:
+    async with owner(tmp_path) as me:
+        assert "No backup of this box was made yet" in (await me.get("/box/backup"))[1]
+        state, now_s = me.box.app.host.state_dir, me.box.app.host.clock.wall_ns() / 1e9
+        lasting.note(state, lasting.Last(now_s - 40 * 86400, sealed=False))
+        _, text = await me.get("/box/backup")
+        assert "The last backup was made 40 d ago" in text
+        assert "would be lost with the card" in text
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[" * 900, b"[]", b'{"made_s": NaN, "sealed": true}', b'{"made_s": 1e99, "sealed": 1}', b"\xff"]
+)  # fmt: skip
+def test_a_damaged_note_of_the_last_backup_is_none(tmp_path, content) -> None:
+    (tmp_path / "box").mkdir()
+    (tmp_path / "box/last-backup.json").write_bytes(content)
+    assert lasting.read(tmp_path) is None
+
+
+async def test_what_is_wrong_with_the_box_stands_on_top_of_its_page(tmp_path, monkeypatch) -> None:
+    async with owner(tmp_path) as me:
+        _, text = await me.get("/box")
+        assert " is well</h1>" in text
+        own = me.box.app.host.own_problems
+        monkeypatch.setattr(
+            me.box.app.host, "own_problems",
+            lambda: [*own(), Problem("store", Level.FAILING, "the disk is <full>", "make room")],
+        )  # fmt: skip
+        await wait_for(lambda: _says(me, "the disk is &lt;full&gt;"), "the next look at health")
+        _, text = await me.get("/box")
+        assert 'class="verdict failing"' in text
+        assert "Make room" in text
+
+
+async def _says(me, words) -> bool:
+    return words in (await me.get("/box"))[1]
 
 
 async def test_what_is_no_backup_is_refused_and_forgotten(tmp_path) -> None:

@@ -234,6 +234,7 @@ async def test_the_audit_page_tells_filters_and_checks(tmp_path):
         assert "refused 403" in text
         assert "POST /api/v1/setup/claim" not in text
         assert "The trail is whole" in (await b.get("/audit?verify=1"))[1]
+        assert "Verified just now" in (await b.get("/audit"))[1]
         assert "Nothing here" in (await b.get("/audit?words=nowhere"))[1]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -13,6 +14,7 @@ from appliance_people import keeping
 from appliance_people.audit import sealed
 from appliance_people.trail import STRANGERS_AT_ONCE
 from tests.plugins.people.bed import AFAR, LAN, OWNER_PASSWORD, box
+from tests.support.wait import wait_for
 
 
 async def test_who_did_what_from_where_with_which_result(tmp_path):
@@ -207,6 +209,37 @@ async def test_what_somebody_with_the_database_in_his_hands_did_is_found(tmp_pat
         async with box(tmp_path) as b:
             await b.locally("POST", "/api/v1/users", {"name": "late", "role": "viewer"})
             assert not (await b.locally("GET", "/api/v1/audit/verify")).value["whole"]
+
+
+async def test_the_trail_is_verified_by_itself_and_the_doctor_tells_what_was_done_to_it(tmp_path, caplog):
+    async def doctors(b):
+        checks = (await b.locally("GET", "/api/v1/doctor")).value["checks"]
+        return next(one for one in checks if "audit" in one["id"])
+
+    async def looked(b):
+        return (await b.locally("GET", "/api/v1/audit")).value["verified"]
+
+    async with box(tmp_path) as b:
+        await b.owner()
+        assert await looked(b) is None
+        await b.clock.advance(301)
+        verified = await wait_for(lambda: looked(b), "the first look")
+        assert (verified["whole"], verified["rows"]) == (True, 1)
+        assert (await doctors(b))["level"] == "ok"
+        await b.locally("POST", "/api/v1/users", {"name": "bob", "role": "viewer"})
+        await b.clock.advance(3600)
+        assert await looked(b) == verified, "once a day"
+    with closing(sqlite3.connect(tmp_path / "timeball.db")) as db:
+        db.executescript(
+            "drop trigger people__audit_no_update; update people__audit set actor = 'eve' where seq = 1"
+        )
+    async with box(tmp_path) as b:
+        await b.clock.advance(301)
+        assert (await wait_for(lambda: looked(b), "the first look"))["whole"] is False
+        told = await doctors(b)
+        assert told["level"] == "info"
+        assert told["evidence"][0] == "row 1: its content is not what was written"
+        assert caplog.text.count("the audit trail is not whole: row 1") == 1
 
 
 async def test_a_row_that_somebody_else_added_is_found(tmp_path):
