@@ -19,6 +19,7 @@ class Schedule:
         self._rng = rng
         self._heap: list[tuple[int, int, str]] = []
         self._due_ns: dict[str, int] = {}
+        self._interval_s: dict[str, float] = {}
         self._order = itertools.count()
         self._next_start_ns = 0
 
@@ -34,10 +35,16 @@ class Schedule:
         self._push(member, self._next_start_ns)
 
     def again(self, member: str, started_ns: int, interval_s: float, now_ns: int) -> None:
-        """The next probe `interval_s` after the last one started, give or take; nothing for a removed member."""
+        """The next probe `interval_s` after the last one started, give or take; nothing for a removed member.
+
+        The first wait that is longer than the one before ends anywhere between the two: members that settle together would
+        stay together for hours.
+        """
         if member in self._due_ns:
-            moved = self._rng.uniform(1 - JITTER, 1 + JITTER)
-            self._push(member, max(now_ns, started_ns + int(interval_s * moved * 1e9)))
+            shortest_s = interval_s * (1 - JITTER)
+            before_s, self._interval_s[member] = self._interval_s.get(member, shortest_s), interval_s
+            wait_s = self._rng.uniform(min(before_s, shortest_s), interval_s * (1 + JITTER))
+            self._push(member, max(now_ns, started_ns + int(wait_s * 1e9)))
 
     def hasten(self, member: str, now_ns: int) -> None:
         """Probe it now, unless a probe of it is under way."""
@@ -51,6 +58,7 @@ class Schedule:
 
     def remove(self, member: str) -> None:
         self._due_ns.pop(member, None)
+        self._interval_s.pop(member, None)
 
     def members(self) -> frozenset[str]:
         return frozenset(self._due_ns)

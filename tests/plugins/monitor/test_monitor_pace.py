@@ -99,6 +99,40 @@ def test_a_shorter_interval_takes_over_those_who_would_be_due_much_later():
     assert all(taken)
 
 
+def test_members_that_settle_together_do_not_stay_together():
+    schedule = Schedule(random.Random(1))
+    for number in range(500):
+        schedule.add(str(number), 0)
+    for wanted_s in (15, 15, 540):
+        together = [key for _ in range(500) if (key := schedule.take(100 * SECOND))]
+        for key in together:
+            schedule.again(key, 0, wanted_s, 0)
+    due_s = [0] * 9
+    for minute in range(9):
+        while schedule.take((15 + 60 * (minute + 1)) * SECOND):
+            due_s[minute] += 1
+    assert sum(due_s) > 470
+    assert all(30 < number < 90 for number in due_s)
+
+
+@given(st.lists(st.floats(0.5, 7200), min_size=1, max_size=20), st.integers())
+def test_no_wait_is_shorter_than_the_shorter_of_the_last_two_intervals_nor_longer_than_the_new_one(
+    waits, seed
+):
+    schedule = Schedule(random.Random(seed))
+    schedule.add("a", 0)
+    now_ns, before_s = SECOND, waits[0]
+    for wanted_s in waits:
+        assert schedule.take(now_ns) == "a"
+        schedule.again("a", now_ns, wanted_s, now_ns)
+        wait_s = schedule.wait_s(now_ns)
+        assert wait_s is not None
+        assert min(before_s, wanted_s * 0.95) - 1e-6 <= wait_s <= wanted_s * 1.05 + 1e-6
+        if wanted_s <= before_s:
+            assert wait_s >= wanted_s * 0.95 - 1e-6
+        now_ns, before_s = now_ns + int(wait_s * 1e9) + 1000, wanted_s
+
+
 def test_who_is_being_probed_is_not_handed_out_a_second_time():
     schedule = Schedule(random.Random(1))
     schedule.add("a", 0)
