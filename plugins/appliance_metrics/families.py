@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from appliance.api.contrib import Metric
+from appliance.api.foreign import visible
 from appliance_metrics.text import Family, Labels
 
 PREFIX: Final = "timeball_"
@@ -127,8 +128,9 @@ def _series(
 
 
 def _key(metric: Metric, labels: Labels) -> Labels:
-    # A lone surrogate, such as from a file name, would break the page when it is encoded.
-    key = tuple(str(label).encode("utf-8", "replace").decode() for label in labels)
+    # A lone surrogate, such as from a file name, would break the page when it is encoded. The format itself lets everything
+    # through that a terminal obeys.
+    key = tuple(visible(str(label).encode("utf-8", "replace").decode(), keep="\n") for label in labels)
     if isinstance(labels, str) or len(key) != len(metric.labels):
         raise BadMetric(f"expected values for the labels {metric.labels}, got {labels!r}")
     return key

@@ -6,14 +6,13 @@ import asyncio
 import contextlib
 import csv
 import io
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from aiohttp import web
 
-from appliance.api.foreign import csv_cell
+from appliance.api.foreign import csv_cell, json_text
 from appliance_monitor import classic
 
 Row = Mapping[str, Any]
@@ -132,9 +131,9 @@ async def texts(read: Reader, format_: Format, names: Mapping[str, str]) -> Asyn
                 for row, line in zip(rows, lines, strict=True)
             )
         elif format_ == "ndjson":
-            yield "".join(json.dumps(dict(row)) + "\n" for row in rows)
+            yield "".join(json_text(dict(row), None) + "\n" for row in rows)
         else:
-            yield ("\n" if first else ",\n") + ",\n".join(json.dumps(dict(row)) for row in rows)
+            yield ("\n" if first else ",\n") + ",\n".join(json_text(dict(row), None) for row in rows)
         first = False
     if format_ == "json":
         yield "\n]\n"

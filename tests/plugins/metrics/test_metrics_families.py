@@ -13,6 +13,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.parser import text_string_to_metric_families
 
 from appliance.api.contrib import Metric
+from appliance.api.foreign import visible
 from appliance_metrics.families import BadMetric, Collector, family_of
 from appliance_metrics.text import Scribe
 
@@ -61,6 +62,7 @@ def test_a_metric_gets_the_prefix_its_help_and_its_kind():
     )
 )
 def test_any_label_value_survives_the_text_format(series):
+    series = {tuple(visible(text, keep="\n") for text in key): value for key, value in series.items()}
     exposed = Exposed(gauge(read=lambda: list(series.items()), labels=("zone", "family")))
     assert exposed.text().endswith("\n")
     got = {
@@ -162,6 +164,12 @@ def test_a_name_that_is_taken_is_refused_to_the_second_plugin():
 
 def test_a_label_that_is_not_unicode_does_not_break_the_page():
     assert "timeball_thing" in Exposed(gauge(read=lambda: [(("\udcff",), 1)], labels=("file",))).text()
+
+
+def test_a_label_that_somebody_far_away_wrote_stands_there_and_does_nothing():
+    text = Exposed(gauge(read=lambda: [(("a\x1b[2J\nb\u202ec\x7f",), 1)], labels=("refid",))).text()
+    assert r'timeball_thing{refid="a\\x1b[2J\nb\\x202ec\\x7f"} 1.0' in text
+    assert text.replace("\n", "").isprintable()
 
 
 def test_booleans_and_infinities_are_numbers():

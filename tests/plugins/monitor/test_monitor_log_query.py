@@ -11,7 +11,7 @@ import pytest
 
 from appliance_monitor.log_query import COLUMNS, PAGE, Filter, pages, texts
 
-HOSTILE = "=cmd|'/c calc'!A0,\"\n\x1b[31m"
+HOSTILE = "=cmd|'/c calc'!A0,\"\n\x1b[31m\x7f\u202e"
 
 
 def row(number, **fields):
@@ -53,6 +53,7 @@ async def test_each_format_reads_back_to_what_was_written(number):
     assert json.loads(await written(Table(rows), "json")) == newest_first
     ndjson = await written(Table(rows), "ndjson")
     assert [json.loads(line) for line in ndjson.split("\n") if line] == newest_first
+    assert ndjson.replace("\n", "").isprintable()
     table = list(csv.DictReader(io.StringIO(await written(Table(rows), "csv"))))
     assert [r["id"] for r in table] == [str(r["id"]) for r in newest_first]
     pool = list(csv.reader(io.StringIO(await written(Table(rows), "ntppool", {"m1": "192.0.2.1"}))))
