@@ -198,13 +198,19 @@ async def operations() -> str:
         }
     }
     parts = ["# Operations of the API", "", MADE, "[The API](api.md) tells how to ask.", ""]
+    parts += [
+        "**Password** stands where a person must have given [the password](security.md#the-password-once-more) within the last five minutes, or for which part of it.",
+        "",
+    ]
     parts += ["| operation | scope | what |", "|---|---|---|"]
     with tempfile.TemporaryDirectory() as folder:
         async with running(config=config, state_dir=Path(folder)) as app:
             await app.until_running("web")
             mounted = [m for m in app.host.routes.routes() if not m.route.page]
     for entry in sorted(mounted, key=lambda m: (m.path, m.route.method)):
-        parts.append(f"| `{entry.id}` | `{entry.scope}` | {entry.route.summary} |")
+        confirm = entry.route.confirm
+        again = "" if not confirm else " **Password**" if confirm is True else f" **Password** for {confirm}"
+        parts.append(f"| `{entry.id}` | `{entry.scope}` | {entry.route.summary}{again and '.'}{again} |")
     return "\n".join(parts) + "\n"
 
 

@@ -89,7 +89,8 @@ class Route:
             What was refused is recorded anyway.
         csrf: whether a request with a browser's session must come from our own pages. None: when the method changes
             something.
-        confirm: a person must have given the password within the last minutes.
+        confirm: True: a person must have given the password within the last minutes; no token has one. Words: only what they
+            name needs it, as in "switching a plugin on": the handler finds out and calls `request.needs_password`.
         max_body: bytes; a larger body is refused before it is read.
         as_it_comes: the handler reads the body itself from `request.raw.content`, after it was found that the actor may: for
             files that are larger than memory. `max_body` says how long it may take; the handler minds the size.
@@ -111,7 +112,7 @@ class Route:
     produces: tuple[str, ...] = ("application/json",)
     audit: bool | None = None
     csrf: bool | None = None
-    confirm: bool = False
+    confirm: bool | str = False
     status: int = 200
     also: tuple[int, ...] = ()
     refuses: tuple[int, ...] = ()

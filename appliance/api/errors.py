@@ -96,7 +96,7 @@ class Unknown(ApiError):
 
 
 class Unconfirmed(Refused):
-    """It is a risky one: the person must give the password again first."""
+    """It is a risky one: the person must give the password again first (`POST /api/v1/session/confirm`); no token can do it."""
 
     code = "confirm_password"
 

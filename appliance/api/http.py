@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from appliance.api.actor import NOBODY, Actor
+from appliance.api.errors import Unconfirmed
 from appliance.core.plain_json import to_json
 
 #: How a request came: "local" never left this machine (or is the admin socket), "tls" nobody could read on its way, "lan"
@@ -69,6 +70,27 @@ class Request:
     id: str = field(default_factory=lambda: secrets.token_hex(6))
     note: Note = field(default_factory=Note)
     raw: Any = None
+
+    def needs_password(self, what: str = "this") -> None:
+        """Go on only when the person gave the password within the last minutes.
+
+        The table asks for it before it does an operation whose route says so (`Route.confirm`). A handler asks where only a
+        part of what its operation does is a risk.
+
+        Args:
+            what: that needs it, for the refusal: "switching the plugin hello on".
+
+        Raises:
+            Unconfirmed: it was not given, or the asker has none to give.
+        """
+        if self.actor.confirmed:
+            return
+        if self.actor.kind == "token":
+            raise Unconfirmed(
+                f"{what} needs a person's password, and a token has none to give: do it signed in on the pages, or with the "
+                "command on the box"
+            )
+        raise Unconfirmed(f"{what} needs your password again: it was not given within the last minutes")
 
 
 @dataclass(frozen=True, slots=True)

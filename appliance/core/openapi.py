@@ -117,6 +117,7 @@ def _operation(mounted: Mounted, schemas: dict[str, Any], with_get: set[str]) ->
         "tags": [mounted.plugin],
         "x-scope": mounted.scope,
         **({"x-own": route.own} if route.own else {}),
+        **({"x-confirm": route.confirm} if route.confirm else {}),
         "security": []
         if mounted.scope == "public"
         else [{"token": [mounted.scope]}, {"session": [mounted.scope]}],

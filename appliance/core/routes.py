@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from appliance.api.actor import scope_of
 from appliance.api.contrib import Route
-from appliance.api.errors import ApiError, NotFound, Refused, Starting, Unconfirmed, Unknown
+from appliance.api.errors import ApiError, NotFound, Refused, Starting, Unknown
 from appliance.api.http import Line, Note, Reply, Request
 from appliance.core.bodies import json_body, validated
 from appliance.core.conditional import Changed, current, tag
@@ -93,8 +93,8 @@ def authorise(
     # A token stands in a header that no browser adds by itself: a page elsewhere cannot make use of it.
     if route.same_origin and request.foreign and actor.kind != "token":
         raise CrossSite(f"nothing was changed: {request.foreign}")
-    if route.confirm and not actor.confirmed:
-        raise Unconfirmed(f"{request.method} {request.path} needs your password again")
+    if route.confirm is True:
+        request.needs_password()
 
 
 def _is_own(request: Request, mounted: Mounted, owners: Mapping[str, OwnerOf]) -> bool:

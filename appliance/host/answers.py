@@ -138,5 +138,6 @@ CHANGE_WITH_DIFF: Final = obj({**_CHANGE, "diff": TEXT})
 PLANNED: Final = obj({
     "diff": TEXT, "files": TEXTS, "notes": TEXTS,
     "effects": list_of(obj({"key": TEXT, "how": _HOW, "plugin": TEXT, "locks_out": FLAG})), "how": maybe(_HOW), "locks_out": FLAG,
-    "confirm_s": NUMBER, "revision": TEXT, "change": said(maybe(CHANGE), "null when nothing was written"),
+    "confirm_s": NUMBER, "revision": TEXT,
+    "needs_password": said(TEXTS, "what of it needs the password of the last minutes"), "change": said(maybe(CHANGE), "null when nothing was written"),
 })  # fmt: skip

@@ -17,6 +17,7 @@ from appliance.settings.editor import Plan, Stale, broken, plain_value, wrong
 from appliance.settings.effects import Effect, worst
 from appliance.settings.history import Entry
 from appliance.settings.keys import parse_key
+from appliance.settings.risks import LETS_IN, lets_in
 
 if TYPE_CHECKING:
     from appliance.host.app import Host
@@ -64,7 +65,7 @@ def config_routes(host: Host) -> tuple[Route, ...]:
             "Set and take back keys; with dry_run only the difference and what it would do",
             body=ChangeBody,
             max_body=2_000_000,
-            secret=True, returns=answers.PLANNED),
+            secret=True, returns=answers.PLANNED, confirm=LETS_IN),
         Route("GET", f"{base}/tables", asking.tables, read, "Every table with the keys that differ from their defaults", returns=answers.TABLES),
         Route(
             "GET", f"{base}/tables/{{table}}", asking.table, read,
@@ -72,10 +73,10 @@ def config_routes(host: Host) -> tuple[Route, ...]:
         Route("GET", f"{base}/changes", asking.changes, read, "The last changes, the latest first", returns=answers.CHANGES),
         Route("GET", f"{base}/changes/{{id}}", asking.change, read, "One change: who, what, the difference, what became of it", returns=answers.CHANGE_WITH_DIFF),
         Route("POST", f"{base}/changes/{{id}}/keep", asking.keep, write, "Confirm a change that is taken back otherwise", returns=answers.CHANGE),
-        Route("POST", f"{base}/changes/{{id}}/undo", asking.undo, write, "Take a change back", body=UndoBody, returns=answers.PLANNED),
+        Route("POST", f"{base}/changes/{{id}}/undo", asking.undo, write, "Take a change back", body=UndoBody, returns=answers.PLANNED, confirm=LETS_IN),
         Route("GET", f"{base}/{{key}}", asking.key, read, "One key: value, meaning, and the layers that set it", returns=answers.KEY),
-        Route("PUT", f"{base}/{{key}}", asking.put, write, "Set one key", body=ValueBody, secret=True, returns=answers.PLANNED),
-        Route("DELETE", f"{base}/{{key}}", asking.delete, write, "Take one key back to its default", returns=answers.PLANNED),
+        Route("PUT", f"{base}/{{key}}", asking.put, write, "Set one key", body=ValueBody, secret=True, returns=answers.PLANNED, confirm=LETS_IN),
+        Route("DELETE", f"{base}/{{key}}", asking.delete, write, "Take one key back to its default", returns=answers.PLANNED, confirm=LETS_IN),
     )  # fmt: skip
 
 
@@ -171,6 +172,7 @@ class ConfigOperations:
         await self._tell(request, plan)
         if request.body.dry_run or not plan.files:
             return answer | {"change": None}
+        _stand_behind(request, answer["needs_password"])
         made = await changes.apply(plan, str(request.actor), undoes=entry.id)
         return answer | {"change": self._told(made)}
 
@@ -193,6 +195,7 @@ class ConfigOperations:
         if dry_run or not plan.files:
             return Reply(answer | {"change": None}, headers=_tag(plan.revision))
         await self._tell(request, plan)
+        _stand_behind(request, answer["needs_password"])
         made = await changes.apply(plan, str(request.actor))
         return Reply(answer | {"change": self._told(made)})
 
@@ -235,7 +238,12 @@ class ConfigOperations:
             "locks_out": any(effect.locks_out for effect in effects),
             "confirm_s": self._host.changes.patience.confirm_s,
             "revision": plan.revision,
+            "needs_password": lets_in(self._host.config, plan.config, self._by_default()),
         }
+
+    def _by_default(self) -> dict[str, bool]:
+        """Whether each plugin that could be loaded runs when nothing is said about it."""
+        return {p.id: p.info.enabled for p in self._host.plugins.good() if p.info is not None}
 
     def _told(self, entry: Entry) -> dict[str, Any]:
         return {
@@ -244,6 +252,11 @@ class ConfigOperations:
             "effects": [{"key": key, "how": how} for key, how in entry.effects],
             "left_s": self._host.changes.left_s(entry),
         }  # fmt: skip
+
+
+def _stand_behind(request: Request, risks: list[str]) -> None:
+    if risks:
+        request.needs_password(" and ".join(risks))
 
 
 def _number(request: Request) -> int:

@@ -52,12 +52,17 @@ class Doctor:
         found = await judge.examine([*box.checks(around), ("host", self._database()), *plugins])
         return judge.ordered([*found, *self._states(), *self._faults(), *self._own(found)])
 
-    async def fix(self, key: str, actor: str) -> str:
+    async def fix(self, key: str, request: Request) -> str:
         """Do the repair of one finding; what was done, in words.
+
+        Args:
+            key: its id.
+            request: of whoever wants it; without a way back, he has given the password within the last minutes.
 
         Raises:
             NotFound: nothing of that name is wrong.
             Refused: there is no repair for it, or it needs root.
+            Unconfirmed: it is for good, and the password is missing.
         """
         async with self._lock:
             result = await self._find(key)
@@ -65,7 +70,9 @@ class Doctor:
                 raise Refused(f"{result.id} has to be mended by hand: {result.remedy or result.text}")
             if result.fix.root and not privileges.own_rights().root:
                 raise Refused(f"this appliance does not run as root: sudo timeball doctor --fix {result.id}")
-            log.warning("%s lets the doctor mend %s: %s", actor, result.id, result.fix.says)
+            if result.fix.undo is None:
+                request.needs_password("what cannot be taken back")
+            log.warning("%s lets the doctor mend %s: %s", request.actor, result.id, result.fix.says)
             said = await result.fix.apply()
             if result.fix.undo is not None:
                 self._done[result.id] = result.fix
@@ -195,7 +202,7 @@ def doctor_routes(host: Host) -> tuple[Route, ...]:
 
     async def fix(request: Request) -> dict[str, Any]:
         request.note.target = request.params["id"]
-        return {"done": await doctor.fix(request.params["id"], str(request.actor))}
+        return {"done": await doctor.fix(request.params["id"], request)}
 
     async def undo(request: Request) -> dict[str, Any]:
         request.note.target = request.params["id"]
@@ -215,7 +222,7 @@ def doctor_routes(host: Host) -> tuple[Route, ...]:
 
     return (
         Route("GET", "/api/v1/doctor", examine, "doctor:read", "Every check with evidence, why it matters, and the remedy", returns=answers.DOCTOR),
-        Route("POST", "/api/v1/doctor/{id}/fix", fix, "doctor:fix", "Let the doctor mend one finding", returns=answers.DONE),
+        Route("POST", "/api/v1/doctor/{id}/fix", fix, "doctor:fix", "Let the doctor mend one finding", returns=answers.DONE, confirm="what cannot be taken back"),
         Route("POST", "/api/v1/doctor/{id}/undo", undo, "doctor:fix", "Take back what the doctor mended", returns=answers.DONE),
         Route("GET", "/api/v1/doctor/report", report, "config:read", "Checks, states and settings without secrets, to hand on", returns=answers.REPORT),
     )  # fmt: skip

@@ -83,6 +83,7 @@ def installed_routes(host: Host) -> tuple[Route, ...]:
             "plugins:write",
             "Go back to the plugins before the last installation or removal, with the next start",
             returns=answers.WENT_BACK,
+            confirm=True,
         ),
         Route(
             "POST",
@@ -91,6 +92,7 @@ def installed_routes(host: Host) -> tuple[Route, ...]:
             "plugins:write",
             "Try other people's plugins again with the next start",
             returns=answers.LEFT,
+            confirm=True,
         ),
     )
 

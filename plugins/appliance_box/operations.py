@@ -132,7 +132,7 @@ def box_routes(o: Operations) -> tuple[Route, ...]:
         does("settings/confirm", o.confirm, "Keep a change that waits for it", answers.CONFIRMED, bodies.Confirmation),
         does("settings/go-back", o.go_back, "Take a change that waits back", answers.GONE_BACK, bodies.Confirmation),
         does("preseed/dismiss", o.dismiss, "Forget what was wrong with the settings of the first start", answers.DISMISSED),
-        does("restart", o.restart, "Restart the box", answers.ASKED),
+        does("restart", o.restart, "Restart the box", answers.ASKED, confirm=True),
         does("power-off", o.power_off, "Switch the box off", answers.ASKED, confirm=True),
         does("reset", o.reset, "Erase everything and start as new", answers.RESET, bodies.Reset, confirm=True),
     )  # fmt: skip

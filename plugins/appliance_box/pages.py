@@ -11,7 +11,7 @@ from appliance.api.context import SetupContext
 from appliance.api.contrib import Menu, Route
 from appliance.api.errors import ApiError
 from appliance.api.http import Reply, Request
-from appliance.api.pages import refusal
+from appliance.api.pages import ask_confirmed, refusal
 from appliance.api.services import Frame
 from appliance.core.routes import RouteTable
 from appliance_box import forms
@@ -33,7 +33,10 @@ class Pages:
 
     # -- looking ----------------------------------------------------------------------------------------------------
 
-    async def box(self, request: Request, *, why: str = "", said: str = "", status: int = 200) -> Reply:
+    async def box(
+        self, request: Request, *, why: str = "", said: str = "", tried: str = "", form: Mapping[str, str] | None = None,
+        fields: Mapping[str, str] | None = None, status: int = 200,
+    ) -> Reply:  # fmt: skip
         about = await self._get(request, "/api/v1/box")
         machine = await self._frame.ask(request, "GET", "/api/v1/machine")
         health = (await self._frame.ask(request, "GET", "/api/v1/health")).value
@@ -44,7 +47,7 @@ class Pages:
             may_admin=request.actor.may("box:admin"), may_bundle=request.actor.may("config:read"),
             may_backup=request.actor.may("backup:create"), may_plugins=request.actor.may("plugins:write"),
             may_updates=request.actor.may("updates:read"),
-            ask_password=not request.actor.confirmed,
+            ask_password=not request.actor.confirmed, tried=tried, form=form or {}, fields=fields or {},
         )  # fmt: skip
 
     async def network(
@@ -78,14 +81,12 @@ class Pages:
         """Give the password for the forms that need it, and come back."""
         form = forms.read(request)
         where = form.get("back", "/box")
-        where = where if where in ("/box", "/box/network", "/box/backup") else "/box"
+        where = where if where in ("/box", "/box/backup") else "/box"
         reply = await self._frame.ask(
             request, "POST", "/api/v1/session/confirm", body={"password": form.get("my_password", "")}
         )
         if reply.status >= 300:
             why, status = refusal(reply)[0], reply.status
-            if where == "/box/network":
-                return await self.network(request, why=why, status=status)
             return await (self.box if where == "/box" else self.backup)(request, why=why, status=status)
         return _redirect(where)
 
@@ -105,16 +106,17 @@ class Pages:
         }.get(what, ("", None, ""))
         if not path:
             return await self.box(request, why="there is no such button", status=404)
-        reply = await self._frame.ask(request, "POST", path, body=body)
+        reply = await ask_confirmed(self._frame, request, form, "POST", path, body)
         if reply.status >= 300:
-            return await self.box(request, why=refusal(reply)[0], status=reply.status)
+            why, fields = refusal(reply)
+            return await self.box(request, why=why, tried=what, form=form, fields=fields, status=reply.status)
         return await self.box(request, said=_SAID[said])
 
     async def change(self, request: Request) -> Reply:
         form = forms.read(request)
         about = await self._get(request, "/api/v1/box")
         body = {"settings": forms.settings_of(form, about["settings"] or {}), "confirm_s": _CONFIRM_S}
-        reply = await self._frame.ask(request, "POST", "/api/v1/box/settings", body=body)
+        reply = await ask_confirmed(self._frame, request, form, "POST", "/api/v1/box/settings", body)
         if reply.status >= 300:
             why, fields = refusal(reply)
             return await self.network(request, form=form, why=why, fields=fields, status=reply.status)

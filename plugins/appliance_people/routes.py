@@ -147,6 +147,7 @@ def api_routes(o: Operations) -> tuple[Route, ...]:
             "users:write",
             "Let a user or an address try again at once",
             body=bodies.Unlock,
+            confirm=True,
             returns=answers.UNLOCKED,
         ),
         Route(

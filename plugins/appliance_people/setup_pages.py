@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from appliance.api.contrib import Route
-from appliance.api.pages import refusal
+from appliance.api.pages import ask_confirmed, refusal
 from appliance.api.services import Frame
 from appliance.core.routes import Reply, Request
 from appliance_people.forms import chosen, read, redirect
@@ -61,7 +61,9 @@ class SetupPages:
             wanted["plugins.dns.zone"] = form["zone"]
         wanted |= {f"plugins.{key}.enabled": key in roles for key in on if (key in roles) != on[key]}
         if wanted:
-            reply = await self._frame.ask(request, "PATCH", "/api/v1/config", body={"set": wanted})
+            reply = await ask_confirmed(
+                self._frame, request, form, "PATCH", "/api/v1/config", {"set": wanted}
+            )
             if reply.status >= 300:
                 why, fields = refusal(reply)
                 shown = {key: key in roles for key in on}
@@ -89,7 +91,7 @@ class SetupPages:
             request, "people/setup_pool.html", "Name and roles", topic="security", status=status,
             same=[("API", 'PATCH /api/v1/config {"set": {"plugins.dns.zone": "..."}}')],
             zone=zone, roles=[(key, name, text, on[key]) for key, name, text in ROLES_OF_BOX if key in on], named="dns" in on,
-            why=why, fields=fields or {}, restores=(await self._states(request)).get("box") == "running",
+            why=why, fields=fields or {}, ask_password=bool(why) and not request.actor.confirmed, restores=(await self._states(request)).get("box") == "running",
         )  # fmt: skip
 
     async def server_form(self, request: Request) -> Reply:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from appliance.api.errors import ApiError, NotFound
 from appliance.api.foreign import json_text
-from appliance.api.pages import refusal
+from appliance.api.pages import ask_confirmed, refusal
 from appliance.core.routes import Reply, Request
 from appliance_web.actions import read_form, redirect
 from appliance_web.site import Site
@@ -33,6 +33,7 @@ class Check:
     commands: Sequence[str]
     says: str
     root: bool
+    for_good: bool
 
 
 class DoctorPage:
@@ -56,14 +57,15 @@ class DoctorPage:
             may_report=request.actor.may("config:read"),
         )  # fmt: skip
 
-    async def confirm(self, request: Request) -> Reply:
-        """Say what mending will do, and ask."""
+    async def confirm(self, request: Request, *, why: str = "", wrong: str = "", status: int = 200) -> Reply:
+        """Say what mending will do, and ask; also again, when it was refused."""
         key = request.params["id"]
         found = next((check(c) for c in (await self._examine(request))["checks"] if c["id"] == key), None)
         if found is None or not found.says:
             raise NotFound("there is nothing to mend about that any more")
         return await self._site.page(
-            request, "doctor_fix.html", "Mend", topic="doctor", check=found,
+            request, "doctor_fix.html", "Mend", topic="doctor", check=found, status=status,
+            why=why, wrong=wrong, ask_password=found.for_good and not request.actor.confirmed,
             same=[("CLI", f"{'sudo ' * found.root}timeball doctor --fix {found.id}")],
         )  # fmt: skip
 
@@ -85,10 +87,15 @@ class DoctorPage:
         return Reply(json_text(reply.value), headers=headers, content_type="text/plain")
 
     async def _do(self, request: Request, verb: str) -> Reply:
-        read_form(request)
-        key = quote(request.params["id"], safe="")
-        reply = await self._site.operations.ask(request, "POST", f"/api/v1/doctor/{key}/{verb}")
+        form = read_form(request)
+        path = f"/api/v1/doctor/{quote(request.params['id'], safe='')}/{verb}"
+        reply = await ask_confirmed(self._site.operations, request, form, "POST", path, None)
         if reply.status >= 300:
+            why, fields = refusal(reply)
+            if verb == "fix" and reply.status != NotFound.status:
+                return await self.confirm(
+                    request, why=why, wrong=fields.get("password", ""), status=reply.status
+                )
             raise _as_error(reply)
         return redirect(f"/doctor?done={'mended' if verb == 'fix' else 'unmended'}")
 
@@ -115,6 +122,7 @@ def check(value: Mapping[str, Any]) -> Check:
         commands=[str(line) for line in value["commands"]],
         says=str(fix.get("says", "")),
         root=bool(fix.get("root")),
+        for_good=bool(fix) and not fix.get("undo"),
     )
 
 

@@ -6,12 +6,12 @@ import json
 import secrets
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qs, quote
 
 from appliance.api.errors import ApiError, Invalid, NotFound
-from appliance.api.pages import refusal
+from appliance.api.pages import ask_confirmed, refusal
 from appliance.core.routes import Reply, Request
 from appliance.dataplane.interface import Endpoint
 from appliance_web.actions import redirect
@@ -27,6 +27,8 @@ FORM_BYTES = 2_000_000
 _MOST_FIELDS = 20_000
 #: Previews that somebody may still press the button of.
 _MOST_PROPOSALS = 64
+#: Codes of refusals that are about the password and not about the change.
+_OF_THE_PASSWORD = ("confirm_password", "too_often")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,17 @@ class Proposal:
     table: str
     body: Mapping[str, Any]
     undoes: int = 0
+    title: str = ""
+
+    @property
+    def method(self) -> str:
+        """Of the operation that makes it."""
+        return "POST" if self.undoes else "PATCH"
+
+    @property
+    def path(self) -> str:
+        """Of the operation that makes it."""
+        return f"/api/v1/config/changes/{self.undoes}/undo" if self.undoes else "/api/v1/config"
 
 
 class Settings:
@@ -139,20 +152,19 @@ class Settings:
 
     async def apply(self, request: Request) -> Reply:
         """Do what was shown."""
-        key = next(iter(read_form(request).get("proposal", ())), "")
-        proposal = self._proposals.pop(key, None)
+        form = {name: values[-1] for name, values in read_form(request).items()}
+        proposal = self._proposals.pop(form.get("proposal", ""), None)
         if proposal is None:
             raise NotFound(
                 "this preview is not there any more: it was done already, or the appliance started again since. "
                 "The history of the settings shows what was changed"
             )
-        if proposal.undoes:
-            path = f"/api/v1/config/changes/{proposal.undoes}/undo"
-            body: dict[str, Any] = {}
-            reply = await self.site.operations.ask(request, "POST", path, body=body)
-        else:
-            reply = await self.site.operations.ask(request, "PATCH", "/api/v1/config", body=proposal.body)
+        reply = await ask_confirmed(
+            self.site.operations, request, form, proposal.method, proposal.path, proposal.body
+        )
         if reply.status >= 300:
+            if (again := await self._asked_again(request, proposal, reply)) is not None:
+                return again
             if proposal.table:
                 return await self._refused(
                     request, await self.about(request, proposal.table), proposal, reply, None
@@ -182,6 +194,21 @@ class Settings:
 
     # -- parts ------------------------------------------------------------------------------------------------------
 
+    async def _asked_again(self, request: Request, proposal: Proposal, reply: Reply) -> Reply | None:
+        """The preview once more, when the password was missing or not taken; None when it is refused for another reason."""
+        why, errors = refusal(reply)
+        if reply.value.get("code") not in _OF_THE_PASSWORD and errors.keys() != {"password"}:
+            return None
+        shown = await self.site.operations.ask(
+            request, proposal.method, proposal.path, body={**proposal.body, "dry_run": True}
+        )
+        if shown.status >= 300:
+            return None
+        wrong = errors.get("password", "")
+        return await self._preview_page(
+            request, proposal, shown.value, proposal.title, why=why, wrong=wrong, status=reply.status
+        )
+
     async def _preview(
         self, request: Request, about: Mapping[str, Any], proposal: Proposal, form: reading.Form | None
     ) -> Reply:
@@ -207,14 +234,15 @@ class Settings:
         return {error_path(key, about["table"]): text for key, text in found.items()}
 
     async def _preview_page(
-        self, request: Request, proposal: Proposal, planned: Mapping[str, Any], title: str
-    ) -> Reply:
+        self, request: Request, proposal: Proposal, planned: Mapping[str, Any], title: str, *, why: str = "",
+        wrong: str = "", status: int = 200,
+    ) -> Reply:  # fmt: skip
         key = secrets.token_urlsafe(16)
-        self._proposals[key] = proposal
+        self._proposals[key] = replace(proposal, title=title)
         while len(self._proposals) > _MOST_PROPOSALS:
             self._proposals.popitem(last=False)
         return await self.site.page(
-            request, "settings_preview.html", title, here="/settings", topic="configuration",
+            request, "settings_preview.html", title, here="/settings", topic="configuration", status=status,
             title_said=title,
             key=key,
             table=proposal.table,
@@ -223,6 +251,10 @@ class Settings:
             effects=view.effects(planned["effects"]),
             locks_out=planned["locks_out"],
             confirm_s=planned["confirm_s"],
+            needs_password=planned["needs_password"],
+            ask_password=bool(planned["needs_password"]) and not request.actor.confirmed,
+            why=why,
+            wrong=wrong,
         )  # fmt: skip
 
     async def _refused(self, request: Request, about: Mapping[str, Any], proposal: Proposal, reply: Reply,

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from appliance.api.context import SetupContext
 from appliance.api.contrib import Route
-from appliance.api.errors import ApiError, Invalid, NotFound, Unconfirmed
+from appliance.api.errors import ApiError, Invalid, NotFound
 from appliance.core.routes import Reply, Request
 from appliance_web.front import Front
 from appliance_web.tls.keeper import Keeper
@@ -59,8 +59,8 @@ class Operations:
 
     async def renew(self, request: Request) -> dict[str, Any]:
         body: Renewal = request.body
-        if body.authority and not request.actor.confirmed:
-            raise Unconfirmed("a new authority, which everybody has to trust anew, needs your password again")
+        if body.authority:
+            request.needs_password("a new authority, which everybody has to trust anew,")
         keeper = _running(self._front)
         request.note.target, request.note.before = "certificate", self._fingerprints()
         await asyncio.to_thread(lambda: keeper.renew(authority=body.authority))
@@ -181,7 +181,8 @@ def tls_routes(ctx: SetupContext) -> tuple[Route, ...]:
     path = "/api/v1/tls"
     return (
         Route("GET", path, op.show, "box:read", "The certificate that is served, and the box's authority", returns=_SHOWN),
-        Route("POST", f"{path}/renew", op.renew, "config:write", "A new certificate of the box's own", body=Renewal, returns=_SHOWN),
+        Route("POST", f"{path}/renew", op.renew, "config:write", "A new certificate of the box's own", body=Renewal, returns=_SHOWN,
+              confirm="a new authority"),
         Route(
             "PUT", f"{path}/certificate", op.upload, "config:write", "Serve a certificate of your own",
             body=OwnCertificate, returns=_SHOWN, max_body=3 * MOST_BYTES, secret=True, confirm=True,

@@ -25,6 +25,7 @@ class Operation:
 
     Attributes:
         anchor: its place on the page.
+        confirm: what of it wants the password of the last minutes: "all" of it, the part in words, or "".
         fields: parameters, then fields of the body.
         answers: (status, what) pairs.
         shape: JSON Schema of the answer, or "".
@@ -35,6 +36,7 @@ class Operation:
     path: str
     summary: str
     scope: str
+    confirm: str
     fields: tuple[Field, ...]
     kinds: str
     answers: tuple[tuple[str, str], ...]
@@ -65,8 +67,9 @@ def _operation(document: Mapping[str, Any], path: str, method: str, one: Mapping
     shape = next(
         (kind["schema"] for name, kind in content.items() if "json" in name and kind["schema"]), None
     )
+    confirm = one.get("x-confirm", "")
     return Operation(
-        one["operationId"], method, path, one["summary"], one["x-scope"], tuple(fields), ", ".join(content),
+        one["operationId"], method, path, one["summary"], one["x-scope"], "all" if confirm is True else confirm, tuple(fields), ", ".join(content),
         tuple((status, _followed(document, reply)["description"]) for status, reply in one["responses"].items()),
         json.dumps(_followed(document, shape), indent=1) if shape else "",
     )  # fmt: skip

@@ -7,6 +7,7 @@ import re
 import sqlite3
 import tarfile
 from contextlib import asynccontextmanager, closing
+from dataclasses import replace
 
 import aiohttp
 import pytest
@@ -15,6 +16,7 @@ from appliance.api.model import Level, Problem
 from appliance.core.swapping import Exchange
 from appliance_box import keeping, told
 from appliance_box.backup import lasting, sealing
+from appliance_people.people import People
 from appliance_web import machine as web_machine
 from tests.plugins.box.bed import machine
 from tests.plugins.box.test_box_preseed import KEY
@@ -354,3 +356,46 @@ async def test_who_only_looks_cannot_change_and_strangers_see_nothing(tmp_path) 
         ):
             async with session.post(box.base + path, headers={"Origin": box.base}) as reply:
                 assert reply.status == 401
+
+
+async def test_the_forms_of_the_box_take_the_password_with_them_and_keep_what_was_typed(
+    tmp_path, image
+) -> None:
+    async with owner(tmp_path, image.config) as me:
+        people = me.box.app.service(People)
+
+        def long_ago() -> None:
+            for key, session in people.sessions.items():
+                people.sessions[key] = replace(session, confirmed=-1e9)
+
+        long_ago()
+        _, text = await me.get("/box")
+        assert text.count('name="my_password"') == 2, "one for the power, one for the reset"
+        for what, password, status in (
+            ("restart", "", 403),
+            ("power-off", "wrong one entirely", 422),
+            ("reset", "", 403),
+            ("reset", "wrong one entirely", 422),
+        ):
+            form = {"confirm": "erase everything", "my_password": password}
+            found, body = await me.post(f"/box/do/{what}", form)
+            text = body.decode()
+            assert (found, text.count('aria-invalid="true"')) == (status, int(status == 422))
+            assert ('value="erase everything"' in text) == (what == "reset")
+        assert not [ran for ran in image.ran if ran[0] == "systemctl"]
+        _, text = await me.get("/box/network")
+        assert 'name="my_password"' in text
+        form = {**NETWORK, "host_name": "north"}
+        status, body = await me.post("/box/network", form)
+        assert (status, 'value="north"' in body.decode()) == (403, True)
+        status, body = await me.post("/box/network", form | {"my_password": OWNER_PASSWORD})
+        assert status == 200, body
+        assert "A change waits for you" in body.decode()
+        long_ago()
+        status, _ = await me.post("/box/do/restart", {"my_password": OWNER_PASSWORD})
+        assert status == 200
+        assert ("systemctl", "--no-block", "reboot") in image.ran
+        # It was taken, and is not asked for again, although the words were wrong.
+        long_ago()
+        status, body = await me.post("/box/do/reset", {"confirm": "yes", "my_password": OWNER_PASSWORD})
+        assert (status, b"my_password" in body) == (422, False)

@@ -15,6 +15,7 @@ from appliance.api.actor import local
 from appliance.api.services import Identity
 from appliance.core.clock import Clock, FakeClock
 from appliance.core.routes import Reply, Request, RouteTable
+from appliance.host.changes import Patience
 from appliance.testing import RunningAppliance, running
 from appliance_people.claim import Claim
 from appliance_people.people import People
@@ -180,11 +181,13 @@ async def box(
     config_file: Path | None = None,
     provide: Mapping[type, object] | None = None,
     clock: Clock | None = None,
+    patience: Patience | None = None,
 ) -> AsyncIterator[Box]:
     """Run the box; on a clock that only moves when told, unless another is given."""
     clock = clock or FakeClock()
     async with running(
-        list(plugins), config, state_dir=tmp_path, clock=clock, config_file=config_file, provide=provide
-    ) as app:
+        list(plugins), config, state_dir=tmp_path, clock=clock, config_file=config_file, provide=provide,
+        patience=patience,
+    ) as app:  # fmt: skip
         await app.until_running("people")
         yield Box(app, clock)
