@@ -19,7 +19,7 @@ import sqlite_utils
 from appliance.api.contrib import Retention, Rollup
 from appliance.store.batch import quoted
 
-#: Rows of one transaction: an hour of 1,000 members, so that the page of each series is written once; some 50 ms.
+#: Rows of one transaction: an hour of 1,000 members, so that the page of each series is written once; some 100 ms.
 SLICE_ROWS: Final = 10_000
 
 POSITIONS: Final = """

@@ -129,7 +129,9 @@ class Source:
         for start, (n, low, _, high) in self._figures(rows, name):
             known = of_summary(n, low, high)
             if known is None and n:
-                blob = bytes.fromhex(kept.get(start) or "") + pack(waiting.get(start, ()))
+                blob = bytes.fromhex(kept.get(start) or "")
+                if start in waiting:
+                    blob += pack(waiting[start])
                 known = of_words(words_of(blob), n, low, high)
             found.append(known)
         return found

@@ -7,7 +7,7 @@ neighbours: `statistics.quantiles(values, n=10, method="inclusive")`. Of one val
 its values in classes whose ends grow by a fixed factor: a value is known to within 1 %, whatever was merged in which order, and
 2 bytes are enough for each class that something fell into. Each is a little-endian 16-bit word: the upper 12 bits are the class,
 in the order of the values; the lower four say how many, as a power of two (288 values in one class are two words: 256 and 32).
-Words side by side are counts added: blobs are merged by putting one behind the other.
+Words side by side, in any order, are counts added: blobs are merged by putting one behind the other, and tidied when that gets long.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ _ZERO: Final = 1 << 11
 #: Classes on either side; the outermost begins at 6e9 (190 years in seconds) and takes in all that lies beyond.
 _MOST: Final = _ZERO - 1
 _TENTHS: Final = (1, 5, 9)
+#: So many values are written one by one, and blobs of so many words are not tidied when they are merged: that costs more than it saves.
+_FEW: Final = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,32 +76,34 @@ def of_words(words: Sequence[int], n: int, low: float, high: float) -> Quantiles
         None when the words do not count all `n`: a part was summarised before this was kept.
     """
     ordered = sorted(words)
-    # Mostly every word counts one value, and the n-th word is the n-th value.
-    single = len(ordered) == n and not any(word & 15 for word in ordered)
-    ends = [] if single else list(accumulate(1 << (word & 15) for word in ordered))
-    if not single and (not ends or ends[-1] != n):
+    # Each word counts one value at least: as many words as values, and the n-th word is the n-th value.
+    ends = [] if len(ordered) == n else list(accumulate([1 << (word & 15) for word in ordered]))
+    if len(ordered) != n and (not ends or ends[-1] != n):
         return None
-
-    def value(at: int) -> float:
-        return min(max(_value(ordered[at if single else bisect_right(ends, at)] >> 4), low), high)
-
     found = []
     for tenth in _TENTHS:
         at, part = divmod(tenth * (n - 1), 10)
-        below = value(at)
-        found.append(_between(below, value(at + 1), part) if part else below)
+        one = ordered[bisect_right(ends, at) if ends else at] >> 4
+        other = ordered[bisect_right(ends, at + 1) if ends else at + 1] >> 4 if part else one
+        value = _value(one) if one == other else _between(_value(one), _value(other), part)
+        found.append(min(max(value, low), high))
     return Quantiles(*found)
 
 
 def pack(values: Iterable[float]) -> bytes:
     """What a roll-up keeps of some values; NaN has no place and is left out."""
-    return _packed(Counter(_class(value) for value in values if not math.isnan(value)))
+    classes = [_class(value) for value in values if not math.isnan(value)]
+    if len(classes) > _FEW:
+        return _packed(Counter(classes))
+    return struct.pack(f"<{len(classes)}H", *[of_class << 4 for of_class in classes])
 
 
 def merged(one: bytes | None, other: bytes | None) -> bytes | None:
     """What a roll-up keeps of both."""
     if not one or not other:
         return one or other
+    if len(one) + len(other) <= 2 * _FEW:
+        return one + other
     counts: Counter[int] = Counter()
     for word in words_of(one + other):
         counts[word >> 4] += 1 << (word & 15)

@@ -12,7 +12,7 @@ from pydantic import Field
 from appliance.api.config import PluginConfig
 from appliance.api.errors import Invalid, NotFound
 from appliance.api.services import Members
-from appliance.api.shapes import NUMBER, TEXT, list_of, maybe, obj, said
+from appliance.api.shapes import FLAG, NUMBER, TEXT, TEXTS, list_of, maybe, obj, said
 from appliance.core.routes import Request
 from appliance_web.charts import Thresholds
 from appliance_web.site import Site
@@ -50,8 +50,13 @@ CHART = obj({
         "offset": obj({**_AXIS, "knee": said(NUMBER, "linear up to it, logarithmic far above it")}),
         "rtt": obj(_AXIS), "score": obj(_AXIS),
     }),
-    "series": list_of(obj({"monitor": TEXT, **dict.fromkeys(picture.COLUMNS, _COLUMN)})),
-    "marks": list_of(obj({"ts": NUMBER, "kind": TEXT, "text": TEXT})),
+    "legend": said(TEXT, "what a point of the offsets is, in words; empty without one"),
+    "offsets": said(list_of(obj({"columns": TEXTS, "words": TEXTS, "old": FLAG})), "what is drawn: a line, the ends of its band, their names"),
+    "series": list_of(obj(
+        {"monitor": TEXT, **dict.fromkeys(picture.COLUMNS, _COLUMN)},
+        dict.fromkeys(picture.OLD_COLUMNS, said(_COLUMN, "of summaries from before medians were kept")),
+    )),
+    "marks": list_of(obj({"ts": NUMBER, "kind": TEXT, "letter": TEXT, "text": TEXT})),
 })  # fmt: skip
 
 

@@ -152,6 +152,8 @@ class ServerPage:
             limits=limits,
             marks=drawn.marks,
             offset_chart=charts.offset_chart(points, span, limits, flags=flags),
+            offset_legend=charts.offset_legend(points),
+            summed=any(p.span_s for p in points),
             score_chart=charts.score_chart(points, span, limits),
             rtt_chart=charts.rtt_chart(points, span),
             strips=[

@@ -6,8 +6,9 @@ outer `<svg>` has no viewBox, and what needs a path lives in an inner one that s
 
 from __future__ import annotations
 
-from appliance_web.charts.history import Flag, Thresholds, offset_chart, rtt_chart, score_chart
+from appliance_web.charts.history import Thresholds, rtt_chart, score_chart
 from appliance_web.charts.marks import dot_plot, history, share_bar, sparkline, strip
+from appliance_web.charts.offset import Flag, offset_chart, offset_legend
 
 __all__ = [
     "Flag",
@@ -15,6 +16,7 @@ __all__ = [
     "dot_plot",
     "history",
     "offset_chart",
+    "offset_legend",
     "rtt_chart",
     "score_chart",
     "share_bar",

@@ -4,7 +4,7 @@
 (() => {
   const section = document.getElementById("history"), node = (kind) => section.querySelector(`[data-plot=${kind}]`);
   const tools = section.querySelector(".zoom"), both = tools.querySelector("[name=classic]");
-  const SHORTEST_S = 10, DASHES = [[], [7, 4], [2, 3], [10, 3, 2, 3]], COLUMNS = ["offset_s", "offset_min_s", "offset_max_s", "rtt_s", "score"];
+  const SHORTEST_S = 10, DASHES = [[], [7, 4], [2, 3], [10, 3, 2, 3]];
   let data, whole, at, plots = [], zoomed = false, asked = 0;
 
   // -- words and colours: the same as on the server ------------------------------------------------------------------
@@ -40,9 +40,9 @@
     for (const one of data.series) {
       one.ts.forEach((ts, i) => {
         if (!one.n[i] || ts < min || ts > max) return;
-        const x = u.valToPos(ts, "x", true), value = one.offset_s[i];
+        const x = u.valToPos(ts, "x", true), value = one.offset_median_s[i] ?? one.offset_s[i];
         if (value == null) { lost.moveTo(x, floor - 12 * px); lost.lineTo(x, floor - 2 * px); return; }
-        const y = u.valToPos(value, "y", true), size = Math.abs(value), kind = size <= good ? 0 : size <= limit ? 1 : 2, r = SHAPES[kind][1] * px;
+        const y = u.valToPos(value, "y", true), size = Math.abs(value), kind = size <= good ? 0 : size <= limit ? 1 : 2, r = SHAPES[kind][1] * px * (data.step_s ? 0.7 : 1);  // smaller over a band
         if (kind) paths[kind].rect(x - r, y - r, 2 * r, 2 * r);
         else { paths[0].moveTo(x + r, y); paths[0].arc(x, y, r, 0, 7); }
       });
@@ -50,7 +50,6 @@
     paths.forEach((path, kind) => { ctx.fillStyle = look(SHAPES[kind][0]); ctx.fill(path); });
     ctx.strokeStyle = look("failing"); ctx.lineWidth = 2 * px; ctx.stroke(lost);
   });
-  const LETTERS = { kiss: "K", leap: "L", stratum: "S", in: "↑", out: "↓" };
   const flags = painting((u, ctx, box, px) => {
     ctx.font = `600 ${11 * px}px ${look("text")}`; ctx.textAlign = "center"; ctx.textBaseline = "middle"; ctx.lineWidth = px;
     for (const mark of data.marks) {
@@ -60,7 +59,7 @@
       ctx.beginPath(); ctx.moveTo(x, box.top); ctx.lineTo(x, box.top + box.height); ctx.stroke();
       if (u.kind === "rtt") continue;
       ctx.globalAlpha = 1; ctx.beginPath(); ctx.arc(x, box.top + 8 * px, 8 * px, 0, 7); ctx.fill();
-      ctx.fillStyle = look("card"); ctx.fillText(LETTERS[mark.kind], x, box.top + 8.5 * px);
+      ctx.fillStyle = look("card"); ctx.fillText(mark.letter, x, box.top + 8.5 * px);
     }
   });
   function near(u) {  // the marks under the cursor, in words
@@ -75,12 +74,13 @@
     return step >= 86400 || text.slice(11, 16) === "00:00" ? text.slice(5, 10) : text.slice(11, step < 60 ? 19 : 16);
   });
   function plot(kind, height) {
-    const here = node(kind), classic = kind === "offset" && both.checked, table = uPlot.join(data.series.map((one) => [one.ts, ...COLUMNS.map((name) => one[name])]));
+    const here = node(kind), classic = kind === "offset" && both.checked, names = Object.keys(data.series[0]).slice(1);  // without the monitor
+    const table = uPlot.join(data.series.map((one) => [one.ts, ...names.map((name) => one[name])]));
     const rows = [table[0]], series = [{ label: `Time (${timeball.zone()})`, value: (u, ts) => (ts == null ? "–" : moment(ts)) }];
     const scales = { x: { range: () => [at.from, at.to] } }, axes = [axis({ space: 70, size: 26, values: clock })], spans = [];
     // One line. Where only other monitors have points the table says undefined, which joins neighbours; null breaks the line.
     const add = (i, column, label, more) => {
-      rows.push(table[1 + i * COLUMNS.length + COLUMNS.indexOf(column)]);
+      rows.push(table[1 + i * names.length + names.indexOf(column)]);
       series.push({
         label: data.series[1] ? `${label}, ${data.series[i].monitor}` : label, stroke: tone(i), dash: DASHES[i % 4], points: { show: false },
         value: (u, value) => (value == null ? "–" : column === "score" ? fixed(value, 1) : seconds(value, kind === "rtt" ? "" : "+")), ...more,
@@ -88,11 +88,10 @@
     };
     const draw = {
       offset(i) {
-        if (data.step_s) {
-          add(i, "offset_max_s", "Highest", { width: 0 }); add(i, "offset_min_s", "Lowest", { width: 0 });
-          spans.push({ series: [rows.length - 2, rows.length - 1], fill: thin(tone(i), 22) });
+        for (const { columns, words, old } of data.offsets) {  // a line, and the ends of its band
+          columns.forEach((column, k) => add(i, column, words[k], k ? { width: 0 } : { stroke: thin(tone(i), 45), dash: old ? [2, 3] : DASHES[i % 4] }));
+          if (columns[1]) spans.push({ series: [rows.length - 1, rows.length - 2], fill: thin(tone(i), old ? 16 : 34) });
         }
-        add(i, "offset_s", data.step_s ? "Mean offset" : "Offset", { stroke: thin(tone(i), 45) });
       },
       rtt(i) { add(i, "rtt_s", "Round trip", { width: 1.2, points: { show: true, size: 3.5, width: 0, fill: tone(i) } }); },
       score(i, scale) { add(i, "score", "Score", { scale, stroke: classic ? look("ball") : tone(i), width: 2, spanGaps: true, paths: uPlot.paths.stepped({ align: 1 }) }); },
@@ -146,6 +145,7 @@
       const found = await reply.json();
       if (!found.series.length) return;
       data = found;
+      section.querySelector(".legend").textContent = found.legend;
       at = zoomed ? { from, to } : (whole = found);
       build();
       tools.hidden = false;

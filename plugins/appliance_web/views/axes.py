@@ -12,27 +12,29 @@ from appliance_web.views.standing import number
 
 #: Pixels between the ends of the script's offset chart, and the least between two of its ticks.
 _HEIGHT, _ROOM = 240.0, 15.0
-_OFFSETS = ("offset_s", "offset_min_s", "offset_max_s")
 
 
-def axes(series: Sequence[Mapping[str, Any]], lines: Thresholds | None) -> dict[str, Any]:
+def axes(
+    series: Sequence[Mapping[str, Any]], offsets: Sequence[float], lines: Thresholds | None
+) -> dict[str, Any]:
     """Of each chart: where its axis ends (`low`, `high`), where its ticks are (`at`), and what is written there (`words`).
 
     The offset's axis has a `knee` too: linear up to it, logarithmic far above it.
 
     Args:
         series: one for each monitor, in columns.
+        offsets: all that are drawn.
         lines: the scorer's, or None when it cannot be asked.
     """
     return {
-        "offset": _offset(_values(series, *_OFFSETS), lines),
+        "offset": _offset(offsets, lines),
         "rtt": _rtt(_values(series, "rtt_s")),
         "score": _score(_values(series, "score"), lines),
     }
 
 
-def _values(series: Sequence[Mapping[str, Any]], *columns: str) -> list[float]:
-    found = (number(v) for one in series for name in columns for v in one[name])
+def _values(series: Sequence[Mapping[str, Any]], column: str) -> list[float]:
+    found = (number(v) for one in series for v in one[column])
     return [v for v in found if v is not None]
 
 

@@ -109,7 +109,7 @@ _CELL: Mapping[str, Shape] = {"good": "ok", "fair": "degraded", "bad": "failing"
 
 
 def cell(offset_s: float | None, limits: Thresholds | None) -> Shape:
-    """How a single probe looks in a strip."""
+    """How an offset looks in a strip."""
     return "failing" if offset_s is None else _CELL[classed(offset_s, limits)]
 
 
@@ -124,13 +124,16 @@ def cell_count(found: Iterable[Sequence[Point]]) -> int:
 def cells(
     found: Sequence[Point], start: float, end: float, limits: Thresholds | None, number: int = CELLS
 ) -> list[str]:
-    """The window cut into cells, each with the worst of what was seen in it: "ok", "degraded", "failing", "none"."""
+    """The window cut into cells, each with the worst of what was seen in it: "ok", "degraded", "failing", "none".
+
+    Of many probes in one point their median counts, as in the chart.
+    """
     worst = ["none"] * number
     for p in found:
         at = int((p.ts - start) / (end - start) * number)
         if not 0 <= at < number:
             continue
-        seen = "failing" if p.offset_s is None else _CELL[classed(p.offset_s, limits)]
+        seen = cell(p.shown_s, limits)
         if _RANK[seen] > _RANK[worst[at]]:
             worst[at] = seen
     return worst

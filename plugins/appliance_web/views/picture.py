@@ -8,15 +8,29 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from appliance.api.model import Level
-from appliance_web.charts import Thresholds
+from appliance_web.charts import Thresholds, offset_legend
 from appliance_web.charts.history import Point
+from appliance_web.charts.offset import drawn_values, letter
 from appliance_web.journal import Entry
 from appliance_web.views.axes import axes
 from appliance_web.views.standing import number
 
 #: A picture is never drawn from more points than this for each series: what a slow phone draws in a blink.
 MOST_POINTS = 1500
-COLUMNS = ("ts", "n", "offset_s", "offset_min_s", "offset_max_s", "rtt_s", "score")
+COLUMNS = (
+    "ts", "n", "offset_s", "offset_min_s", "offset_max_s", "offset_p10_s", "offset_median_s", "offset_p90_s", "rtt_s", "score",
+)  # fmt: skip
+#: What a line of the offsets and the ends of its band are called, and the columns with their values.
+_SINGLE = {"columns": ["offset_s"], "words": ["Offset"], "old": False}
+_MEDIAN = {
+    "columns": ["offset_median_s", "offset_p10_s", "offset_p90_s"], "words": ["Median offset", "10 %", "90 %"], "old": False,
+}  # fmt: skip
+_OLD = {
+    "columns": ["old_mean_s", "old_lowest_s", "old_highest_s"], "words": ["Mean offset", "Lowest", "Highest"], "old": True,
+}  # fmt: skip
+#: Columns that a series has only where there are summaries of before medians were kept: what these have in its place.
+OLD_COLUMNS = {"old_mean_s": "offset_s", "old_lowest_s": "offset_min_s", "old_highest_s": "offset_max_s"}
+_QUANTILES = ("offset_p10_s", "offset_median_s", "offset_p90_s")
 #: What a mark may be; anything else is left out.
 KINDS = ("kiss", "leap", "stratum", "in", "out")
 
@@ -41,12 +55,15 @@ def series_of_columns(value: Mapping[str, Any]) -> list[dict[str, Any]]:
     found = value.get("columns")
     if not isinstance(found, Mapping):
         return []
-    return [
-        {
-            "monitor": str(value.get("monitor") or "local"),
-            **{name: list(found.get(name) or ()) for name in COLUMNS},
-        }
-    ]
+    columns = {name: list(found.get(name) or ()) for name in COLUMNS}
+    for name in (
+        _QUANTILES
+    ):  # a monitor may not know them: of one probe they are its offset, of several nobody knows them
+        columns[name] = columns[name] or [
+            offset_s if n == 1 else None
+            for n, offset_s in zip(columns["n"], columns["offset_s"], strict=True)
+        ]
+    return [{"monitor": str(value.get("monitor") or "local"), **columns}]
 
 
 def series_of_rows(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -62,7 +79,7 @@ def series_of_rows(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
             name: [number(row.get(name)) for row in oldest_first] for name in COLUMNS
         }
         columns["n"] = [1] * len(oldest_first)
-        columns["offset_min_s"] = columns["offset_max_s"] = columns["offset_s"]
+        columns |= dict.fromkeys(("offset_min_s", "offset_max_s", *_QUANTILES), columns["offset_s"])
         found.append({"monitor": monitor, **columns})
     return found
 
@@ -99,14 +116,31 @@ def picture(
         found: marks.
         step_s: width of a point; 0 when each is a single probe.
     """
+    shown = points(series)
+    old, new = (any(p.span_s and p.old is old for p in shown) for old in (True, False))
+    drawn = [*([_MEDIAN] if new else ()), *([_OLD] if old else ())] or [_SINGLE]
     return {
         "from": start,
         "to": end,
         "step_s": step_s,
         "lines": None if lines is None else asdict(lines),
-        "axes": axes(series, lines),
-        "series": list(series),
-        "marks": [asdict(mark) for mark in found],
+        "axes": axes(series, drawn_values(shown), lines),
+        "legend": offset_legend(shown),
+        "offsets": drawn,
+        "series": [_with_old(one) for one in series] if _OLD in drawn else list(series),
+        "marks": [{**asdict(mark), "letter": letter(mark.kind)} for mark in found],
+    }
+
+
+def _with_old(one: Mapping[str, Any]) -> dict[str, Any]:
+    """A series with what there is in place of medians, where there are none."""
+    medians = one["offset_median_s"]
+    return {
+        **one,
+        **{
+            name: [v if m is None else None for v, m in zip(one[source], medians, strict=True)]
+            for name, source in OLD_COLUMNS.items()
+        },
     }
 
 
@@ -114,9 +148,8 @@ def points(series: Sequence[Mapping[str, Any]]) -> list[Point]:
     """The same for the charts that are drawn here; gaps are no points."""
     found = []
     for one in series:
-        for ts, n, offset_s, low_s, high_s, rtt_s, score in zip(
-            *(one[name] for name in COLUMNS), strict=True
-        ):
+        for row in zip(*(one[name] for name in COLUMNS), strict=True):
+            ts, n, offset_s, low_s, high_s, p10_s, median_s, p90_s, rtt_s, score = row
             if n:
                 single = n == 1
                 found.append(
@@ -128,6 +161,9 @@ def points(series: Sequence[Mapping[str, Any]]) -> list[Point]:
                         low_s=None if single else number(low_s),
                         high_s=None if single else number(high_s),
                         count=int(n),
+                        p10_s=None if single else number(p10_s),
+                        median_s=None if single else number(median_s),
+                        p90_s=None if single else number(p90_s),
                     )
                 )
     return sorted(found, key=lambda p: p.ts)

@@ -193,8 +193,7 @@ def test_share_bars_stay_within_the_bar():
 def test_a_score_is_drawn_as_large_as_it_can_be(lowest, floor):
     """A server that never fell below zero needs no room for −100; picture and script end at the same value."""
     assert score_floor([20.0, lowest], -100.0) == floor
-    column = {name: [None] for name in ("offset_s", "offset_min_s", "offset_max_s", "rtt_s")}
-    found = axes.axes([{**column, "score": [lowest]}], None)["score"]
+    found = axes.axes([{"rtt_s": [None], "score": [lowest]}], [], None)["score"]
     assert found["low"] == min(found["at"]) == floor
 
 

@@ -13,6 +13,7 @@ from appliance.api.contrib import Route
 from appliance.api.model import Level
 from appliance.api.plugin import PluginInfo, hookimpl
 from appliance_web.charts import Flag, Thresholds, offset_chart
+from appliance_web.charts.offset import drawn_values
 from appliance_web.charts.scale import Arcsinh, Span
 from appliance_web.journal import Entry
 from appliance_web.views import picture
@@ -76,16 +77,15 @@ def test_every_axis_holds_all_values_and_says_what_stands_at_its_ticks():
         {"ts": i, "offset_s": offset_s, "rtt_s": 0.013, "score": 20}
         for i, offset_s in enumerate((0.0004, -0.0006, 0.3, None))
     )
-    found = axes(series, lines)
+    found = axes(series, drawn_values(picture.points(series)), lines)
     offset, rtt, score = found["offset"], found["rtt"], found["score"]
     assert (offset["low"], offset["high"], offset["knee"]) == (-0.5, 0.5, 0.001)
     assert {-0.1, -0.005, 0, 0.005, 0.1} <= set(offset["at"])
     assert offset["words"][offset["at"].index(0.005)] == "+5 ms"
     assert (rtt["high"], rtt["words"]) == (0.02, ["0", "10 ms", "20 ms"])
     assert (score["low"], score["high"], score["words"]) == (0, 21, ["0", "10", "20"])
-    fallen = axes(picture.series_of_rows({"ts": i, "score": v} for i, v in enumerate((20, -51))), lines)[
-        "score"
-    ]
+    scores = picture.series_of_rows({"ts": i, "score": v} for i, v in enumerate((20, -51)))
+    fallen = axes(scores, [], lines)["score"]
     assert (fallen["low"], fallen["words"]) == (-100, ["−100", "−50", "−20", "0", "10", "20"])
     for one in found.values():
         assert len(one["at"]) == len(one["words"])
@@ -98,9 +98,7 @@ def test_every_axis_holds_all_values_and_says_what_stands_at_its_ticks():
 )
 def test_no_two_ticks_of_any_offset_axis_write_over_each_other(offsets, bands):
     lines = Thresholds(min(bands), max(bands), 10) if bands else None
-    one = axes(picture.series_of_rows({"ts": i, "offset_s": v} for i, v in enumerate(offsets)), lines)[
-        "offset"
-    ]
+    one = axes([], [v for v in offsets if v is not None], lines)["offset"]
     assert all(one["low"] <= v <= one["high"] for v in offsets if v is not None)
     drawn = Arcsinh(limit=one["high"], knee=one["knee"], height=240)
     places = [drawn.y(v) for v in one["at"]]
