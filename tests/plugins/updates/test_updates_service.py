@@ -19,7 +19,7 @@ from appliance_updates.record import Event
 from appliance_updates.service import Updates
 from appliance_updates.uploads import NoRoom, Uploads
 from tests.plugins.updates.a_box import NEW, OLD, Box, rauc_info
-from tests.plugins.updates.test_updates_agent import busctl
+from tests.plugins.updates.playing import busctl
 from tests.plugins.web.visiting import signed_in_as, visited
 
 B = "/api/v1/updates"
