@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from markupsafe import Markup, escape
 
+from appliance_web.charts.pen import Pen
 from appliance_web.charts.scale import Span, Tick, time_ticks
 from appliance_web.words import printable
 
@@ -66,19 +67,22 @@ def path(commands: str, class_: str) -> Markup:
 
 def dots(places: Iterable[tuple[float, float]], class_: str) -> Markup:
     """Many marks in one element: lines of no length, whose caps (round or square, by class) stay undistorted."""
-    return path("".join(f"M{x:g} {y:g}h0" for x, y in places), class_)
+    pen = Pen()
+    for x, y in places:
+        pen.dot(x, y)
+    return path(pen.commands, class_)
 
 
 def polyline(places: Iterable[tuple[float, float] | None]) -> str:
     """Path commands through `places`; None breaks the line."""
-    commands, pen_down = [], False
+    pen, drawing = Pen(), False
     for place in places:
         if place is None:
-            pen_down = False
+            drawing = False
             continue
-        commands.append(f"{'L' if pen_down else 'M'}{place[0]:g} {place[1]:g}")
-        pen_down = True
-    return "".join(commands)
+        (pen.line if drawing else pen.move)(*place)
+        drawing = True
+    return pen.commands
 
 
 def time_axis(span: Span, height: float) -> Markup:

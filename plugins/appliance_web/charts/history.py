@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from appliance_web import words
 from appliance_web.charts import frame
+from appliance_web.charts.pen import Pen
 from appliance_web.charts.scale import (
     Linear,
     RootFromTop,
@@ -107,12 +108,11 @@ def score_chart(
     if enter is not None:
         parts.append(frame.rule(axis.y(enter), "limit"))
         parts.append(frame.value_label(f"{enter:g}", axis.y(enter), "tick strong"))
-    commands, last = "", None
-    for p in shown:
-        x, y = span.x(p.ts), axis.y(p.score or 0)
-        commands += f"H{x:g}V{y:g}" if last is not None else f"M{x:g} {y:g}"
-        last = p
-    parts.append(frame.stretched(height, frame.path(commands, "line score")))
+    parts.append(
+        frame.stretched(
+            height, frame.path(_steps([(span.x(p.ts), axis.y(p.score or 0)) for p in shown]), "line score")
+        )
+    )
     if shown:
         low, final = min(p.score or 0 for p in shown), shown[-1].score
         summary = f"Score between {words.score(low)} and {words.score(max(p.score or 0 for p in shown))}; last {words.score(final)}."
@@ -126,6 +126,20 @@ def score_chart(
         content=frame.joined(parts),
         ident=ident,
     )
+
+
+def _steps(places: Sequence[tuple[float, float]]) -> str:
+    """Path commands of a line that holds each value until the next one; what stays the same is drawn in one go."""
+    pen = Pen()
+    for i, (x, y) in enumerate(places):
+        if i == 0:
+            pen.move(x, y)
+        elif y != places[i - 1][1]:
+            pen.across(x)
+            pen.down(y)
+        elif i == len(places) - 1:
+            pen.across(x)
+    return pen.commands
 
 
 def rtt_chart(points: Sequence[Point], span: Span, ident: str = "rtt") -> Markup:

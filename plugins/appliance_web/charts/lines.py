@@ -9,6 +9,7 @@ from itertools import pairwise
 from markupsafe import Markup
 
 from appliance_web.charts import frame
+from appliance_web.charts.pen import Pen
 from appliance_web.charts.scale import Linear, Span, nice
 
 HEIGHT = 150.0
@@ -133,17 +134,16 @@ def _line(spots: Sequence[Spot], span: Span, axis: Linear) -> str:
 
 def _spread(spots: Sequence[Spot], span: Span, axis: Linear) -> str:
     """One closed shape for each run of summaries."""
-    commands, run = "", []
+    pen = Pen()
+    run: list[tuple[float, float, float]] = []
     for spot in [*spots, Spot(0.0, None)]:
         if spot.low is not None and spot.high is not None:
             run.append((span.x(spot.ts), axis.y(spot.high), axis.y(spot.low)))
             continue
         if len(run) > 1 and any(top != bottom for _, top, bottom in run):
-            there = "L".join(f"{x:g} {top:g}" for x, top, _ in run)
-            back = "L".join(f"{x:g} {bottom:g}" for x, _, bottom in reversed(run))
-            commands += f"M{there}L{back}Z"
+            pen.band(run)
         run = []
-    return commands
+    return pen.commands
 
 
 def lonely(spots: Sequence[Spot]) -> list[Spot]:

@@ -12,6 +12,7 @@ from appliance_web import words
 from appliance_web.charts import frame
 from appliance_web.charts.frame import element
 from appliance_web.charts.history import Point, Thresholds, axis_label, classed, holes
+from appliance_web.charts.pen import Pen
 from appliance_web.charts.scale import Arcsinh, Span, offset_axis, offset_ticks
 
 OFFSET_HEIGHT = 220.0
@@ -122,13 +123,15 @@ def _summaries(shown: Sequence[Point], places: Sequence[_Place | None], axis: Ar
         spans = [at.point.span_s for at in run]
         tops = [at.y if span is None else axis.y(span[1]) for at, span in zip(run, spans, strict=True)]
         floors = [at.y if span is None else axis.y(span[0]) for at, span in zip(run, spans, strict=True)]
+        pen = Pen()
         if len(run) == 1:
-            drawn += frame.path(f"M{run[0].x:g} {tops[0]:g}V{floors[0]:g}", "spread")
+            pen.move(run[0].x, tops[0])
+            pen.down(floors[0])
+            drawn += frame.path(pen.commands, "spread")
             continue
-        there = "L".join(f"{at.x:g} {y:g}" for at, y in zip(run, tops, strict=True))
-        back = "L".join(f"{at.x:g} {y:g}" for at, y in zip(reversed(run), reversed(floors), strict=True))
-        drawn += frame.path(f"M{there}L{back}Z", f"spread-area offsets{age}")
-        drawn += frame.path("M" + "L".join(f"{at.x:g} {at.y:g}" for at in run), f"line middle{age}")
+        pen.band([(at.x, top, floor) for at, top, floor in zip(run, tops, floors, strict=True)])
+        drawn += frame.path(pen.commands, f"spread-area offsets{age}")
+        drawn += frame.path(frame.polyline((at.x, at.y) for at in run), f"line middle{age}")
     return drawn
 
 

@@ -42,8 +42,8 @@ def drawn(points: list[Point]) -> tuple[dict[str, str], str]:
 def test_a_summary_is_drawn_at_its_median_in_a_band() -> None:
     paths, said = drawn([new(i * 600.0) for i in range(20)])
     assert set(paths) == {"spread-area offsets", "line middle", "dot good small"}
-    assert paths["dot good small"].count("M") == 20
-    assert paths["spread-area offsets"].count("Z") == 1
+    assert paths["dot good small"].count("m") == 20
+    assert paths["spread-area offsets"].count("z") == 1
     assert said.startswith(
         "Median +2.00 ms, 10–90 % of each point between +1.00 ms and +3.00 ms, single probes from 0 ms"
     )
