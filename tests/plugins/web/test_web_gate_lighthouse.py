@@ -10,6 +10,7 @@ import json
 import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
@@ -36,15 +37,14 @@ async def judged(program: Path, port: int, box: Box, path: str, to: Path) -> dic
 
     Args:
         program: its command-line program.
-        port: of the browser that it uses.
+        port: of the browser that it uses, which has the owner's session.
         box: the appliance.
         path: the page.
         to: a file for the report.
     """
-    assert box.cookie is not None
     command = (
         need("node"), str(program), box.base + path, *QUIETLY, f"--port={port}", "--output=json", f"--output-path={to}",
-        f"--only-categories={','.join(LEAST)}", "--extra-headers", json.dumps({"Cookie": "=".join(box.cookie)}),
+        f"--only-categories={','.join(LEAST)}",
     )  # fmt: skip
     for left in reversed(range(TRIES)):
         process = await asyncio.create_subprocess_exec(
@@ -57,6 +57,8 @@ async def judged(program: Path, port: int, box: Box, path: str, to: Path) -> dic
         assert left and b"NO_NAVSTART" in said, said.decode()[-2000:]
     report = json.loads(await asyncio.to_thread(to.read_text, encoding="utf-8"))
     assert isinstance(report, dict)
+    shown = urlsplit(report["finalDisplayedUrl"]).path
+    assert shown != "/login" or path.startswith("/login"), f"{path} was judged as a stranger sees it"
     return report
 
 
@@ -117,7 +119,8 @@ async def found(box: Box) -> list[str]:
 async def test_every_page_with_500_servers_is_well_made(tmp_path):
     program = npm_modules("lighthouse") / "lighthouse" / "cli" / "index.js"
     lines, short = [HEADING], []
-    async with whole(tmp_path, "many") as box, browser(need("chromium")) as chromium:
+    async with whole(tmp_path, "many") as box, browser(need("chromium")) as chromium, chromium.tab() as tab:
+        await box.enter(tab)  # a header that Lighthouse adds would be lost where a page leads to another
         for path in await found(box):
             report = await judged(program, chromium.port, box, path, tmp_path / "report.json")
             said, missing = row(path, report)
