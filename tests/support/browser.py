@@ -125,7 +125,7 @@ class Tab:
     async def complete(self) -> None:
         """Wait until what a page brings after its first picture is there: charts that zoom in the place of drawings."""
         await self.until(
-            "!document.getElementById('library') || !!document.getElementById('history').dataset.drawn"
+            "!document.getElementById('later') || !!document.getElementById('history').dataset.drawn"
         )
         await self.settled()
 

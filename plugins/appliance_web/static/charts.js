@@ -1,5 +1,5 @@
 // Charts that zoom: takes the place of the drawings made on the server, with the same values, axes, lines and marks.
-// Without it, or without uPlot, the drawings stay.
+// Comes with uPlot after the first picture; where either is missing, the drawings stay.
 "use strict";
 (() => {
   const section = document.getElementById("history"), node = (kind) => section.querySelector(`[data-plot=${kind}]`);
@@ -167,10 +167,5 @@
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", build);
   document.addEventListener("timeball:fresh", () => { if (data && !zoomed && !document.hidden) load(); });
   document.addEventListener("timeball:zone", build);
-
-  // -- the library: asked for after the first picture, so that none of it waits; where it is missing, the drawings stay ----
-  const brought = (node) => new Promise((onload, onerror) => document.head.append(Object.assign(node, { onload, onerror })));
-  addEventListener("load", () => requestAnimationFrame(() => requestAnimationFrame(async () => {
-    try { await Promise.all([...document.getElementById("library").content.cloneNode(true).children].map(brought)); load(); } catch { /* one is missing */ }
-  })));
+  load();
 })();

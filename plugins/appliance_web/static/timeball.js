@@ -53,6 +53,15 @@
   // -- wide tables and examples: where nothing inside can be reached by the keyboard, they can themselves, to be moved sideways
   for (const wide of all(".scroll, pre")) if (!wide.querySelector("a, button, input, select")) wide.tabIndex = 0;
 
+  // -- what comes after the first picture, so that none of it waits: what a page names in #later, the last one when the others are there
+  const painted = new Promise((done) => { new PerformanceObserver(done).observe({ type: "paint", buffered: true }); setTimeout(done, 3000); });  // some browsers tell no times
+  const later = document.getElementById("later");
+  if (later) {
+    const needed = [...later.content.cloneNode(true).children], last = needed.pop();
+    const bring = (node) => new Promise((onload, onerror) => document.head.append(Object.assign(node, { onload, onerror })));
+    addEventListener("load", () => painted.then(() => Promise.all(needed.map(bring))).then(() => bring(last)).catch(() => { /* the page does without */ }));
+  }
+
   // -- fresh parts: fetch this very page and swap what is marked -----------------------------------------------------
   const LEAST_MS = 2000;
   let loading = false, again = false, last = 0, timer = 0;
@@ -114,5 +123,5 @@
   on("visibilitychange", () => { if (document.hidden) close(); else { open(); soon(); } });
   addEventListener("pagehide", close);
   addEventListener("pageshow", (event) => { if (event.persisted) { open(); soon(); } });
-  open();
+  painted.then(open);
 })();

@@ -62,4 +62,4 @@ def test_our_own_scripts_lose_comments_and_spaces_alone(name):
 def test_our_own_scripts_of_a_page_with_charts_stay_below_six_kilobytes():
     assets = Assets()
     sizes = {name: assets.packed_size(name) for name in SCRIPTS}
-    assert sum(sizes.values()) <= 5_800, sizes
+    assert sum(sizes.values()) <= 5_900, sizes

@@ -171,15 +171,13 @@ async def test_the_library_comes_after_the_page_and_nothing_of_it_before(tmp_pat
         await drawn(tab)
         late = {address.rpartition("/")[2] for address in asked[asked.index("loaded") :]}
         early = {address.rpartition("/")[2] for address in asked[: asked.index("loaded")]}
-        assert {name for name in late if name.startswith("uplot.")} == {
-            Assets().url(name).rpartition("/")[2] for name in ("uplot.js", "uplot.css")
-        }
-        assert not [name for name in early if name.startswith("uplot.")]
-        assert not [name for name in late if name.startswith("charts.")]
+        needed = {Assets().url(name).rpartition("/")[2] for name in ("uplot.js", "uplot.css", "charts.js")}
+        assert needed <= late
+        assert not needed & early
         ended, begun = await tab.evaluate(
-            "[performance.getEntriesByType('navigation')[0].loadEventEnd, performance.getEntriesByType('resource').filter((e) => e.name.includes('/uplot.')).map((e) => e.startTime)]"
+            "[performance.getEntriesByType('navigation')[0].loadEventEnd, performance.getEntriesByType('resource').filter((e) => /\\/(uplot|charts)\\./.test(e.name)).map((e) => e.startTime)]"
         )
-        assert len(begun) == 2
+        assert len(begun) == 3
         assert min(begun) >= ended
 
 
@@ -203,7 +201,7 @@ async def test_where_a_part_of_the_library_does_not_come_the_drawings_stay(tmp_p
         await tab.open(visitor.base + SERVER)
         await wait_for(lambda: {"uplotFinished", "uplotFailed"} <= ended, "both parts to come or not to come")
         await tab.settled()
-        assert not [url for url in asked.values() if "/chart?" in url]
+        assert not [url for url in asked.values() if "/charts." in url or "/chart?" in url]
         assert await tab.evaluate("document.querySelectorAll('.plot svg.chart').length") == 3
         assert await tab.evaluate("document.querySelectorAll('.plot canvas').length") == 0
         assert await tab.evaluate("getComputedStyle(document.querySelector('.zoom')).visibility") == "hidden"
