@@ -103,7 +103,9 @@ class Pages:
         }
         reply = await ask_confirmed(self._frame, request, form, "POST", "/api/v1/tokens", body)
         if reply.status != 201:
-            return await self._account_after(request, reply, "")
+            why, fields = refusal(reply)
+            kept = form | {"ticked": chosen(request, "scope")}
+            return await self._account(request, why=why, fields=fields, form=kept, status=reply.status)
         return await self._account(request, made=reply.value)
 
     async def revoke_token(self, request: Request) -> Reply:
@@ -118,7 +120,7 @@ class Pages:
         return await self._account(request, done=said)
 
     async def _account(self, request: Request, *, why: str = "", fields: Mapping[str, str] | None = None, done: str = "",
-                       made: Any = None, status: int = 200) -> Reply:  # fmt: skip
+                       made: Any = None, form: Mapping[str, Any] | None = None, status: int = 200) -> Reply:  # fmt: skip
         sessions = (await self._frame.ask(request, "GET", "/api/v1/sessions")).value
         tokens = (await self._frame.ask(request, "GET", "/api/v1/tokens")).value
         user = self._people.users.get(request.actor.account)
@@ -126,7 +128,7 @@ class Pages:
             request, "people/account.html", "Your account", here="/account", topic="security", status=status,
             same=[("CLI", "timeball token new metrics:read --label prometheus"), ("API", "GET /api/v1/sessions"), ("API", "POST /api/v1/tokens")],
             called=called, user=user, role=request.actor.role, about=ABOUT_ROLES[request.actor.role], sessions=sessions, tokens=tokens,
-            confirmed=request.actor.confirmed, why=why, fields=fields or {}, said=done, made=made, days=DEFAULT_DAYS,
+            confirmed=request.actor.confirmed, why=why, fields=fields or {}, said=done, made=made, days=DEFAULT_DAYS, form=form or {},
             offered=[(scope, text) for scope, text in _OFFERED if request.actor.may(scope)],
             was_reset=request.query.get("notice") == "reset",
         )  # fmt: skip
@@ -179,7 +181,10 @@ class Pages:
         reply = await ask_confirmed(self._frame, request, form, method, path, body)
         if reply.status >= 300:
             why, fields = refusal(reply)
-            return await self._users(request, why=why, fields=fields, form=form, status=reply.status)
+            tried = request.path.removeprefix("/users")
+            return await self._users(
+                request, why=why, fields=fields, form=form, tried=tried, status=reply.status
+            )
         value = reply.value if isinstance(reply.value, Mapping) else {}
         name = user.name if user else value.get("name", "")
         return await self._users(
@@ -187,7 +192,7 @@ class Pages:
         )
 
     async def _users(self, request: Request, *, why: str = "", fields: Mapping[str, str] | None = None, done: str = "", made: str = "",
-                     made_for: str = "", form: Mapping[str, str] | None = None, status: int = 200) -> Reply:  # fmt: skip
+                     made_for: str = "", form: Mapping[str, str] | None = None, tried: str = "-", status: int = 200) -> Reply:  # fmt: skip
         reply = await self._frame.ask(request, "GET", "/api/v1/users")
         users = reply.value if reply.status == 200 else []
         return await self._frame.page(  # type: ignore[no-any-return]
@@ -195,7 +200,7 @@ class Pages:
             same=[("CLI", "timeball user list"), ("CLI", "timeball user add NAME --role operator"), ("API", "GET /api/v1/users")],
             users=users, roles=[(role, ABOUT_ROLES[role]) for role in ROLES_OF_PEOPLE], writes=request.actor.may("users:write"),
             gives=[role for role in ROLES_OF_PEOPLE if may_give(request.actor, role)],
-            me=request.actor.account, confirmed=request.actor.confirmed, why=why, fields=fields or {}, form=form or {},
+            me=request.actor.account, confirmed=request.actor.confirmed, why=why, fields=fields or {}, form=form or {}, tried=tried,
             said=done, made=made, made_for=made_for,
         )  # fmt: skip
 

@@ -31,8 +31,9 @@ class Page:
         self._updates = updates
 
     async def show(
-        self, request: Request, *, why: str = "", status: int = 200, checked: Mapping[str, Any] | None = None
-    ) -> Reply:
+        self, request: Request, *, why: str = "", status: int = 200, checked: Mapping[str, Any] | None = None,
+        tried: str = "", form: Mapping[str, str] | None = None,
+    ) -> Reply:  # fmt: skip
         told = await self._updates.status(fresh=True)
         level, text, more = shown.sentence(told)
         may = request.actor.may("updates:admin")
@@ -41,6 +42,7 @@ class Page:
             request, "updates/updates.html", "Updates", here="/updates", topic="updates", same=_SAME, status=status,
             told=told, level=level, text=text, more=more, may=may, ready=ready, why=why, checked=checked, release=shown.version,
             slot_word=shown.slot_word, event=shown.told, confirmed=request.actor.confirmed, piece=PIECE_BYTES,
+            tried=tried, form=form or {}, not_taken=tried if status == 422 and not request.actor.confirmed else "",
             fallen=shown.fall_back(told), other=next((s for s in told.get("slots", ()) if not s["running"]), None),
         )  # fmt: skip
 
@@ -59,6 +61,11 @@ class Page:
         if reply.status >= 400:
             return await self.show(request, why=_said(reply), status=reply.status)
         return await self.show(request, checked={**reply.value, **body})
+
+    async def _checked(self, request: Request, body: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """What a bundle brings; None when it cannot be told."""
+        reply = await self._frame.ask(request, "POST", f"{BASE}/check", body=body)
+        return {**reply.value, **body} if reply.status < 400 else None
 
     async def do(self, request: Request) -> Reply:
         """One button."""
@@ -81,7 +88,14 @@ class Page:
             raise Invalid("there is no such button", errors={"do": what[:40]})
         reply = await ask_confirmed(self._frame, request, form, *asked)
         if reply.status >= 400:
-            return await self.show(request, why=_said(reply), status=reply.status)
+            return await self.show(
+                request,
+                why=_said(reply),
+                status=reply.status,
+                checked=await self._checked(request, asked[2]) if what == "install" else None,
+                tried=what,
+                form=form,
+            )
         return Reply("", 303, {"Location": "/updates"}, "text/html")
 
     async def upload(self, request: Request) -> Reply:

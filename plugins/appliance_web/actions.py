@@ -85,7 +85,7 @@ _KNOWN = frozenset({"address", *_TEXT_FIELDS, *_LIST_FIELDS, *_NUMBER_FIELDS})
 def read_form(
     request: Request, *, most_bytes: int = _MOST_BYTES, most_fields: int = _MOST_FIELDS
 ) -> dict[str, str]:
-    """The fields of an HTML form, the last value of each.
+    """The fields of an HTML form, the last value of each; a password as it was typed, all others without outer spaces.
 
     Raises:
         Invalid: it is not such a form.
@@ -101,7 +101,7 @@ def read_form(
         )
     except ValueError:
         raise Invalid("the form cannot be read") from None
-    return {name: values[-1].strip() for name, values in fields.items()}
+    return {name: values[-1] if "password" in name else values[-1].strip() for name, values in fields.items()}
 
 
 def member_body(form: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
-from appliance.api.errors import ApiError
-from appliance.api.pages import refusal
+from appliance.api.pages import ask_confirmed, refusal
 from appliance.core.routes import Reply, Request
-from appliance_web.actions import as_error, read_form, redirect
+from appliance_web.actions import read_form, redirect
 from appliance_web.front import Front
 from appliance_web.site import Site
 from appliance_web.tls.operations import told
@@ -28,49 +26,32 @@ class Reaching:
     async def renew(self, request: Request) -> Reply:
         form = read_form(request)
         body = {"authority": form.get("authority") == "yes"}
-        request = await self._confirmed(request, form)
-        return await self._done(request, "POST", "/api/v1/tls/renew", "certificate-renewed", body)
+        asked = ("POST", "/api/v1/tls/renew", body)
+        return await self._done(request, form, asked, "authority" if body["authority"] else "renew")
 
     async def reset(self, request: Request) -> Reply:
-        request = await self._confirmed(request, read_form(request))
-        return await self._done(request, "DELETE", "/api/v1/tls/certificate", "certificate-reset", None)
+        asked = ("DELETE", "/api/v1/tls/certificate", None)
+        return await self._done(request, read_form(request), asked, "reset")
 
     async def upload(self, request: Request) -> Reply:
         form = read_form(request, most_bytes=UPLOAD_BYTES)
         body = {"certificate": form.get("certificate", ""), "key": form.get("key", "")}
-        try:
-            request = await self._confirmed(request, form)
-        except ApiError as error:
-            why, fields, status = str(error), dict(error.errors), error.status
-        else:
-            reply = await self._site.operations.ask(request, "PUT", "/api/v1/tls/certificate", body=body)
-            if reply.status < 300:
-                return redirect("/tls?done=certificate-uploaded")
-            (why, fields), status = refusal(reply), reply.status
-        # The key is not shown again: it would stand in the page, and in the browser's memory of it.
-        return await self._page(request, fields, why, body["certificate"], status=status)
+        return await self._done(request, form, ("PUT", "/api/v1/tls/certificate", body), "upload")
 
     # -- parts ------------------------------------------------------------------------------------------------------
 
-    async def _confirmed(self, request: Request, form: Mapping[str, str]) -> Request:
-        """The request, with the password of the last minutes: the form carries it when it is needed.
-
-        Raises:
-            ApiError: it is not the password, or it was tried too often.
-        """
-        if request.actor.confirmed or not form.get("my_password"):
-            return request
-        body = {"password": form["my_password"]}
-        reply = await self._site.operations.ask(request, "POST", "/api/v1/session/confirm", body=body)
-        if reply.status != 200:
-            raise as_error(reply)
-        return replace(request, actor=replace(request.actor, confirmed=True))
-
-    async def _done(self, request: Request, method: str, path: str, notice: str, body: Any) -> Reply:
-        reply = await self._site.operations.ask(request, method, path, body=body)
-        if reply.status >= 300:
-            raise as_error(reply)
-        return redirect(f"/tls?done={notice}")
+    async def _done(
+        self, request: Request, form: Mapping[str, str], asked: tuple[str, str, Any], tried: str
+    ) -> Reply:
+        """Do what a form asks for; when it is refused, the page again with what was filled in."""
+        reply = await ask_confirmed(self._site.operations, request, form, *asked)
+        if reply.status < 300:
+            return redirect(f"/tls?done={_DONE[tried]}")
+        why, fields = refusal(reply)
+        # The key is not shown again: it would stand in the page, and in the browser's memory of it.
+        return await self._page(
+            request, fields, why, form.get("certificate", ""), tried=tried, status=reply.status
+        )
 
     async def _page(
         self,
@@ -79,6 +60,7 @@ class Reaching:
         why: str,
         certificate: str = "",
         *,
+        tried: str = "",
         status: int = 200,
     ) -> Reply:
         site = self._site
@@ -86,10 +68,17 @@ class Reaching:
         return await site.page(
             request, "tls.html", "TLS & trust", here="/tls", topic="tls", status=status,
             same=[("CLI", "timeball tls show"), ("CLI", "timeball tls upload CERTIFICATE KEY"), ("API", "GET /api/v1/tls")],
-            said=tls_sentence(value), tls=value, ask_password=not request.actor.confirmed, errors=errors, why=why, form={"certificate": certificate},
+            said=tls_sentence(value), tls=value, ask_password=not request.actor.confirmed, errors=errors, why=why, tried=tried, form={"certificate": certificate},
         )  # fmt: skip
 
 
+#: By form of the page: word of the notice that follows when it was done.
+_DONE = {
+    "authority": "certificate-renewed",
+    "renew": "certificate-renewed",
+    "reset": "certificate-reset",
+    "upload": "certificate-uploaded",
+}
 #: Two PEM texts as a form encodes them.
 UPLOAD_BYTES = 256 * 1024
 

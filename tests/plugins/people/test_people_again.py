@@ -295,7 +295,7 @@ async def test_the_page_that_switches_a_plugin_on_asks_and_one_that_switches_it_
     async with late(tmp_path) as (b, owner):
         page = await owner.form("/plugins/extra/switch", {})
         assert asks(page)
-        assert "switching the plugin extra on" in page.body().decode()
+        assert "Switching the plugin extra on lets code run" in page.body().decode()
         page = await owner.form("/settings/apply", proposal(page))
         assert (page.status, asks(page)) == (403, True)
         assert "needs your password again" in page.body().decode()
@@ -393,3 +393,57 @@ async def test_the_second_step_of_the_setup_asks_when_the_first_was_long_ago_and
         assert 'value="ntp" checked' in page.body().decode()
         page = await owner.form("/setup/pool", {"role": "ntp", "my_password": OWNER_PASSWORD})
         assert (page.status, page.headers["Location"]) == (303, "/setup/server")
+
+
+async def test_the_form_of_a_token_keeps_what_was_filled_in(tmp_path):
+    async with late(tmp_path) as (_, owner):
+        form = {
+            "label": "a script", "scope": "servers:read", "scopes": "dns:read", "days": "7", "addresses": "192.0.2.1",
+        }  # fmt: skip
+        for password, status in (("", 403), ("wrong one", 422)):
+            page = await owner.form("/account/tokens", form | {"my_password": password})
+            text = page.body().decode()
+            assert (page.status, asks(page), 'aria-invalid="true"' in text) == (status, True, status == 422)
+            for value in ("a script", "dns:read", "7", "192.0.2.1"):
+                assert f'value="{value}"' in text
+            assert 'value="servers:read" checked' in text
+        page = await owner.form("/account/tokens", form | {"my_password": OWNER_PASSWORD})
+        assert "Your new token" in page.body().decode()
+
+
+async def test_on_the_page_of_people_the_form_that_was_refused_says_so(tmp_path):
+    async with late(tmp_path) as (b, owner):
+        await b.user("viewer", "vic")
+        forget(b)
+        key = b.people.asked("vic").id
+        page = await owner.form(f"/users/{key}/role", {"role": "operator", "my_password": "wrong one"})
+        assert (page.status, asks(page)) == (422, True)
+        (invalid,) = re.findall(r'<input id="([^"]+)"[^>]*aria-invalid="true"', page.body().decode())
+        assert invalid == f"rm-{key}"
+        (opened,) = re.findall(r'<details class="card" open>.*?</details>', page.body().decode(), re.DOTALL)
+        assert "<option selected>operator" in opened
+        page = await owner.form(f"/users/{key}/role", {"role": "operator", "my_password": OWNER_PASSWORD})
+        assert (page.status, b.people.asked("vic").role) == (200, "operator")
+
+
+@pytest.mark.parametrize("path", ["/tls/renew", "/tls/upload"])
+async def test_the_page_of_certificates_keeps_what_was_filled_in_but_the_key(tmp_path, path):
+    async with late(tmp_path) as (_, owner):
+        form = {"authority": "yes", "certificate": "-----BEGIN", "key": "of the kingdom"}
+        for password, status in (("", 403), ("wrong one", 422)):
+            page = await owner.form(path, form | {"my_password": password})
+            text = page.body().decode()
+            assert (page.status, asks(page)) == (status, True)
+            assert "Nothing was changed" in text
+            assert "-----BEGIN</textarea>" in text
+            assert "of the kingdom" not in text
+
+
+async def test_a_password_counts_with_the_spaces_that_it_has(tmp_path):
+    async with late(tmp_path) as (b, owner):
+        spaced = f" {OWNER_PASSWORD} "
+        assert (await b.locally("POST", "/api/v1/users/ada/reset", {"password": spaced})).status == 200
+        owner = b.visitor()
+        assert (await owner.post("/api/v1/session", {"name": "ada", "password": spaced})).status == 200
+        forget(b)
+        assert (await owner.form("/plugins/rollback", {"my_password": spaced})).status == 409
