@@ -440,7 +440,7 @@ async def test_the_page_of_certificates_keeps_what_was_filled_in_but_the_key(tmp
 
 
 async def test_a_password_counts_with_the_spaces_that_it_has(tmp_path):
-    async with late(tmp_path) as (b, owner):
+    async with late(tmp_path) as (b, _):
         spaced = f" {OWNER_PASSWORD} "
         assert (await b.locally("POST", "/api/v1/users/ada/reset", {"password": spaced})).status == 200
         owner = b.visitor()

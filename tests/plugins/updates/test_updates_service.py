@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import aiohttp
 import pytest
 from click.testing import CliRunner
 
+from appliance.api.actor import acting
 from appliance.api.agent import Agent, Ran
 from appliance.cli import build
+from appliance.core.routes import Request
 from appliance.testing import running, wait_until
 from appliance_updates import agent_actions, here, record, service, verity
 from appliance_updates.agent_actions import ACTIONS
@@ -388,3 +391,17 @@ def test_the_agent_knows_these_actions():
 
     assert {a.name for a in ACTIONS} <= set(known_actions())
     assert all(a.image_only and a.about for a in ACTIONS)
+
+
+async def test_a_form_without_the_password_shows_again_what_was_looked_into(tmp_path, box):
+    async with appliance(tmp_path, box) as (visitor, agent):
+        request = Request(
+            "POST", "/updates", content=b"do=install&file=/srv/new.raucb",
+            actor=replace(acting("owner"), confirmed=False),
+            headers={"content-type": "application/x-www-form-urlencoded"},
+        )  # fmt: skip
+        reply = await visitor.app.host.routes.dispatch(request)
+        page = reply.body().decode()
+        assert (reply.status, "Install 1.1.0" in page, 'name="my_password"' in page) == (403, True, True)
+        assert "needs your password again" in page
+        assert "updates.install" not in agent.asked

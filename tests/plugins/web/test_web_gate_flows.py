@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 
 import pytest
@@ -12,12 +13,15 @@ from appliance_people.claim import Claim
 from appliance_people.people import People
 from tests.plugins.people.bed import OWNER_PASSWORD
 from tests.plugins.web.whole_box import Box, whole
+from tests.support import axe
 from tests.support.browser import Tab, browser
-from tests.support.programs import free_port, need
+from tests.support.programs import REPOSITORY, free_port, need
 from tests.support.wait import wait_for
 
 #: From the first page to the first good check: what a person has to do, and how long it may take on a busy machine.
 ACTIONS, SECONDS = 8, 60.0
+
+CHECKS = (REPOSITORY / "tests" / "support" / "page_checks.js").read_text(encoding="utf-8")
 
 #: Watched for a moment only: what is tried here harms nothing.
 PATIENCE = Patience(watch_s=0.3, grace_s=0.2, confirm_s=60.0, answer_s=0.1)
@@ -136,6 +140,53 @@ async def test_a_box_is_claimed_used_and_left(tmp_path, scripts):
         await person.go("/account")
         assert "Sign in" in await person.read()
         assert [c for c in tab.complaints if "401" not in c and "403" not in c] == []
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no-scripts"])
+async def test_a_plugin_is_switched_on_with_the_password_once_more(tmp_path, scripts):
+    """Off without it; on with it, after one that was mistyped. Each page on the way is in order, also on the smallest screen."""
+    async with (
+        whole(tmp_path, "failed", history=False, patience=PATIENCE) as box,
+        browser(need("chromium")) as chromium,
+        chromium.tab() as tab,
+    ):
+        person, people = Person(box, tab), box.app.service(People)
+        await box.enter(tab)
+        for key, session in people.sessions.items():
+            people.sessions[key] = dataclasses.replace(session, confirmed=-1e9)
+
+        async def look() -> None:
+            for width in (320, 1280):
+                await tab.look(width=width)  # axe is a script; the page that is there has run none
+                assert [*await tab.evaluate(CHECKS), *await axe.violations(tab)] == []
+            await tab.look(scripts=scripts, width=1280)
+
+        async def switched(word: str) -> None:
+            async def judged() -> bool:
+                change = (await box.app.get("/api/v1/config/changes"))[0]
+                plugins = {p["id"]: p["state"] for p in await box.app.get("/api/v1/plugins")}
+                return change["state"] == "kept" and (plugins["trouble"] == "disabled") == (word == "off")
+
+            await wait_for(judged, f"the plugin is {word}")
+
+        await tab.look(scripts=scripts, width=1280)
+        await person.go("/plugins")
+        await person.press("form[action='/plugins/trouble/switch'] button")
+        assert not await tab.evaluate("!!document.querySelector('[name=my_password]')")
+        await person.press("form[action='/settings/apply'] button")
+        await switched("off")
+        await person.go("/plugins")
+        await person.press("form[action='/plugins/trouble/switch'] button")
+        await look()
+        await person.fill("my_password", "mistyped")
+        await person.press("form[action='/settings/apply'] button")
+        assert "That was not your password" in await person.read()
+        assert await tab.evaluate("document.activeElement.name") == "my_password"
+        await look()
+        await person.fill("my_password", OWNER_PASSWORD)
+        await person.press("form[action='/settings/apply'] button")
+        assert (await person.where()).startswith("/settings/changes/")
+        await switched("on")
 
 
 async def test_an_open_page_comes_back_when_the_box_was_started_anew(tmp_path):
