@@ -39,8 +39,8 @@ ROLES: Mapping[Role, frozenset[str]] = {
 }
 
 ABOUT_ROLES: Mapping[Role, str] = {
-    "owner": "Everything, the other owners and restoring a backup included.",
-    "admin": "Everything but the owners themselves and restoring a backup.",
+    "owner": "Everything: the other owners, who gets in by SSH, restoring a backup and erasing the box included.",
+    "admin": "Everything but the owners themselves, who gets in by SSH, restoring a backup and erasing the box.",
     "operator": "Looks at everything that is no secret, and runs the pool: servers, probes, alerts.",
     "viewer": "Looks at everything that is no secret; changes nothing but their own account.",
     "member": "Their own servers: adds, watches, changes and removes them, and sees nobody else's. And their own account.",

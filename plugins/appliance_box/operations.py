@@ -10,7 +10,7 @@ from typing import Any
 from appliance.api.agent import Agent, AgentRefusal
 from appliance.api.context import SetupContext
 from appliance.api.contrib import Route
-from appliance.api.errors import ApiError, Conflict, Invalid
+from appliance.api.errors import ApiError, Conflict, Invalid, Refused
 from appliance.api.http import Request
 from appliance_box import answers, bodies, facts, told
 
@@ -78,7 +78,23 @@ class Operations:
     async def change(self, request: Request) -> Mapping[str, Any]:
         body: bodies.NewSettings = request.body
         request.note.target, request.note.after = "settings of the box", _without_secrets(body.settings)
-        return await self.ask("box.apply", {"settings": body.settings, "confirm_s": body.confirm_s})
+        settings = body.settings
+        if not request.actor.may("ownership:ssh"):
+            settings = await self._with_the_same_ssh(settings)
+        return await self.ask("box.apply", {"settings": settings, "confirm_s": body.confirm_s})
+
+    async def _with_the_same_ssh(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
+        """Settings that let in by SSH whom those in force do: whoever logs in is root, and root is the owner.
+
+        Raises:
+            Refused: they let in others.
+        """
+        ssh = (await self.ask("box.read"))["settings"]["ssh"]
+        if wanted.get("ssh", ssh) != ssh:
+            raise Refused(
+                "who gets in by SSH is root on this box, which is as much as its owner: an owner sets that"
+            )
+        return {**wanted, "ssh": ssh}
 
     async def confirm(self, request: Request) -> Mapping[str, Any]:
         return await self.ask("box.confirm", {"id": request.body.id})
@@ -110,12 +126,14 @@ def box_routes(o: Operations) -> tuple[Route, ...]:
     box = "/api/v1/box"
     refuses = (409, 422, 503)
 
-    def does(path: str, handler: Any, summary: str, returns: Any, body: Any = None, **more: Any) -> Route:
+    def does(
+        path: str, handler: Any, summary: str, returns: Any, body: Any = None, scope: str = "box:admin", **more: Any
+    ) -> Route:  # fmt: skip
         return Route(
             "POST",
             f"{box}/{path}",
             handler,
-            "box:admin",
+            scope,
             summary,
             body=body,
             returns=returns,
@@ -134,5 +152,8 @@ def box_routes(o: Operations) -> tuple[Route, ...]:
         does("preseed/dismiss", o.dismiss, "Forget what was wrong with the settings of the first start", answers.DISMISSED),
         does("restart", o.restart, "Restart the box", answers.ASKED, confirm=True),
         does("power-off", o.power_off, "Switch the box off", answers.ASKED, confirm=True),
-        does("reset", o.reset, "Erase everything and start as new", answers.RESET, bodies.Reset, confirm=True),
+        # The owners go with everything else, and whoever is first then is the next one.
+        does(
+            "reset", o.reset, "Erase everything and start as new", answers.RESET, bodies.Reset, scope="ownership:reset", confirm=True,
+        ),
     )  # fmt: skip

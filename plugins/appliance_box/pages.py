@@ -47,7 +47,7 @@ class Pages:
             may_admin=request.actor.may("box:admin"), may_bundle=request.actor.may("config:read"),
             may_backup=request.actor.may("backup:create"), may_plugins=request.actor.may("plugins:write"),
             may_updates=request.actor.may("updates:read"),
-            ask_password=not request.actor.confirmed, tried=tried, form=form or {}, fields=fields or {},
+            may_reset=request.actor.may("ownership:reset"), ask_password=not request.actor.confirmed, tried=tried, form=form or {}, fields=fields or {},
         )  # fmt: skip
 
     async def network(
@@ -61,7 +61,7 @@ class Pages:
             same=[("CLI", "timeball box set host_name=north"), ("CLI", "timeball box network eth0 --static 192.0.2.5/24"),
                   ("API", "POST /api/v1/box/settings")],
             about=about, settings=settings, wifi=forms.wifi_row(settings), rows=forms.rows(settings, about["interfaces"], about["wireless"]),
-            why=why, fields=fields or {}, wrong=known, confirm_s=_CONFIRM_S, ask_password=not request.actor.confirmed,
+            why=why, fields=fields or {}, wrong=known, confirm_s=_CONFIRM_S, may_ssh=request.actor.may("ownership:ssh"), ask_password=not request.actor.confirmed,
             found_at=forms.new_addresses(about["pending"]["settings"]) if about["pending"] else [],
         )  # fmt: skip
 
@@ -115,7 +115,10 @@ class Pages:
     async def change(self, request: Request) -> Reply:
         form = forms.read(request)
         about = await self._get(request, "/api/v1/box")
-        body = {"settings": forms.settings_of(form, about["settings"] or {}), "confirm_s": _CONFIRM_S}
+        settings = forms.settings_of(form, about["settings"] or {})
+        if about["settings"] and not request.actor.may("ownership:ssh"):  # whose form has no such fields
+            settings["ssh"] = about["settings"]["ssh"]
+        body = {"settings": settings, "confirm_s": _CONFIRM_S}
         reply = await ask_confirmed(self._frame, request, form, "POST", "/api/v1/box/settings", body)
         if reply.status >= 300:
             why, fields = refusal(reply)

@@ -399,3 +399,32 @@ async def test_the_forms_of_the_box_take_the_password_with_them_and_keep_what_wa
         long_ago()
         status, body = await me.post("/box/do/reset", {"confirm": "yes", "my_password": OWNER_PASSWORD})
         assert (status, b"my_password" in body) == (422, False)
+
+
+async def test_an_admin_neither_erases_the_owner_nor_lets_himself_in_as_root(tmp_path, image) -> None:
+    async with owner(tmp_path, image.config) as me:
+        app = me.box.app
+        before = (await app.get("/api/v1/box"))["settings"]["ssh"]
+        body = {"confirm": "erase everything"}
+        for path in ("/api/v1/box/reset", "/box/do/reset"):
+            content = {"body": body} if path.startswith("/api") else {}
+            assert (await app.ask("POST", path, role="admin", **content)).status == 403
+        assert not (image.root / "data/box/factory-reset").exists()
+        for more, status in (
+            ({"ssh": {"enabled": True, "keys": [KEY]}}, 403),
+            ({"ssh": {"enabled": False, "keys": [KEY]}}, 403),
+            ({"ssh": None}, 403),
+            ({"ssh": before}, 200),
+            ({}, 200),
+        ):
+            body = {"settings": {"host_name": "north", **more}}
+            reply = await app.ask("POST", "/api/v1/box/settings", role="admin", body=body)
+            assert reply.status == status, reply.value
+            if status == 200:
+                change = (await app.get("/api/v1/box"))["pending"]["id"]
+                await app.post("/api/v1/box/settings/go-back", {"id": change})
+        for role, offered in (("owner", True), ("admin", False)):
+            page = (await app.ask("GET", "/box", role=role)).body().decode()
+            assert ('action="/box/do/reset"' in page) == offered
+            page = (await app.ask("GET", "/box/network", role=role)).body().decode()
+            assert ('name="ssh_keys"' in page) == offered
