@@ -30,6 +30,7 @@ PATHS = (
     "/",
     "/members",
     "/members/{id}",
+    "/api/v1/members/{id}/chart",
     "/dns",
     "/log",
     "/time",

@@ -1,16 +1,14 @@
-"""What is done with many servers at once: import by paste or CSV, pause and resume."""
+"""Many servers at once: import by paste or CSV."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
 
-from appliance.api.errors import Invalid
 from appliance.api.pages import refusal
 from appliance.core.routes import Reply, Request
 from appliance_web import words
-from appliance_web.actions import as_error, read_form, redirect
+from appliance_web.actions import read_form, redirect
 from appliance_web.site import Site
 
 #: A paste of so many bytes holds some ten thousand servers.
@@ -18,7 +16,6 @@ IMPORT_BYTES = 512 * 1024
 _COLUMNS = "address, port, name, netspeed, zones, tags, operator, note, paused"
 #: Refusals that are shown one by one.
 _SHOWN = 50
-_MOST_FIELDS = 220
 
 
 class Many:
@@ -49,27 +46,6 @@ class Many:
         added = words.plural(len(value.get("created") or ()), "server")
         faults = {str(one["address"]): str(one["why"]) for one in refused[:_SHOWN]}
         return await self._page(request, typed, why=f"{added} added; {len(refused)} refused:", faults=faults)
-
-    async def bulk(self, request: Request) -> Reply:
-        """Pause or resume those that are chosen; the first refusal ends it."""
-        form = read_form(request, most_fields=_MOST_FIELDS)
-        verb = form.get("verb", "")
-        if verb not in ("pause", "resume"):
-            raise Invalid("say what to do with them: pause or resume")
-        chosen = [name.removeprefix("m-") for name in form if name.startswith("m-")]
-        if not chosen:
-            raise Invalid("no server was chosen")
-        hours = form.get("hours", "")
-        limited = (
-            verb == "pause" and hours.isascii() and hours.isdigit() and len(hours) <= 4 and int(hours) > 0
-        )
-        body = {"for_s": int(hours) * 3600.0} if limited else {}
-        for key in chosen:
-            path = f"/api/v1/members/{quote(key, safe='')}/{verb}"
-            reply = await self._site.operations.ask(request, "POST", path, body=body)
-            if reply.status >= 300:
-                raise as_error(reply)
-        return redirect(f"/members?done={verb}d-many")
 
     async def _page(
         self,

@@ -17,6 +17,7 @@ from appliance.core.routes import NARROWED, Request
 from appliance_web.about import About
 from appliance_web.actions import Actions
 from appliance_web.check_api import CheckApi
+from appliance_web.chosen import Chosen
 from appliance_web.clock_page import ClockPage
 from appliance_web.dns_page import DnsPage
 from appliance_web.doctor import DoctorPage
@@ -66,7 +67,7 @@ def web_routes(ctx: SetupContext) -> tuple[Route, ...]:
         page("/members", pages.members, own=NARROWED, menu=Menu("Servers", "first", 20)),
         page("/members/add/form", actions.add_form, scope="servers:write", own=NARROWED),
         page("/members/add", actions.add, "POST", "servers:write", own=NARROWED),
-        *_servers(ServerPage(site), Wizard(site), Many(site), page),
+        *_servers(ServerPage(site), Wizard(site), Many(site), Chosen(site), page),
         page("/members/{id}/pause", actions.pause, "POST", "servers:write", own="id"),
         page("/members/{id}/resume", actions.resume, "POST", "servers:write", own="id"),
         Route(
@@ -128,7 +129,9 @@ def web_routes(ctx: SetupContext) -> tuple[Route, ...]:
     )
 
 
-def _servers(server: ServerPage, wizard: Wizard, many: Many, page: Callable[..., Route]) -> tuple[Route, ...]:
+def _servers(
+    server: ServerPage, wizard: Wizard, many: Many, chosen: Chosen, page: Callable[..., Route]
+) -> tuple[Route, ...]:
     """A server's page with its forms, and the steps that add one."""
     read, write = "servers:read", "servers:write"
     return (
@@ -140,7 +143,7 @@ def _servers(server: ServerPage, wizard: Wizard, many: Many, page: Callable[...,
         page("/members/{id}/owner", server.give, "POST", write),
         page("/members/{id}/probe", server.probe, "POST", "monitors:probe", own="id"),
         page("/badge/{id}", server.badge, scope="scores:read"),
-        page("/members/bulk", many.bulk, "POST", write, own=NARROWED),
+        page("/members/bulk", chosen.bulk, "POST", write, own=NARROWED),
         page("/members/import", many.form, scope=write, own=NARROWED),
         page("/members/import", many.take, "POST", write, max_body=IMPORT_BYTES, own=NARROWED),
         page("/members/add", wizard.start, scope=write, own=NARROWED),

@@ -1,4 +1,4 @@
-"""Many servers at once: import with a preview, pause and resume, and a table that stays small."""
+"""Many servers at once: import with a preview, and a table that stays small."""
 
 from __future__ import annotations
 
@@ -61,22 +61,6 @@ async def test_those_that_answer_are_added_and_the_others_named(tmp_path):
         status, page, _ = await visitor.post("/members/import", {"text": LIST, "do": "add"})
         assert status >= 400
         assert "gave no answer: timeout" in page
-
-
-async def test_the_chosen_are_paused_together_and_resumed(tmp_path):
-    async with registry(tmp_path) as visitor:
-        await visitor.post("/members/import", {"text": LIST, "do": "add"})
-        chosen = {f"m-{m['id']}": "yes" for m in await members(visitor)}
-        status, _, where = await visitor.post("/members/bulk", chosen | {"verb": "pause", "hours": "8"})
-        assert (status, where) == (303, "/members?done=paused-many")
-        assert {m["state"] for m in await members(visitor)} == {"paused"}
-        assert all(m["paused_until"] for m in await members(visitor))
-        assert (await visitor.post("/members/bulk", chosen | {"verb": "resume"}))[
-            2
-        ] == "/members?done=resumed-many"
-        assert "paused" not in {m["state"] for m in await members(visitor)}
-        for wrong in ({"verb": "pause"}, chosen, chosen | {"verb": "remove"}):
-            assert (await visitor.post("/members/bulk", wrong))[0] == 422
 
 
 @pytest.mark.parametrize("size", ["", "&size=50", "&size=7"])
