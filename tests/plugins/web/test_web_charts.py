@@ -199,13 +199,13 @@ def test_a_hole_in_the_data_breaks_the_line():
     assert begun(line) == 2
 
 
-tenths = st.integers(-5000, 15000).map(lambda n: n / 10)
+pixels = st.integers(-5000, 15000).map(lambda n: n / 10)
 acts = st.sampled_from(["move", "line", "across", "down", "dot"])
 
 
-@given(st.lists(st.tuples(acts, tenths, tenths), max_size=400))
+@given(st.lists(st.tuples(acts, pixels, pixels), max_size=400))
 def test_a_pen_draws_where_it_is_told_however_long_the_path(told):
-    """Each place is written as a step from the last one; a browser that adds them up ends where it should."""
+    """Each place is written as a step from the last one; a browser that adds them up ends within a quarter of a pixel."""
     pen, wanted, x, y = Pen(), [], 0.0, 0.0
     for act, to_x, to_y in told:
         x, y = x if act == "down" else to_x, y if act == "across" else to_y
@@ -213,7 +213,7 @@ def test_a_pen_draws_where_it_is_told_however_long_the_path(told):
         wanted += [(x, y)] * (2 if act == "dot" else 1)
     assert "e" not in pen.commands
     for seen, place in zip(places_of(pen.commands), wanted, strict=True):
-        assert seen == pytest.approx(place, abs=1e-6)
+        assert seen == pytest.approx(place, abs=0.25 + 1e-9)
 
 
 def test_a_band_is_closed_and_what_follows_stands_in_its_own_place():
@@ -233,16 +233,16 @@ def test_a_score_is_drawn_where_it_changes_and_to_its_end():
     assert places[0][1] == places[1][1] < places[2][1] == places[3][1]
 
 
-def test_three_charts_of_a_day_travel_in_eight_kilobytes():
+def test_three_charts_of_a_day_travel_in_seven_kilobytes():
     """The page with them reaches a telephone in one go: a server sends ten packets before it hears back."""
     noise = random.Random(1)
     points = [
-        Point(i * 216.0, mean, noise.gauss(0.03, 0.01), min(20.0, i / 5), low_s=mean - 0.002, high_s=mean + noise.random() / 100, count=2)
+        Point(i * 216.0, mean, noise.gauss(0.03, 0.01), min(20.0, i / 5), low_s=mean - 0.1, high_s=mean + 0.1, count=20, p10_s=mean - 0.002, median_s=mean, p90_s=mean + noise.random() / 100)
         for i, mean in enumerate(noise.gauss(0.001, 0.02) for _ in range(400))
     ]  # fmt: skip
     span = Span(0, DAY)
     drawn = charts.offset_chart(points, span, LIMITS), charts.score_chart(points, span, LIMITS), charts.rtt_chart(points, span)  # fmt: skip
-    assert sum(len(gzip.compress(str(one).encode(), 6)) for one in drawn) <= 8_000
+    assert sum(len(gzip.compress(str(one).encode(), 6)) for one in drawn) <= 7_000
 
 
 def test_a_strip_is_one_path_per_status():
