@@ -15,6 +15,7 @@ from appliance.api.services import Members
 from appliance.api.shapes import FLAG, NUMBER, TEXT, TEXTS, list_of, maybe, obj, said
 from appliance.core.routes import Request
 from appliance_web.charts import Thresholds
+from appliance_web.charts.history import Point
 from appliance_web.site import Site
 from appliance_web.views import picture
 from appliance_web.views.member import DEFAULT_RANGE, RANGES, beginning
@@ -67,17 +68,28 @@ class Drawn:
     Attributes:
         start, end: epoch seconds.
         step_s: width of a point; 0 when each is a single probe.
+        points: those of each series.
     """
 
     start: float
     end: float
     step_s: float
     series: list[dict[str, Any]]
+    points: list[list[Point]]
     marks: list[picture.Mark]
     lines: Thresholds | None
 
+    @property
+    def all_points(self) -> list[Point]:
+        """Of all series, in the order of time."""
+        if len(self.points) == 1:
+            return self.points[0]
+        return sorted((p for found in self.points for p in found), key=lambda p: p.ts)
+
     def as_json(self) -> dict[str, Any]:
-        return picture.picture(self.start, self.end, self.series, self.lines, self.marks, step_s=self.step_s)
+        return picture.picture(
+            self.start, self.end, self.series, self.lines, self.marks, self.all_points, step_s=self.step_s
+        )
 
 
 class Drawing:
@@ -100,7 +112,7 @@ class Drawing:
             raise Invalid("the window is empty", errors={"from": "must lie before to"})
         drawn = await self.gather(request, member.id, start, end, query.points)
         if query.from_ts is None and query.to_ts is None:
-            begun = beginning(picture.points(drawn.series), end, chosen)
+            begun = beginning(drawn.all_points, end, chosen)
             return {"member": member.id, **drawn.as_json(), "from": begun}
         return {"member": member.id, **drawn.as_json()}
 
@@ -119,4 +131,5 @@ class Drawing:
             series = picture.series_of_rows(r for r in rows if start <= float(r.get("ts") or 0) <= end)
         turns = await site.operations.value(request, f"/api/v1/members/{key}/turns", **window)
         marks = picture.marks(turns, site.journal.latest(_TOLD, member=member_id), start, end)
-        return Drawn(start, end, step_s, series, marks, await site.thresholds(request))
+        points_of = [picture.points([one]) for one in series]
+        return Drawn(start, end, step_s, series, points_of, marks, await site.thresholds(request))

@@ -17,7 +17,7 @@ from appliance_web.check_api import asked
 from appliance_web.drawing import Drawing
 from appliance_web.site import Site
 from appliance_web.views import member as member_view
-from appliance_web.views import picture, preview, sightings
+from appliance_web.views import preview, sightings
 from appliance_web.views.look import target
 from appliance_web.views.public import badge
 from appliance_web.views.standing import Probe, Row, member_sentence, row
@@ -125,10 +125,10 @@ class ServerPage:
             request.query.get("range", ""), member_view.RANGES[member_view.DEFAULT_RANGE]
         )
         drawn = await self._drawing.gather(request, found.id, now - chosen.length_s, now, _POINTS)
-        points = picture.points(drawn.series)
+        points = drawn.all_points
         start = member_view.beginning(points, now, chosen)
         span, limits = Span(start, now), drawn.lines
-        number = member_view.cell_count(picture.points([s]) for s in drawn.series)
+        number = member_view.cell_count(drawn.points)
         events = site.journal.latest(_EVENTS, member=found.id)
         flags = [charts.Flag(m.ts, m.kind, words.printable(m.text)) for m in drawn.marks]
         return await site.page(
@@ -158,10 +158,10 @@ class ServerPage:
             rtt_chart=charts.rtt_chart(points, span),
             strips=[
                 (str(s["monitor"]), charts.strip(
-                    member_view.cells(picture.points([s]), start, now, limits, number),
+                    member_view.cells(found_of, start, now, limits, number),
                     f"The last {chosen.label} as {words.printable(s['monitor'])} saw them, cell by cell",
                 ))
-                for s in drawn.series
+                for s, found_of in zip(drawn.series, drawn.points, strict=True)
             ],
             probes=[Probe.read(p) for p in site.recent(found.id, _RECENT)],
             sightings=sightings.rows(await site.operations.value(request, "/api/v1/sightings/latest", member=found.id)),

@@ -103,6 +103,7 @@ def picture(
     series: Sequence[Mapping[str, Any]],
     lines: Thresholds | None,
     found: Sequence[Mark],
+    shown: Sequence[Point],
     *,
     step_s: float = 0.0,
 ) -> dict[str, Any]:
@@ -114,9 +115,9 @@ def picture(
         series: one for each monitor, as `series_of_columns` makes them.
         lines: the scorer's, or None when it cannot be asked.
         found: marks.
+        shown: the points of all series.
         step_s: width of a point; 0 when each is a single probe.
     """
-    shown = points(series)
     old, new = (any(p.span_s and p.old is old for p in shown) for old in (True, False))
     drawn = [*([_MEDIAN] if new else ()), *([_OLD] if old else ())] or [_SINGLE]
     return {
