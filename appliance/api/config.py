@@ -63,6 +63,7 @@ def setting(
     secret: bool = False,
     restart: Literal["", "plugin", "process"] = "",
     locks_out: bool = False,
+    opens: bool = False,
     **limits: Any,
 ) -> Any:
     """Describe one key of a plugin's configuration.
@@ -78,6 +79,7 @@ def setting(
             itself), "process" when it is not. Without it a plugin that provides no services is set up anew, and any
             other waits for a restart of the process.
         locks_out: a wrong value can cut off whoever changes it, so it is taken back unless somebody confirms it.
+        opens: it decides who gets in and what strangers may do or see: whoever changes it gives the password once more.
         limits: passed on to `pydantic.Field` (ge, le, pattern, examples, default_factory, ...).
     """
     extra: dict[str, Any] = {"x-live": live}
@@ -91,6 +93,8 @@ def setting(
         extra["x-restart"] = restart
     if locks_out:
         extra["x-locks-out"] = True
+    if opens:
+        extra["x-opens"] = True
     if "default_factory" in limits:
         return Field(description=help, json_schema_extra=extra, **limits)
     return Field(default, description=help, json_schema_extra=extra, **limits)

@@ -65,29 +65,34 @@ class WebConfig(PluginConfig):
     )
     public: Literal["status", "read"] = setting(
         "status",
+        opens=True,
         restart="plugin",
         help="What everybody may see who does not sign in: health, scores and the manual, or all that is no secret.",
     )
     trust_loopback: Literal["no", "read", "operate"] = setting(
         "read",
+        opens=True,
         restart="plugin",
         locks_out=True,
         help="What everybody on this machine itself may do without signing in: nothing special, look, or run the pool.",
     )
     scrapers: tuple[Annotated[str, checked(_is_network)], ...] = setting(
         (),
+        opens=True,
         restart="plugin",
         help="Addresses that may read /metrics without a token.",
         examples=[["10.1.2.3"]],
     )
     allow_http_admin: bool = setting(
         default=False,
+        opens=True,
         restart="plugin",
         locks_out=True,
         help="Let machines in private networks sign in and administer over plain HTTP, where everybody on the way can read along. Each page says so.",
     )
     proxies: tuple[Annotated[str, checked(_is_network)], ...] = setting(
         (),
+        opens=True,
         restart="plugin",
         locks_out=True,
         help="Reverse proxies in front of the pages: X-Forwarded-For, -Proto and -Host of these addresses are believed, of others never.",

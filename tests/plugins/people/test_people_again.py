@@ -238,6 +238,27 @@ async def test_a_plugin_is_switched_on_with_the_password_and_off_without(tmp_pat
         await done(b, owner, await b.locally("PATCH", "/api/v1/config", ON))
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("plugins.web.trust_loopback", "operate"), ("plugins.web.allow_http_admin", True), ("plugins.web.public", "read"),
+        ("plugins.web.scrapers", ["192.0.2.1"]), ("plugins.web.proxies", ["192.0.2.1"]),
+        ("plugins.people.allow_public_setup", True), ("plugins.people.setup_file", "code.txt"), ("plugins.people.preseed", "owner.toml"),
+    ],
+)  # fmt: skip
+async def test_who_gets_in_is_changed_with_the_password(tmp_path, key, value):
+    async with late(tmp_path) as (_, owner):
+        change = {"set": {key: value}}
+        shown = await owner.ask("PATCH", "/api/v1/config", change | {"dry_run": True})
+        assert (shown.status, shown.value["needs_password"]) == (200, [f"changing {key}"])
+        reply = await owner.ask("PATCH", "/api/v1/config", change)
+        assert (reply.status, reply.value["code"]) == (403, "confirm_password")
+        other = await owner.ask(
+            "PATCH", "/api/v1/config", {"set": {"plugins.web.max_streams": 9}, "dry_run": True}
+        )
+        assert other.value["needs_password"] == []
+
+
 async def test_a_token_switches_no_plugin_on(tmp_path):
     async with late(tmp_path) as (b, _):
         made = await b.locally(
