@@ -54,12 +54,13 @@
   for (const wide of all(".scroll, pre")) if (!wide.querySelector("a, button, input, select")) wide.tabIndex = 0;
 
   // -- what comes after the first picture, so that none of it waits: what a page names in #later, the last one when the others are there
-  const painted = new Promise((done) => { new PerformanceObserver(done).observe({ type: "paint", buffered: true }); setTimeout(done, 3000); });  // some browsers tell no times
+  const CALM_MS = 300;  // a page is painted in parts, the last of them some frames after it is loaded
+  const painted = new Promise((done) => addEventListener("load", () => setTimeout(done, CALM_MS)));
   const later = document.getElementById("later");
   if (later) {
     const needed = [...later.content.cloneNode(true).children], last = needed.pop();
     const bring = (node) => new Promise((onload, onerror) => document.head.append(Object.assign(node, { onload, onerror })));
-    addEventListener("load", () => painted.then(() => Promise.all(needed.map(bring))).then(() => bring(last)).catch(() => { /* the page does without */ }));
+    painted.then(() => Promise.all(needed.map(bring))).then(() => bring(last)).catch(() => { /* the page does without */ });
   }
 
   // -- fresh parts: fetch this very page and swap what is marked -----------------------------------------------------
