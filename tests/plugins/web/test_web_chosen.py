@@ -156,3 +156,32 @@ async def test_enter_in_the_weight_field_sets_the_weight_and_pauses_nobody(tmp_p
         await tab.until("document.body && document.body.textContent.includes('2 servers done')")
         assert {(m["netspeed"], m["state"]) for m in await members(visitor)} == {(40, "unverified")}
         assert tab.complaints == []
+
+
+async def test_what_is_chosen_and_typed_stays_when_the_table_comes_anew(tmp_path):
+    provide = {Prober: answering()}
+    config = "[plugins.members.verify]\ntrusted_networks = []\n"
+    async with (
+        window(tmp_path / "state", None, plugins=("web", "members"), provide=provide, config=config) as (
+            visitor,
+            chromium,
+        ),
+        chromium.tab() as tab,
+    ):
+        await visitor.app.until_running("members")
+        first, second = await both(visitor)
+        await tab.open(visitor.base + "/members")
+        await tab.until("document.body.dataset.stream === 'live'")
+        await tab.evaluate(f"document.querySelector('input[name={first}]').click()")
+        await tab.fill("input[name=netspeed]", "40")
+        await tab.evaluate("document.activeElement.blur(); document.querySelector('#table').dataset.old = 1")
+        await visitor.post("/members/bulk", {second: "yes", "verb": "pause", "hours": "8"})
+        await tab.until(
+            "!document.querySelector('#table').dataset.old && document.querySelector('#table').textContent.includes('paused')"
+        )
+        left = "[...document.querySelectorAll('#table input')].map((one) => one.type === 'checkbox' ? one.checked : one.value)"
+        kept = await tab.evaluate(left)
+        assert kept.count(True) == 1
+        assert await tab.evaluate(f"document.querySelector('input[name={first}]').checked")
+        assert "40" in kept
+        assert tab.complaints == []
