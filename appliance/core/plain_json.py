@@ -6,9 +6,9 @@ import dataclasses
 import enum
 import ipaddress
 import json
-import math
 import re
 from collections.abc import Mapping
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -62,14 +62,15 @@ def plain(value: Any) -> Any:
     kind = type(value)
     if kind is dict:
         return {
-            k if type(k) is str else str(k): v if type(v) in _AS_IT_IS else plain(v) for k, v in value.items()
-        }
+            k if type(k) is str else str(k): v if type(v) in _AS_IT_IS or (type(v) is float and isfinite(v)) else plain(v)
+            for k, v in value.items()
+        }  # fmt: skip
     if kind is list or kind is tuple:
-        return [v if type(v) in _AS_IT_IS else plain(v) for v in value]
+        return [v if type(v) in _AS_IT_IS or (type(v) is float and isfinite(v)) else plain(v) for v in value]
     if value is None or (isinstance(value, (bool, int, str)) and not isinstance(value, enum.Enum)):
         return value
     if isinstance(value, float):
-        return value if math.isfinite(value) else None
+        return value if isfinite(value) else None
     if isinstance(value, enum.Enum):
         return value.name.lower() if isinstance(value, enum.IntEnum) else value.value
     if isinstance(value, Mapping):

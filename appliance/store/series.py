@@ -13,10 +13,11 @@ import sqlite_utils
 
 from appliance.api.contrib import Retention
 from appliance.store.source import Row, Source, Spread
-from appliance.store.spread import Quantiles
 
 #: Neighbours this many times farther apart than usual have a gap between them.
 GAP: Final = 2.5
+#: The quantiles of a point where they are not known.
+_UNKNOWN: Final = (None, None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ def read_series(
         raise ValueError("the window is empty")
     names = [name for name in retention.values if values is None or name in values]
     source = Source(db, retention, tuple(key), names)
-    rollup = source.choose(from_ts, (to_ts - from_ts) / points)
+    rollup = source.choose(from_ts, to_ts, points)
     if rollup is None:
         rows = source.raw(from_ts, to_ts, points + 1)
         if len(rows) <= points:
@@ -109,29 +110,25 @@ def _columns(
     bucket_s: int,
     step_s: float,
 ) -> Series:
-    series = Series(bucket_s, step_s, [], [], {name: Band() for name in names})
-    gap_s = _usual_distance([row[0] for row in rows]) * GAP
-    gap = (0, *(None,) * (4 * len(names)))
-    for number, row in enumerate(rows):
-        if series.ts and row[0] - series.ts[-1] > gap_s:
-            _add(series, (series.ts[-1] + (step_s or gap_s / GAP), *gap), dict.fromkeys(spreads))
-        _add(series, row, {name: spread[number] for name, spread in spreads.items()})
-    return series
+    ts = [row[0] for row in rows]
+    gap_s = _usual_distance(ts) * GAP
+    kept: list[Row] = list(rows)
+    found = {name: [quantiles or _UNKNOWN for quantiles in spread] for name, spread in spreads.items()}
+    for at in reversed([at for at in range(1, len(ts)) if ts[at] - ts[at - 1] > gap_s]):
+        kept.insert(at, (ts[at - 1] + (step_s or gap_s / GAP), 0, *(None,) * (4 * len(names))))
+        for quantiles in found.values():
+            quantiles.insert(at, _UNKNOWN)
+    starts, counts, *figures = _turned(kept, 2 + 4 * len(names))
+    bands = {}
+    for number, name in enumerate(names):
+        _, low, mean, high = figures[4 * number : 4 * number + 4]
+        bands[name] = Band(low, mean, high, *(_turned(found[name], 3) if name in found else ()))
+    return Series(bucket_s, step_s, starts, counts, bands)
 
 
-def _add(series: Series, row: Row, quantiles: Mapping[str, Quantiles | None]) -> None:
-    series.ts.append(row[0])
-    series.n.append(row[1])
-    for number, (name, band) in enumerate(series.values.items()):
-        _, low, mean, high = row[2 + 4 * number : 6 + 4 * number]
-        band.min.append(low)
-        band.mean.append(mean)
-        band.max.append(high)
-        if name in quantiles:
-            found = quantiles[name]
-            band.p10.append(found.p10 if found else None)
-            band.median.append(found.median if found else None)
-            band.p90.append(found.p90 if found else None)
+def _turned(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
+    """Columns out of rows of that width."""
+    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]
 
 
 def _usual_distance(ts: Sequence[float]) -> float:

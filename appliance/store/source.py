@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, Final
@@ -17,6 +17,10 @@ from appliance.store.spread import Quantiles, exact, of_summary, of_words, pack,
 
 #: A table this much coarser than asked is still taken: a year in 400 points is well drawn by 365 days.
 COARSER: Final = 1.5
+#: In place of a finer roll-up one this much coarser than asked is taken too, where it fills the window with `ENOUGH` buckets:
+#: a picture of a year, though a thousand pixels wide, is 365 days, not 8,760 hours to be merged by eights.
+MUCH_COARSER: Final = 4.5
+ENOUGH: Final = 360
 #: One point: its start, the rows behind it, and for each value how many of them had it, minimum, mean and maximum.
 Row = tuple[Any, ...]
 #: Quantiles of a value, one for each point; None where they are not known.
@@ -43,12 +47,18 @@ class Source:
         }
         self._rollups = [rollup for rollup in retention.rollups if rollup_table(retention, rollup) in present]
 
-    def choose(self, from_ts: float, step_s: float) -> Rollup | None:
-        """The coarsest table that is fine enough; a coarser one when only that reaches back far enough. None is raw."""
+    def choose(self, from_ts: float, to_ts: float, points: int) -> Rollup | None:
+        """The coarsest table that is fine enough for so many points; a coarser one when only that reaches back far enough.
+
+        None is the raw table.
+        """
         tables: list[Rollup | None] = [None, *self._rollups]
-        wanted = max(
-            i for i, rollup in enumerate(tables) if rollup is None or rollup.bucket_s <= step_s * COARSER
-        )
+        window_s, step_s = to_ts - from_ts, (to_ts - from_ts) / points
+        coarsest_s = step_s * COARSER
+        # Single rows are given up for nothing that is coarser than this.
+        if any(rollup.bucket_s <= coarsest_s for rollup in self._rollups):
+            coarsest_s = max(coarsest_s, min(step_s * MUCH_COARSER, window_s / ENOUGH))
+        wanted = sum(rollup.bucket_s <= coarsest_s for rollup in self._rollups)
         starts = [
             (start, rollup) for rollup in tables[wanted:] if (start := self._oldest(rollup)) is not None
         ]
@@ -70,7 +80,7 @@ class Source:
     def singles(self, rows: Sequence[Row]) -> dict[str, Spread]:
         """The quantiles of raw rows: of one value they are all that value."""
         return {
-            name: [of_summary(n, low, high) for _, (n, low, _, high) in self._figures(rows, name)]
+            name: [of_summary(n, low, high) for n, low, _, high in self._figures(rows, name)]
             for name in self._spread
         }
 
@@ -126,20 +136,20 @@ class Source:
             waiting: for the start of a point, the values that no roll-up holds yet.
         """
         found: Spread = []
-        for start, (n, low, _, high) in self._figures(rows, name):
+        for row, (n, low, _, high) in zip(rows, self._figures(rows, name), strict=True):
             known = of_summary(n, low, high)
             if known is None and n:
-                blob = bytes.fromhex(kept.get(start) or "")
-                if start in waiting:
-                    blob += pack(waiting[start])
+                blob = bytes.fromhex(kept.get(row[0]) or "")
+                if row[0] in waiting:
+                    blob += pack(waiting[row[0]])
                 known = of_words(words_of(blob), n, low, high)
             found.append(known)
         return found
 
-    def _figures(self, rows: Sequence[Row], name: str) -> Iterator[tuple[float, Row]]:
-        """Of each point its start, and of one value how many there were, minimum, mean and maximum."""
+    def _figures(self, rows: Sequence[Row], name: str) -> list[Row]:
+        """Of each point and of one value how many there were, minimum, mean and maximum."""
         at = 2 + 4 * self._names.index(name)
-        return ((row[0], row[at : at + 4]) for row in rows)
+        return [row[at : at + 4] for row in rows]
 
     def _fresh(self, rollup: Rollup | None, from_ts: float, to_ts: float, step: int) -> list[Row]:
         """Points out of the raw rows; with a roll-up, of those only that it does not hold."""

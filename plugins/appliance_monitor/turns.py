@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from appliance_monitor import keeping
@@ -24,6 +26,12 @@ SQL = f"""
 SELECT ts, error, stratum, leap FROM {keeping.PROBES}
 WHERE member = ? AND ts >= ? AND ts < ? AND (error IS NOT NULL OR stratum IS NOT NULL) ORDER BY ts
 """  # noqa: S608 - our own name
+
+
+def changed(rows: Iterable[tuple[Any, ...]]) -> Iterator[dict[str, Any]]:
+    """Of rows of `SQL` those that answer otherwise than the one before: a good server's month is one row, not thousands."""
+    for _, alike in groupby(rows, key=itemgetter(1, 2, 3)):
+        yield dict(zip(("ts", "error", "stratum", "leap"), next(alike), strict=True))
 
 
 def turns(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -24,8 +24,8 @@ from appliance_web.views.standing import Probe, Row, member_sentence, row
 
 _RECENT = 20
 _EVENTS = 10
-#: Points of a drawing made here; with a script the browser asks for as many as it has pixels.
-_POINTS = 400
+#: Points of a drawing made here, some two pixels apart; with a script the browser asks for as many as it has pixels.
+_POINTS = 300
 DAY_S = 86400.0
 
 

@@ -49,7 +49,15 @@ def roll(db: sqlite_utils.Database) -> None:
 
 @pytest.mark.parametrize(
     ("days", "points", "bucket_s"),
-    [(1, 500, 0), (3, 500, 300), (10, 200, 3600), (40, 400, 3600), (40, 40, 86400), (40, 30, 86400)],
+    [
+        (1, 500, 0),
+        (2, 1100, 0),
+        (3, 500, 300),
+        (10, 200, 3600),
+        (40, 400, 3600),
+        (40, 40, 86400),
+        (40, 30, 86400),
+    ],
 )
 def test_the_coarsest_table_that_is_fine_enough_is_read(
     db: sqlite_utils.Database, days: int, points: int, bucket_s: int
@@ -58,6 +66,15 @@ def test_the_coarsest_table_that_is_fine_enough_is_read(
     assert series.bucket_s == bucket_s
     assert 2 <= sum(n > 0 for n in series.n) <= points
     assert sum(series.n) == days * DAY // 540  # every probe is in one point
+
+
+@pytest.mark.parametrize(("points", "bucket_s"), [(365, 86400), (600, 86400), (1500, 86400), (5000, 3600)])
+def test_a_picture_of_a_year_is_its_days_and_a_file_of_it_its_hours(
+    db: sqlite_utils.Database, points: int, bucket_s: int
+) -> None:
+    series = read_series(db, RETENTION, ("m",), START, START + 365 * DAY, points)
+    assert series.bucket_s == bucket_s
+    assert sum(series.n) == 40 * DAY // 540
 
 
 def test_a_day_long_ago_is_read_from_the_table_that_still_has_it(db: sqlite_utils.Database) -> None:

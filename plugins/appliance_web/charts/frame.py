@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from typing import cast
 
 from markupsafe import Markup, escape
 
@@ -68,20 +70,18 @@ def path(commands: str, class_: str) -> Markup:
 def dots(places: Iterable[tuple[float, float]], class_: str) -> Markup:
     """Many marks in one element: lines of no length, whose caps (round or square, by class) stay undistorted."""
     pen = Pen()
-    for x, y in places:
-        pen.dot(x, y)
+    pen.dots(places)
     return path(pen.commands, class_)
 
 
 def polyline(places: Iterable[tuple[float, float] | None]) -> str:
     """Path commands through `places`; None breaks the line."""
-    pen, drawing = Pen(), False
-    for place in places:
-        if place is None:
-            drawing = False
-            continue
-        (pen.line if drawing else pen.move)(*place)
-        drawing = True
+    pen = Pen()
+    for there, run in groupby(places, key=lambda place: place is not None):
+        if there:
+            first, *rest = cast("Iterator[tuple[float, float]]", run)
+            pen.move(*first)
+            pen.lines(rest)
     return pen.commands
 
 

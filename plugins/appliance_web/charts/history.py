@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 from markupsafe import Markup
 
@@ -43,8 +44,7 @@ class Thresholds:
     bottom: float = -100.0
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
+class Point(NamedTuple):
     """One probe, or the summary of several.
 
     Attributes:
@@ -55,7 +55,7 @@ class Point:
             probe, and of a summary from before they were kept.
         score: after the probe (the lowest of a summary).
         error: why there is no offset.
-        count: probes in it.
+        probes: how many are in it.
     """
 
     ts: float
@@ -65,7 +65,7 @@ class Point:
     error: str | None = None
     low_s: float | None = None
     high_s: float | None = None
-    count: int = 1
+    probes: int = 1
     p10_s: float | None = None
     median_s: float | None = None
     p90_s: float | None = None
@@ -155,10 +155,12 @@ def rtt_chart(points: Sequence[Point], span: Span, ident: str = "rtt") -> Markup
     broken = holes([p.ts for p in shown])
     places: list[tuple[float, float] | None] = []
     for p in shown:
-        places += [None] if p.ts in broken or p.rtt_s is None else []
-        places += [(span.x(p.ts), axis.y(p.rtt_s))] if p.rtt_s is not None else []
+        if p.rtt_s is None or p.ts in broken:
+            places.append(None)
+        if p.rtt_s is not None:
+            places.append((span.x(p.ts), axis.y(p.rtt_s)))
     line = frame.polyline(places)
-    dots = frame.dots(((span.x(p.ts), axis.y(p.rtt_s)) for p in shown if p.rtt_s is not None), "dot rtt")
+    dots = frame.dots((place for place in places if place is not None), "dot rtt")
     parts.append(frame.stretched(height, frame.path(line, "line rtt") + dots))
     summary = (
         f"Round trip between {words.seconds(min(values))} and {words.seconds(max(values))}."

@@ -172,13 +172,13 @@ def offset_summary(shown: Sequence[Point], limits: Thresholds | None) -> str:
     """The chart in words."""
     if not shown:
         return "No probes in this time."
-    lost = sum(p.count for p in shown if p.offset_s is None)
+    lost = sum(p.probes for p in shown if p.offset_s is None)
     found = [p for p in shown if p.offset_s is not None]
     if not found:
         return f"{words.plural(lost, 'probe')}, none of which brought a time."
     wide = [p for p in found if p.span_s]
     ordered = sorted(v for p in found if (v := p.shown_s) is not None)
-    probes = words.plural(sum(p.count for p in shown), "probe")
+    probes = words.plural(sum(p.probes for p in shown), "probe")
     text = f"Median {words.offset(ordered[len(ordered) // 2])}, "
     if medians := [p for p in wide if not p.old]:
         low, high = (min(p.p10_s or 0.0 for p in medians), max(p.p90_s or 0.0 for p in medians))

@@ -25,7 +25,7 @@ class Linear:
 
     def y(self, value: float) -> float:
         share = (min(max(value, self.low), self.high) - self.low) / (self.high - self.low)
-        return round(self.height * (1 - share), 1)
+        return _tenths(self.height * (1 - share))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Arcsinh:
 
     def y(self, value: float) -> float:
         share = math.asinh(value / self.knee) / math.asinh(self.limit / self.knee)
-        return round(self.height / 2 * (1 - min(max(share, -1.0), 1.0)), 1)
+        return _tenths(self.height / 2 * (1 - min(max(share, -1.0), 1.0)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class RootFromTop:
 
     def y(self, value: float) -> float:
         held = min(max(value, self.low), self.high)
-        return round(self.height * math.sqrt((self.high - held) / (self.high - self.low)), 1)
+        return _tenths(self.height * math.sqrt((self.high - held) / (self.high - self.low)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +62,15 @@ class Span:
     end: float
 
     def x(self, ts: float) -> float:
-        return round(1000 * (ts - self.start) / (self.end - self.start), 1)
+        return _tenths(1000 * (ts - self.start) / (self.end - self.start))
 
     def holds(self, ts: float) -> bool:
         return self.start <= ts <= self.end
+
+
+def _tenths(place: float) -> float:
+    """To the tenth of a pixel, in half the time that `round(place, 1)` takes to think of the last bit."""
+    return round(10 * place) / 10
 
 
 @dataclass(frozen=True, slots=True)

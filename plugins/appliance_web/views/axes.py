@@ -8,7 +8,6 @@ from typing import Any
 from appliance_web.charts import Thresholds
 from appliance_web.charts.history import axis_label
 from appliance_web.charts.scale import nice, offset_axis, offset_ticks, score_floor
-from appliance_web.views.standing import number
 
 #: Pixels between the ends of the script's offset chart, and the least between two of its ticks.
 _HEIGHT, _ROOM = 240.0, 15.0
@@ -22,7 +21,7 @@ def axes(
     The offset's axis has a `knee` too: linear up to it, logarithmic far above it.
 
     Args:
-        series: one for each monitor, in columns.
+        series: one for each monitor, in columns of finite figures and None.
         offsets: all that are drawn.
         lines: the scorer's, or None when it cannot be asked.
     """
@@ -34,8 +33,7 @@ def axes(
 
 
 def _values(series: Sequence[Mapping[str, Any]], column: str) -> list[float]:
-    found = (number(v) for one in series for v in one[column])
-    return [v for v in found if v is not None]
+    return [v for one in series for v in one[column] if v is not None]
 
 
 def _offset(values: Sequence[float], lines: Thresholds | None) -> dict[str, Any]:

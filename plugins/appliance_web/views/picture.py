@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from operator import attrgetter
 from typing import Any
 
 from appliance.api.model import Level
@@ -13,13 +14,14 @@ from appliance_web.charts.history import Point
 from appliance_web.charts.offset import drawn_values, letter
 from appliance_web.journal import Entry
 from appliance_web.views.axes import axes
-from appliance_web.views.standing import number
+from appliance_web.views.standing import number, numbers
 
 #: A picture is never drawn from more points than this for each series: what a slow phone draws in a blink.
 MOST_POINTS = 1500
 COLUMNS = (
     "ts", "n", "offset_s", "offset_min_s", "offset_max_s", "offset_p10_s", "offset_median_s", "offset_p90_s", "rtt_s", "score",
 )  # fmt: skip
+_FIGURES = COLUMNS[2:]
 #: What a line of the offsets and the ends of its band are called, and the columns with their values.
 _SINGLE = {"columns": ["offset_s"], "words": ["Offset"], "old": False}
 _MEDIAN = {
@@ -55,7 +57,8 @@ def series_of_columns(value: Mapping[str, Any]) -> list[dict[str, Any]]:
     found = value.get("columns")
     if not isinstance(found, Mapping):
         return []
-    columns = {name: list(found.get(name) or ()) for name in COLUMNS}
+    columns: dict[str, list[Any]] = {name: list(found.get(name) or ()) for name in ("ts", "n")}
+    columns |= {name: numbers(found.get(name) or ()) for name in _FIGURES}
     for name in (
         _QUANTILES
     ):  # a monitor may not know them: of one probe they are its offset, of several nobody knows them
@@ -147,24 +150,14 @@ def _with_old(one: Mapping[str, Any]) -> dict[str, Any]:
 
 def points(series: Sequence[Mapping[str, Any]]) -> list[Point]:
     """The same for the charts that are drawn here; gaps are no points."""
-    found = []
+    found: list[Point] = []
     for one in series:
-        for row in zip(*(one[name] for name in COLUMNS), strict=True):
-            ts, n, offset_s, low_s, high_s, p10_s, median_s, p90_s, rtt_s, score = row
-            if n:
-                single = n == 1
-                found.append(
-                    Point(
-                        ts=float(ts),
-                        offset_s=number(offset_s),
-                        rtt_s=number(rtt_s),
-                        score=number(score),
-                        low_s=None if single else number(low_s),
-                        high_s=None if single else number(high_s),
-                        count=int(n),
-                        p10_s=None if single else number(p10_s),
-                        median_s=None if single else number(median_s),
-                        p90_s=None if single else number(p90_s),
-                    )
-                )
-    return sorted(found, key=lambda p: p.ts)
+        rows = zip(map(float, one["ts"]), one["n"], *(one[name] for name in _FIGURES), strict=True)
+        found += [
+            Point(ts, offset_s, rtt_s, score)
+            if n == 1
+            else Point(ts, offset_s, rtt_s, score, None, low_s, high_s, int(n), p10_s, median_s, p90_s)
+            for ts, n, offset_s, low_s, high_s, p10_s, median_s, p90_s, rtt_s, score in rows
+            if n
+        ]
+    return sorted(found, key=attrgetter("ts"))

@@ -73,6 +73,11 @@ def number(value: Any) -> float | None:
     return float(value)
 
 
+def numbers(values: Iterable[Any]) -> list[float | None]:
+    """The same of many."""
+    return [v if v is None or (type(v) is float and math.isfinite(v)) else number(v) for v in values]
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """A member as tables show it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance_monitor.turns import MOST, turns
+from appliance_monitor.turns import MOST, changed, turns
 
 
 def row(ts, stratum=2, leap=0, error=None):
@@ -62,3 +62,17 @@ def test_whatever_the_rows_hold_the_marks_are_few_and_of_known_kinds(rows):
     found = turns(rows)
     assert len(found) <= MOST
     assert {mark["kind"] for mark in found} <= {"kiss", "leap", "stratum"}
+
+
+answers = st.sampled_from([
+    (None, 1, 0), (None, 2, 0), (None, 2, 1), (None, 2, None), ("timeout", None, None), ("RATE", 0, None), ("DENY", 0, None),
+])  # fmt: skip
+
+
+@given(st.lists(st.tuples(answers, st.integers(1, 4)), max_size=60))
+def test_answers_that_are_as_the_one_before_change_nothing(found):
+    """The rows that are left out on the way from the database are those without which the same is told."""
+    rows = [answer for answer, times in found for _ in range(times)]
+    rows = [(ts, *answer) for ts, answer in enumerate(rows)]
+    everything = [row(ts, stratum, leap, error) for ts, error, stratum, leap in rows]
+    assert turns(changed(rows)) == turns(everything)

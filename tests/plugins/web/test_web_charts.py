@@ -200,7 +200,7 @@ def test_a_hole_in_the_data_breaks_the_line():
 
 
 pixels = st.integers(-5000, 15000).map(lambda n: n / 10)
-acts = st.sampled_from(["move", "line", "across", "down", "dot"])
+acts = st.sampled_from(["move", "lines", "across", "down", "dots"])
 
 
 @given(st.lists(st.tuples(acts, pixels, pixels), max_size=400))
@@ -209,8 +209,9 @@ def test_a_pen_draws_where_it_is_told_however_long_the_path(told):
     pen, wanted, x, y = Pen(), [], 0.0, 0.0
     for act, to_x, to_y in told:
         x, y = x if act == "down" else to_x, y if act == "across" else to_y
-        getattr(pen, act)(*{"across": (x,), "down": (y,)}.get(act, (x, y)))
-        wanted += [(x, y)] * (2 if act == "dot" else 1)
+        wanted_by = {"move": (x, y), "across": (x,), "down": (y,)}
+        getattr(pen, act)(*wanted_by.get(act, ([(x, y)],)))
+        wanted += [(x, y)] * (2 if act == "dots" else 1)
     assert "e" not in pen.commands
     for seen, place in zip(places_of(pen.commands), wanted, strict=True):
         assert seen == pytest.approx(place, abs=0.25 + 1e-9)
@@ -237,7 +238,7 @@ def test_three_charts_of_a_day_travel_in_seven_kilobytes():
     """The page with them reaches a telephone in one go: a server sends ten packets before it hears back."""
     noise = random.Random(1)
     points = [
-        Point(i * 216.0, mean, noise.gauss(0.03, 0.01), min(20.0, i / 5), low_s=mean - 0.1, high_s=mean + 0.1, count=20, p10_s=mean - 0.002, median_s=mean, p90_s=mean + noise.random() / 100)
+        Point(i * 216.0, mean, noise.gauss(0.03, 0.01), min(20.0, i / 5), low_s=mean - 0.1, high_s=mean + 0.1, probes=20, p10_s=mean - 0.002, median_s=mean, p90_s=mean + noise.random() / 100)
         for i, mean in enumerate(noise.gauss(0.001, 0.02) for _ in range(400))
     ]  # fmt: skip
     span = Span(0, DAY)

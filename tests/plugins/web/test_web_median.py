@@ -25,12 +25,12 @@ CHART = "/api/v1/members/m00001/chart?range=30d"
 
 def new(ts: float, median_s: float = 0.002, high_s: float = 0.004) -> Point:
     return Point(
-        ts, offset_s=0.2, low_s=0.0, high_s=high_s, count=15, p10_s=0.001, median_s=median_s, p90_s=0.003
+        ts, offset_s=0.2, low_s=0.0, high_s=high_s, probes=15, p10_s=0.001, median_s=median_s, p90_s=0.003
     )
 
 
 def old(ts: float) -> Point:
-    return Point(ts, offset_s=0.002, low_s=0.001, high_s=0.2, count=15)
+    return Point(ts, offset_s=0.002, low_s=0.001, high_s=0.2, probes=15)
 
 
 def drawn(points: list[Point]) -> tuple[dict[str, str], str]:
@@ -76,7 +76,7 @@ def test_single_probes_have_no_band() -> None:
 
 
 def test_a_band_is_cut_where_nothing_was_measured() -> None:
-    points = [new(i * 600.0) for i in range(5)] + [Point(3000.0, error="timeout", count=15)]
+    points = [new(i * 600.0) for i in range(5)] + [Point(3000.0, error="timeout", probes=15)]
     points += [new(3600.0 + i * 600.0) for i in range(5)] + [new(30_000.0 + i * 600.0) for i in range(5)]
     tree = ET.fromstring(str(charts.offset_chart(points, Span(0, 36_000), LIMITS)))
     assert sum(p.get("class") == "spread-area offsets" for p in tree.iter("path")) == 3

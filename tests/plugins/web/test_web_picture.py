@@ -45,7 +45,7 @@ def test_gaps_are_no_points_and_single_probes_have_no_spread():
     columns = {name: [1.0, None, 3.0] for name in picture.COLUMNS} | {"ts": [1, 2, 3], "n": [1, 0, 4]}
     first, second = picture.points(picture.series_of_columns({"monitor": "m", "columns": columns}))
     assert (first.ts, first.low_s) == (1, None)
-    assert (second.ts, second.low_s, second.count) == (3, 3.0, 4)
+    assert (second.ts, second.low_s, second.probes) == (3, 3.0, 4)
 
 
 def test_marks_are_of_known_kinds_inside_the_window_in_order():
