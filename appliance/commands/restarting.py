@@ -51,7 +51,10 @@ def start_again(plugins: Iterable[str] = ()) -> dict[str, Any]:
     named = set(plugins)
     while True:
         found = [p for p in asked.get("/api/v1/plugins") if p["id"] in named or not named]
-        if not any(p["state"] in _UNDECIDED for p in found) or time.monotonic() - began > took_s + SETTLE_S:
+        came = named <= {p["id"] for p in found}  # it may answer before it has read all plugins
+        if (
+            came and not any(p["state"] in _UNDECIDED for p in found)
+        ) or time.monotonic() - began > took_s + SETTLE_S:
             break
         time.sleep(LOOK_S)  # noqa: TID251 - as above
     if not named:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from appliance.api.errors import ApiError
+from appliance.core.errands import errand
 from appliance_people import passwords
 
 log = logging.getLogger("timeball.people")
@@ -76,7 +75,7 @@ class Hashing:
         self._waiting += 1
         work = {"password": passwords.spelled(password).hex(), **more}
         try:
-            async with self._turns, asyncio.timeout(PATIENCE_S):
+            async with self._turns:
                 return json.loads(await _done(json.dumps(work).encode()))
         except (OSError, TimeoutError, ValueError) as error:
             why = f"no result within {PATIENCE_S:.0f} s" if isinstance(error, TimeoutError) else error
@@ -87,24 +86,13 @@ class Hashing:
 
 
 async def _done(work: bytes) -> bytes:
-    """What the program makes of `work`. Whoever does not wait for it ends it.
+    """What the program makes of `work`.
 
     Raises:
-        OSError: it could not be started, or failed.
+        OSError, TimeoutError: it could not be started, failed, or took too long.
     """
-    # -P: what lies beside the program is no library of it. Its standard input nobody else reads, unlike its arguments.
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-P", PROGRAM, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    try:
-        result, said = await process.communicate(work)
-    finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
-    if process.returncode:
-        last = said.decode(errors="replace").strip().rpartition("\n")[2][:200]
-        raise OSError(f"{PROGRAM.name} ended with status {process.returncode}: {last}")
-    return result
+    # -P: what lies beside the program is no library of it.
+    done = await errand("-P", PROGRAM, order=work, patience_s=PATIENCE_S)
+    if done.status:
+        raise OSError(f"{PROGRAM.name} ended with status {done.status}: {done.last}")
+    return done.result

@@ -63,7 +63,7 @@ async def serve(ctx: RunContext) -> None:
     config: WebConfig = ctx.config
     hub, journal, shown = ctx.get(Hub), ctx.get(Journal), ctx.get(Front)
     site = ctx.get(Site)
-    await _to_its_end(_certificates(ctx, shown.keeper))
+    await _certificates(ctx, shown.keeper)
     listener = Listener(ctx.get(RouteTable), site.error_page, opening.door(ctx, shown))
     listener.book = shown.book
     listener.log_requests = config.access_log
@@ -137,16 +137,19 @@ async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
 
 
 async def _certificates(ctx: RunContext, keeper: Keeper) -> None:
-    """See that there are certificates and that they hold; what has to be made is made in another process."""
+    """See that there are certificates and that they hold; what has to be made is made in another process.
+
+    That one is ended when we are, as by a power cut: each of its files is there whole or not at all.
+    """
     if not await ctx.to_thread(keeper.quiet):
         await errand.run(keeper)
-    await ctx.to_thread(keeper.refresh)
+    await _to_its_end(ctx.to_thread(keeper.refresh))
 
 
 async def _look_after(ctx: RunContext, keeper: Keeper) -> None:
     """Renew what is due; what fails now is tried again."""
     try:
-        await _to_its_end(_certificates(ctx, keeper))
+        await _certificates(ctx, keeper)
     except Exception:
         ctx.log.exception("looking after the certificates failed; it is tried again")
 

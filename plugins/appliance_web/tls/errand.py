@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
-import sys
 
+from appliance.core.errands import errand
 from appliance_web.tls.keeper import Keeper
 
 log = logging.getLogger("timeball.web.tls")
@@ -19,19 +18,18 @@ async def run(keeper: Keeper) -> None:
     order = {
         "folder": str(keeper.folder), "dns": names.dns, "interfaces": list(map(str, names.interfaces)), "now_s": keeper.now_s(), "sure": keeper.sure(),
     }  # fmt: skip
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "appliance_web.tls", stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
     try:
-        _, told = await asyncio.wait_for(process.communicate(json.dumps(order).encode()), _PATIENCE_S)
+        done = await errand(
+            "-m", "appliance_web.tls", order=json.dumps(order).encode(), patience_s=_PATIENCE_S
+        )
     except TimeoutError:
-        process.kill()
-        await process.wait()
         log.warning("making certificates took longer than %d s", _PATIENCE_S)
         return
-    if process.returncode == 0:
-        for line in told.decode(errors="replace").splitlines():
+    except OSError as error:
+        log.warning("no process can be started to make certificates: %s", error)
+        return
+    if done.status == 0:
+        for line in done.said.splitlines():
             # Which certificate is served, whoever serves it tells.
             if line.startswith("made "):
                 log.info("%s", line)
