@@ -51,4 +51,4 @@ def step(value: float) -> str:
 
 def typeset(text: str) -> str:
     """A text as a page shows it: with `MINUS` before numbers."""
-    return _BEFORE_NUMBER.sub(MINUS, text)
+    return _BEFORE_NUMBER.sub(MINUS, text) if "-" in text else text

@@ -61,10 +61,13 @@ def plain(value: Any) -> Any:
     """Reduce a value to what JSON can say; infinities and NaN become null."""
     kind = type(value)
     if kind is dict:
-        return {
-            k if type(k) is str else str(k): v if type(v) in _AS_IT_IS or (type(v) is float and isfinite(v)) else plain(v)
-            for k, v in value.items()
-        }  # fmt: skip
+        said = value.copy()
+        for key, item in value.items():
+            if type(key) is not str:
+                return {str(k): plain(v) for k, v in value.items()}
+            if type(item) not in _AS_IT_IS and not (type(item) is float and isfinite(item)):
+                said[key] = plain(item)
+        return said
     if kind is list or kind is tuple:
         return [v if type(v) in _AS_IT_IS or (type(v) is float and isfinite(v)) else plain(v) for v in value]
     if value is None or (isinstance(value, (bool, int, str)) and not isinstance(value, enum.Enum)):

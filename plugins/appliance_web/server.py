@@ -24,8 +24,9 @@ from appliance_web.views.standing import Probe, Row, member_sentence, row
 
 _RECENT = 20
 _EVENTS = 10
-#: Points of a drawing made here, some two pixels apart; with a script the browser asks for as many as it has pixels.
-_POINTS = 300
+#: Points of a drawing made here; with a script the browser asks for as many as it has pixels. Beyond a day they are summaries,
+#: of which one for every three or four pixels is enough: hours of a week, four hours of a month, two days of a year.
+_POINTS, _WIDE_POINTS = 400, 240
 DAY_S = 86400.0
 
 
@@ -124,7 +125,8 @@ class ServerPage:
         chosen = member_view.RANGES.get(
             request.query.get("range", ""), member_view.RANGES[member_view.DEFAULT_RANGE]
         )
-        drawn = await self._drawing.gather(request, found.id, now - chosen.length_s, now, _POINTS)
+        most = _POINTS if chosen.length_s <= DAY_S else _WIDE_POINTS
+        drawn = await self._drawing.gather(request, found.id, now - chosen.length_s, now, most)
         points = drawn.all_points
         start = member_view.beginning(points, now, chosen)
         span, limits = Span(start, now), drawn.lines

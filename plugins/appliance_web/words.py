@@ -85,12 +85,12 @@ def plural(number: int, one: str, many: str = "") -> str:
 
 def moment(ts: float | None) -> str:
     """UTC, as people write it: "2026-03-14 09:26:53"."""
-    return DASH if ts is None else _utc(ts).strftime("%Y-%m-%d %H:%M:%S")
+    return DASH if ts is None else _utc(ts).isoformat(" ", "seconds")[:19]
 
 
 def iso(ts: float | None) -> str:
     """For `<time datetime>`: RFC 3339 in UTC."""
-    return "" if ts is None else _utc(ts).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return "" if ts is None else f"{_utc(ts).isoformat('T', 'seconds')[:19]}Z"
 
 
 def _utc(ts: float) -> datetime:

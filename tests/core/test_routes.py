@@ -295,6 +295,16 @@ class Point:
     raw: bytes
 
 
+def test_what_json_cannot_say_becomes_null_wherever_it_stands_and_nothing_that_was_given_changes():
+    def told(odd):
+        return [{"a": 1, "b": odd}, {"a": odd, 2: "two"}, [0.5, odd], (odd,)]
+
+    value = told(float("inf"))
+    assert plain(value) == plain(told(None))
+    assert value == told(float("inf"))
+    assert plain(told(Level.OK)) == plain(told("ok"))
+
+
 def test_values_become_plain_json():
     value = [Point(float("nan"), Level.OK, b"\x7f\x00"), {1: ipaddress.ip_address("::1")}, Body(name="n")]
     assert plain(value) == [

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from itertools import groupby
-from typing import cast
+from typing import Final, cast
 
 from markupsafe import Markup, escape
 
 from appliance_web.charts.pen import Pen
 from appliance_web.charts.scale import Span, Tick, time_ticks
 from appliance_web.words import printable
+
+#: Text that means the same to everybody: digits, paths, names of classes.
+_INERT: Final = re.compile(r"[\w .,%#:+-]*", re.ASCII).fullmatch
 
 
 def said(text: object) -> Markup:
@@ -21,9 +25,11 @@ def said(text: object) -> Markup:
 def element(name: str, content: Markup | str = "", **attributes: object) -> Markup:
     """One SVG element; `class_` and `data_ts` style names become `class` and `data-ts`, None leaves an attribute out."""
     pairs = "".join(
-        f' {key.rstrip("_").replace("_", "-")}="{said(value)}"'
-        for key, value in attributes.items()
-        if value is not None
+        [
+            f' {key.rstrip("_").replace("_", "-")}="{value if type(value) is str and _INERT(value) else said(value)}"'
+            for key, value in attributes.items()
+            if value is not None
+        ]
     )
     return Markup(f"<{name}{pairs}>{said(content)}</{name}>")  # noqa: S704 - every part is escaped above
 

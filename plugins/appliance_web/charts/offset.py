@@ -66,10 +66,7 @@ def offset_chart(
     for value in offset_ticks(axis, bands):
         parts.append(frame.rule(axis.y(value), "zero" if value == 0 else "grid"))
         parts.append(frame.value_label(axis_label(value), axis.y(value)))
-    places = [
-        None if (v := p.shown_s) is None else _Place(p, span.x(p.ts), axis.y(v), classed(v, limits))
-        for p in shown
-    ]
+    places = _places(shown, span, axis, limits)
     marks = _summaries(shown, places, axis)
     size = " small" if marks else ""  # or they would hide their band
     for name in ("good", "fair", "bad"):
@@ -113,6 +110,17 @@ class _Place(NamedTuple):
     name: str
 
 
+def _places(
+    shown: Sequence[Point], span: Span, axis: Arcsinh, limits: Thresholds | None
+) -> list[_Place | None]:
+    values = [p.shown_s for p in shown]
+    ys = iter(axis.ys(v for v in values if v is not None))
+    return [
+        None if v is None else _Place(p, span.x(p.ts), next(ys), classed(v, limits))
+        for p, v in zip(shown, values, strict=True)
+    ]
+
+
 def _summaries(shown: Sequence[Point], places: Sequence[_Place | None], axis: Arcsinh) -> Markup:
     """Bands and lines below the dots; nothing where each point is one probe."""
     if not any(p.span_s for p in shown):
@@ -120,9 +128,8 @@ def _summaries(shown: Sequence[Point], places: Sequence[_Place | None], axis: Ar
     drawn = Markup("")
     for run in _runs(shown, places):
         age = " old" if run[0].point.old else ""
-        spans = [at.point.span_s for at in run]
-        tops = [at.y if span is None else axis.y(span[1]) for at, span in zip(run, spans, strict=True)]
-        floors = [at.y if span is None else axis.y(span[0]) for at, span in zip(run, spans, strict=True)]
+        spans = [at.point.span_s or (at.point.shown_s or 0.0,) * 2 for at in run]
+        tops, floors = axis.ys(high for _, high in spans), axis.ys(low for low, _ in spans)
         pen = Pen()
         if len(run) == 1:
             pen.move(run[0].x, tops[0])

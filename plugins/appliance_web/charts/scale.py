@@ -37,8 +37,14 @@ class Arcsinh:
     height: float
 
     def y(self, value: float) -> float:
-        share = math.asinh(value / self.knee) / math.asinh(self.limit / self.knee)
-        return _tenths(self.height / 2 * (1 - min(max(share, -1.0), 1.0)))
+        return self.ys((value,))[0]
+
+    def ys(self, values: Iterable[float]) -> list[float]:
+        """The same of many."""
+        half, knee, asinh = self.height / 2, self.knee, math.asinh
+        most = asinh(self.limit / knee)
+        shares = [asinh(value / knee) / most for value in values]
+        return [_tenths(half * (1 - min(max(share, -1.0), 1.0))) for share in shares]
 
 
 @dataclass(frozen=True, slots=True)
