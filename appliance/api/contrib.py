@@ -275,6 +275,8 @@ class Retention:
         values: numeric columns; each roll-up row keeps n, min, mean and max of each (nulls do not count).
         rollups: tables "<table>_<bucket_s>".
         spread: those of `values` of which roll-ups keep also how they are spread, so that charts have median and quantiles.
+        indexed: columns that the index of a series (its key and ts) holds besides, after the order of time: what asks a long time
+            for these alone reads none of the rows, which lie among those of all other series.
     """
 
     table: str
@@ -283,6 +285,7 @@ class Retention:
     values: tuple[str, ...] = ()
     rollups: tuple[Rollup, ...] = ()
     spread: tuple[str, ...] = ()
+    indexed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

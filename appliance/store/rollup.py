@@ -43,7 +43,7 @@ def check(plugin: str, retention: Retention) -> None:
     """
     if not retention.table.startswith(f"{plugin}__"):
         raise ValueError(f"the table {retention.table!r} must be called {plugin}__something")
-    for name in (retention.table, *retention.key, *retention.values):
+    for name in (retention.table, *retention.key, *retention.values, *retention.indexed):
         if not _NAME.fullmatch(name):
             raise ValueError(f"{retention.table}: {name!r} is not a plain lower-case name")
     if retention.raw_days <= 0:
@@ -72,7 +72,8 @@ def prepare(db: sqlite_utils.Database, retention: Retention) -> None:
     types = {
         str(row[1]): str(row[2]) for row in db.conn.execute(f"PRAGMA table_info({quoted(retention.table)})")
     }
-    missing = [name for name in ("ts", *retention.key, *retention.values) if name not in types]
+    needed = ("ts", *retention.key, *retention.values, *retention.indexed)
+    missing = [name for name in needed if name not in types]
     if not types or missing:
         raise LookupError(
             f"{retention.table} has no column {', '.join(missing)}"
@@ -194,15 +195,14 @@ def _make_table(
 
 
 def _index_series(db: sqlite_utils.Database, retention: Retention) -> None:
-    wanted = [*retention.key, "ts"]
+    wanted = [*retention.key, "ts", *retention.indexed]
     for row in list(db.conn.execute(f"PRAGMA index_list({quoted(retention.table)})")):
         columns = [str(column[2]) for column in db.conn.execute(f"PRAGMA index_info({quoted(row[1])})")]
         if columns[: len(wanted)] == wanted and not row[4]:  # a partial index does not hold every row
             return
     name = quoted(f"{retention.table}_series")
-    db.conn.execute(
-        f"CREATE INDEX IF NOT EXISTS {name} ON {quoted(retention.table)} ({', '.join(map(quoted, wanted))})"
-    )
+    db.conn.execute(f"DROP INDEX IF EXISTS {name}")  # that of a version with fewer columns in it
+    db.conn.execute(f"CREATE INDEX {name} ON {quoted(retention.table)} ({', '.join(map(quoted, wanted))})")
 
 
 def _without_rowid(db: sqlite_utils.Database, table: str) -> bool:

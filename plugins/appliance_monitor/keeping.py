@@ -41,7 +41,8 @@ _MOST_REMEMBERED = 2000
 def retention(raw_days: float) -> Retention:
     """How long probes live: each one for `raw_days`, five-minute summaries a week, hourly ones 400 days, daily ones for ever.
 
-    Of the offsets the summaries keep how they are spread: one wild probe moves a mean and no median.
+    Of the offsets the summaries keep how they are spread: one wild probe moves a mean and no median. What `turns` asks of weeks
+    of single probes stands in the index.
     """
     return Retention(
         PROBES,
@@ -50,6 +51,7 @@ def retention(raw_days: float) -> Retention:
         values=("offset_s", "rtt_s", "score"),
         rollups=(Rollup(300, 7), Rollup(3600, 400), Rollup(86400, None)),
         spread=("offset_s",),
+        indexed=("error", "stratum", "leap"),
     )
 
 

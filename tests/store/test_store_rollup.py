@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
@@ -195,6 +196,20 @@ def test_a_table_that_cannot_be_rolled_up_is_refused_in_words(schema: str, word:
     db.execute(schema)
     with pytest.raises(LookupError, match=word):
         transaction(db, lambda db: prepare(db, RETENTION))
+    db.close()
+
+
+def test_the_index_of_a_version_before_makes_way_for_one_that_holds_more_and_is_then_left_alone() -> None:
+    db, wide = database(), dataclasses.replace(RETENTION, indexed=("b",))
+
+    def indexes() -> dict[str, list[str]]:
+        names = [row[1] for row in db.conn.execute("PRAGMA index_list(x__rows)")]
+        return {name: [row[2] for row in db.conn.execute(f"PRAGMA index_info({name})")] for name in names}
+
+    assert indexes() == {"x__rows_series": ["member", "ts"]}
+    for kept in (wide, wide, RETENTION):  # the last is that of an older version, gone back to
+        transaction(db, lambda db, kept=kept: prepare(db, kept))
+        assert indexes() == {"x__rows_series": ["member", "ts", "b"]}
     db.close()
 
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance_monitor.turns import MOST, changed, turns
+from appliance.store.connection import MEMORY, open_writer
+from appliance.store.rollup import prepare
+from appliance.store.writer import transaction
+from appliance_monitor.keeping import MIGRATIONS, retention
+from appliance_monitor.turns import MOST, SQL, changed, turns
 
 
 def row(ts, stratum=2, leap=0, error=None):
@@ -76,3 +80,14 @@ def test_answers_that_are_as_the_one_before_change_nothing(found):
     rows = [(ts, *answer) for ts, answer in enumerate(rows)]
     everything = [row(ts, stratum, leap, error) for ts, error, stratum, leap in rows]
     assert turns(changed(rows)) == turns(everything)
+
+
+def test_weeks_of_answers_are_read_out_of_the_index_alone():
+    """Each row lies on a page with those of all other members: a month of one would be as many pages as probes."""
+    db = open_writer(MEMORY)
+    for migration in MIGRATIONS:
+        migration.apply(db)
+    transaction(db, lambda db: prepare(db, retention(raw_days=15)))
+    (plan,) = db.execute(f"EXPLAIN QUERY PLAN {SQL}", ("m", 0, 1)).fetchall()
+    db.close()
+    assert "USING COVERING INDEX" in plan[3]
