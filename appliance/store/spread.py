@@ -31,6 +31,8 @@ _ZERO: Final = 1 << 11
 #: Classes on either side; the outermost begins at 6e9 (190 years in seconds) and takes in all that lies beyond.
 _MOST: Final = _ZERO - 1
 _TENTHS: Final = (1, 5, 9)
+#: How many values a word counts, by its first byte; 0 where that is more than a byte can say.
+_COUNTS: Final = bytes(1 << (byte & 15) if byte & 15 < 8 else 0 for byte in range(256))
 #: So many values are written one by one, and blobs of so many words are not tidied when they are merged: that costs more than it saves.
 _FEW: Final = 24
 
@@ -75,19 +77,27 @@ def of_words(words: Sequence[int], n: int, low: float, high: float) -> Quantiles
     """
     ordered = sorted(words)
     # Each word counts one value at least: as many words as values, and the n-th word is the n-th value.
-    ends = [] if len(ordered) == n else list(accumulate([1 << (word & 15) for word in ordered]))
-    if len(ordered) != n and (not ends or ends[-1] != n):
+    single = len(ordered) == n
+    ends = [] if single else _ends(ordered)
+    if not single and (not ends or ends[-1] != n):
         return None
     found = []
     for tenth in _TENTHS:
         at, part = divmod(tenth * (n - 1), 10)
-        value = _VALUES[ordered[bisect_right(ends, at) if ends else at] >> 4]
+        word = at if single else bisect_right(ends, at)
+        value = _VALUES[ordered[word] >> 4]
         if part:
-            other = _VALUES[ordered[bisect_right(ends, at + 1) if ends else at + 1] >> 4]
+            other = _VALUES[ordered[word + (single or ends[word] == at + 1)] >> 4]
             if other != value:
                 value = _between(value, other, part)
         found.append(low if value < low else min(value, high))
-    return Quantiles(*found)
+    return Quantiles._make(found)
+
+
+def _ends(ordered: Sequence[int]) -> list[int]:
+    """How many values there are up to the end of each word."""
+    counts = struct.pack(f"<{len(ordered)}H", *ordered)[::2].translate(_COUNTS)
+    return list(accumulate(counts if 0 not in counts else [1 << (word & 15) for word in ordered]))
 
 
 def pack(values: Iterable[float]) -> bytes:
