@@ -13,11 +13,6 @@ import click
 
 from appliance.api.cli import call_options
 from appliance.api.foreign import inert
-from appliance.commands import authors, installing
-from appliance.commands.ask import api, plugin_group
-from appliance.commands.doctor import doctor
-from appliance.commands.restarting import restart
-from appliance.commands.settings import config_group
 from appliance.commands.start import check, demo, run
 from appliance.kit import installed
 
@@ -32,8 +27,8 @@ def tree_for(words: Sequence[str]) -> click.Group:
 
     What serves lives for months: what other commands are made of would lie in its memory all that time.
     """
-    own = build(of_plugins=False)
-    return own if _serves(own, list(words)) else build()
+    serving = build(serving=True)
+    return serving if _serves(serving, list(words)) else build()
 
 
 def _serves(tree: click.Group, words: list[str]) -> bool:
@@ -50,22 +45,35 @@ def _serves(tree: click.Group, words: list[str]) -> bool:
     return not rest and "help" not in asked
 
 
-def build(*, of_plugins: bool = True) -> click.Group:
+def build(*, serving: bool = False) -> click.Group:
     """The command tree.
 
     Args:
-        of_plugins: with the commands of every plugin that can be loaded.
+        serving: with nothing but what starts an appliance. Without it all the others are read, too, and the commands of every
+            plugin that can be loaded.
     """
     root = click.Group("timeball", help=_HELP, context_settings={"help_option_names": ["-h", "--help"]})
     root = click.version_option(version("timeball"), prog_name="timeball")(root)
-    for command in (run, check, demo, doctor, config_group, plugin_group, restart, api):
+    for command in (run, check, demo):
         root.add_command(command)
-    authors.register(plugin_group)
-    installing.register(plugin_group)
-    if of_plugins:
+    if not serving:
+        _add_others(root)
         _add_commands_of_plugins(root)
     _add_common_options(root)
     return root
+
+
+def _add_others(root: click.Group) -> None:
+    from appliance.commands import authors, installing
+    from appliance.commands.ask import api, plugin_group
+    from appliance.commands.doctor import doctor
+    from appliance.commands.restarting import restart
+    from appliance.commands.settings import config_group
+
+    for command in (doctor, config_group, plugin_group, restart, api):
+        root.add_command(command)
+    authors.register(plugin_group)
+    installing.register(plugin_group)
 
 
 def _add_commands_of_plugins(root: click.Group) -> None:

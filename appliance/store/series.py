@@ -6,13 +6,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from statistics import median
 from typing import Any, Final
 
 import sqlite_utils
 
 from appliance.api.contrib import Retention
 from appliance.store.source import Row, Source, Spread
+from appliance.store.spread import exact
 
 #: Neighbours this many times farther apart than usual have a gap between them.
 GAP: Final = 2.5
@@ -132,4 +132,5 @@ def _turned(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
 
 
 def _usual_distance(ts: Sequence[float]) -> float:
-    return median(after - before for before, after in pairwise(ts)) if len(ts) > 2 else math.inf
+    gaps = exact(sorted(after - before for before, after in pairwise(ts)))
+    return gaps.median if gaps and len(ts) > 2 else math.inf

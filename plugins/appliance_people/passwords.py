@@ -10,8 +10,6 @@ import secrets
 import unicodedata
 from collections.abc import Collection
 
-from appliance_people.guessing import guess_bits
-
 LEAST = 8
 ADVISED = 15
 MOST = 256
@@ -38,6 +36,10 @@ def refusal(password: str, about: Collection[str] = ()) -> str | None:
         password: as typed.
         about: words that everybody who knows this account or box tries first: user, host and pool name.
     """
+    from appliance_people.guessing import (
+        guess_bits,
+    )  # with all its words; nobody sets a password on most days
+
     text = _normal(password)
     if len(text) < LEAST:
         return f"too short: {LEAST} characters at least, {ADVISED} are better; three or four unrelated words do well"
