@@ -17,6 +17,8 @@ from appliance.dataplane.sampling import DRAWN, FOCUSED, NOTHING, UNUSUAL, Focus
 
 #: How often the rings are emptied: at 20,000 samples a second a quarter of a ring has been filled by then.
 DRAIN_S = 0.1
+#: The same while nothing comes: half a ring, should all of it come at once, and half the turns of a box at rest.
+QUIET_S = 0.2
 _AT_ONCE = 8192
 _MOST_CAPTURED = 1_000_000
 _LONGEST_CAPTURE_S = 3600
@@ -72,7 +74,7 @@ class _Reader:
 
 
 class ServiceTap:
-    """See `appliance.api.packets.PacketTap`. `serve` and `drain` are for the plugin that runs the service."""
+    """See `appliance.api.packets.PacketTap`. `serve` and `keep_drained` are for the plugin that runs the service."""
 
     def __init__(self, service: str, naming: Naming, clock: Clock) -> None:
         self._service, self._naming, self._clock = service, naming, clock
@@ -135,11 +137,16 @@ class ServiceTap:
             reader.end()
             self._turn()
 
-    def drain(self) -> None:
-        """Hand out what waits in the rings; to be called every `DRAIN_S` seconds."""
+    async def keep_drained(self) -> None:
+        """Hand out what comes into the rings, until cancelled."""
+        while True:
+            await self._clock.sleep(DRAIN_S if self.drain() else QUIET_S)
+
+    def drain(self) -> bool:
+        """Hand out what waits in the rings; whether there was anything."""
         server = self._server
         if server is None or not (self._readers or self._capture):
-            return
+            return False
         samples = server.take_samples(_AT_ONCE)
         dropped = server.sampled().dropped
         lost, self._dropped = dropped - self._dropped, dropped
@@ -152,6 +159,7 @@ class ServiceTap:
             late = self._clock.monotonic_ns() >= focus.until_mono_ns
             if self._captured >= focus.most or (late and not samples):
                 reader.end()
+        return bool(samples)
 
     def _hand_out(self, sample: Sample) -> None:
         reason, action = self._naming(sample.outcome)

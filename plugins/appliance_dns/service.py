@@ -14,7 +14,7 @@ from appliance.api.contrib import AnswerSource, LiveName
 from appliance.api.errors import NotReady
 from appliance.api.events import AnswersChanged
 from appliance.api.services import Members, ScoreBoard
-from appliance.core.packet_tap import DRAIN_S, ServiceTap
+from appliance.core.packet_tap import ServiceTap
 from appliance.core.port_holder import port_holder
 from appliance.dataplane import handed
 from appliance.dataplane.dns_reply import HANDED_UP
@@ -145,7 +145,7 @@ class DnsService:
         ctx.on_stop(self.tap.serve(self.server))
         try:
             ctx.every(1.0, self._look_around)
-            ctx.every(DRAIN_S, self.tap.drain)
+            ctx.spawn("samples", self.tap.keep_drained())
             ctx.every(1.0, lambda: self._save(ctx))
             ctx.ready()
             self._tell(ctx)

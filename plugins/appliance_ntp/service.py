@@ -14,7 +14,7 @@ from appliance.api.errors import ConfigError, NotReady
 from appliance.api.model import ClockState
 from appliance.api.services import TimeSource
 from appliance.core.cells import Cell
-from appliance.core.packet_tap import DRAIN_S, ServiceTap
+from appliance.core.packet_tap import ServiceTap
 from appliance.core.port_holder import port_holder
 from appliance.dataplane import handed
 from appliance.dataplane.interface import (
@@ -111,7 +111,7 @@ class NtpService:
         self.tally.server = server
         ctx.on_stop(lambda: self._stop(server))
         ctx.on_stop(self.tap.serve(server))
-        ctx.every(DRAIN_S, self.tap.drain)
+        ctx.spawn("samples", self.tap.keep_drained())
         clock_state = self.clock_state
         ctx.on_stop(clock_state.watch(server.set_clock))
         server.set_clock(clock_state.get())  # it may have changed between binding and watching

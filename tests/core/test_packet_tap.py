@@ -8,7 +8,8 @@ import pytest
 
 from appliance.api.errors import Conflict
 from appliance.core.clock import FakeClock
-from appliance.core.packet_tap import ServiceTap
+from appliance.core.packet_tap import DRAIN_S, QUIET_S, ServiceTap
+from appliance.core.tasks import spawn
 from appliance.dataplane.sampling import DRAWN, FOCUSED, NOTHING, UNUSUAL, Sample, Sampled, Sampling
 
 HERE = socket.inet_aton("192.0.2.7")
@@ -131,3 +132,22 @@ def test_captures_that_make_no_sense_are_refused(prefix, wrong):
         tapped()[0].capture(prefix, **{"for_s": 1, "most": 1, **wrong}),
     ):
         pass
+
+
+async def test_rings_are_looked_into_less_often_while_nothing_comes():
+    tap, plane, clock = tapped()
+    with tap.samples(every=1) as reader:
+        draining = spawn(tap.keep_drained(), name="draining")
+        batches = aiter(reader)
+        await clock.advance(0)  # the first look
+        for look_s in (QUIET_S, DRAIN_S, DRAIN_S):
+            plane.bring(1)
+            await clock.advance(look_s - 0.001)
+            assert plane.waiting
+            await clock.advance(0.001)
+            assert len(await anext(batches)) == 1
+        await clock.advance(DRAIN_S)  # nothing came
+        plane.bring(1)
+        await clock.advance(DRAIN_S)
+        assert plane.waiting
+        draining.cancel()
