@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -31,7 +32,11 @@ def note(state_dir: Path, last: Last) -> None:
     """Remember it. A backup that was made is there, whether this can be written or not."""
     file = state_dir / _NOTE
     with contextlib.suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
+        if not file.parent.exists():
+            file.parent.mkdir()
+            # The command is often root's: the folder stays the appliance's.
+            owner = state_dir.stat()
+            os.chown(file.parent, owner.st_uid, owner.st_gid)
         durable.put(file, json.dumps(asdict(last)).encode() + b"\n", 0o644)
 
 

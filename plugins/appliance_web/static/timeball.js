@@ -81,7 +81,7 @@
         all("details", next).forEach((fold, i) => { fold.open = open[i]; });
         for (const mine of all("input", old)) {  // what somebody ticked or typed and did not send yet
           const twin = all("input", next).find((one) => one.name === mine.name && one.defaultValue === mine.defaultValue);
-          if (twin) Object.assign(twin, { checked: mine.checked, value: mine.value });
+          if (twin) Object.assign(twin, mine.checked !== mine.defaultChecked ? { checked: mine.checked } : { value: mine.value });
         }
         old.replaceWith(document.adoptNode(next));
       }

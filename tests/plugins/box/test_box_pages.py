@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import sqlite3
 import tarfile
@@ -22,6 +23,7 @@ from tests.plugins.box.bed import machine
 from tests.plugins.box.test_box_preseed import KEY
 from tests.plugins.people.bed import OWNER_PASSWORD
 from tests.plugins.web.whole_box import whole
+from tests.support.programs import cannot_run
 from tests.support.wait import wait_for
 
 WORDS = "quiet lantern soup"
@@ -256,6 +258,15 @@ def test_a_damaged_note_of_the_last_backup_is_none(tmp_path, content) -> None:
     (tmp_path / "box").mkdir()
     (tmp_path / "box/last-backup.json").write_bytes(content)
     assert lasting.read(tmp_path) is None
+
+
+def test_a_backup_of_roots_leaves_the_folder_to_the_appliance(tmp_path) -> None:
+    if os.geteuid():
+        cannot_run("only root can give a folder to somebody else")
+    os.chown(tmp_path, 65534, 65534)
+    lasting.note(tmp_path, lasting.Last(1.0, sealed=True))
+    assert lasting.read(tmp_path) == lasting.Last(1.0, sealed=True)
+    assert (tmp_path / "box").stat().st_uid == 65534
 
 
 async def test_what_is_wrong_with_the_box_stands_on_top_of_its_page(tmp_path, monkeypatch) -> None:
